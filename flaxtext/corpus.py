@@ -1,0 +1,51 @@
+"""A split of labelled text as download writes it: a Parquet file, or a folder of them, read batch by batch."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from flaxtext.errors import UserError
+
+BATCH_ROWS = 8192
+"""Documents a record batch: enough to make the overhead small, few enough to keep memory flat."""
+
+
+class Corpus:
+    """The documents of one split, in file order.
+
+    Attributes:
+        classes: the class names, in the source's order; a label is an index into them.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        if not Path(path).exists():
+            raise UserError(f"{path}: no such file; run `dvc repro` to make it")
+        self._dataset = ds.dataset(path, format="parquet")
+        metadata = self._dataset.schema.metadata or {}
+        self.classes: list[str] = json.loads(metadata[b"flaxtext"])["classes"]
+
+    def __len__(self) -> int:
+        return int(self._dataset.count_rows())
+
+    def texts(self) -> Iterator[pa.Array]:
+        """Yield the texts, `string[rows]` a batch."""
+        for batch in self._scan(["text"]):
+            yield batch.column("text")
+
+    def texts_and_labels(self) -> Iterator[tuple[pa.Array, np.ndarray]]:
+        """Yield texts, `string[rows]`, and labels, `int32[rows]`, a batch."""
+        classes = pa.array(self.classes, pa.string())
+        for batch in self._scan(["text", "label"]):
+            label = batch.column("label")
+            codes = pc.index_in(label.dictionary, classes).take(label.indices)
+            yield batch.column("text"), codes.to_numpy(zero_copy_only=False).astype(np.int32)
+
+    def _scan(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        yield from self._dataset.to_batches(
+            columns=columns, batch_size=BATCH_ROWS, batch_readahead=4, fragment_readahead=1
+        )

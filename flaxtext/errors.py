@@ -1,0 +1,20 @@
+"""Errors that a user can mend, and how a stage ends on one: one line, no traceback."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Bad input: the message says what was wrong, where (file, row, key) and what to do, on one line."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's `main`; end with status 1 and one line on a `UserError`, 130 on Ctrl-C."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted: nothing half-written was kept", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,312 @@
+"""params.yaml as one typed schema, checked whole before any work; and edits that keep its comments."""
+
+import difflib
+import io
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from flaxtext.errors import UserError, run
+from flaxtext.files import write_text
+
+Column = str | int
+Split = Literal["train", "test"]
+Pooling = Literal["flatten", "mean", "sum"]
+Optimizer = Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: its values keep their YAML type, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(Section):
+    """Which source to read, and how to reach it."""
+
+    source: str
+    mirror: str | None = None
+    verify: bool = True
+
+
+class Checksums(Section):
+    """MD5 of a source's files, in hexadecimal."""
+
+    train: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
+    test: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+class FileSource(Section):
+    """Labelled text in CSV, TSV, JSON Lines or Parquet files, by path or URL.
+
+    Columns go by name or, where a CSV file has no header, by number from 1. `classes` gives the class
+    order: names as they stand in the label column, or label -> name. Left out, the labels found in the
+    training file, sorted. Without `test`, a `test_fraction` of the rows is split off by a hash of the text.
+    """
+
+    train: str
+    test: str | None = None
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
+    text: Annotated[list[Column], Field(min_length=1), BeforeValidator(_as_list)] = ["text"]
+    label: Column = "label"
+    header: bool = True
+    classes: list[str] | dict[str | int, str] | None = None
+    md5: Checksums = Checksums()
+    test_fraction: Fraction = 0.2
+
+    @model_validator(mode="after")
+    def _check(self) -> "FileSource":
+        columns = [self.label, *self.text]
+        if self.header and any(isinstance(column, int) for column in columns):
+            raise ValueError("columns go by number only with header: false")
+        if not self.header and any(not isinstance(column, int) or column < 1 for column in columns):
+            raise ValueError("with header: false, text and label are column numbers from 1")
+        if self.classes is not None:
+            names = list(self.classes.values()) if isinstance(self.classes, dict) else self.classes
+            if len(names) < 2 or len(set(names)) < len(names):
+                raise ValueError("classes needs two names or more, each once")
+        return self
+
+
+class PydocsSource(Section):
+    """The embedded corpus: class name -> the installed package whose docstrings are its documents."""
+
+    format: Literal["pydocs"]
+    packages: Annotated[dict[str, str], Field(min_length=2)]
+    test_fraction: Fraction = 0.2
+
+
+def _source_kind(value: Any) -> str:
+    return "pydocs" if isinstance(value, dict) and value.get("format") == "pydocs" else "files"
+
+
+Source = Annotated[
+    Annotated[PydocsSource, Tag("pydocs")] | Annotated[FileSource, Tag("files")], Discriminator(_source_kind)
+]
+
+
+class BuildVocab(Section):
+    """Which words become rows of the embedding table."""
+
+    fit_on: Annotated[list[Split], Field(min_length=1)] = ["train"]
+    max_words: int | None = Field(default=None, ge=1)
+    min_count: int = Field(default=1, ge=1)
+
+
+class Vectorize(Section):
+    """How a document becomes a row of ids."""
+
+    max_len: int = Field(default=50, ge=1, le=10_000)
+    format: Literal["parquet", "npz"] = "parquet"
+
+
+class Train(Section):
+    """How a network is trained; a variant may override any of these."""
+
+    epochs: int = Field(default=15, ge=1)
+    batch_size: int = Field(default=1024, ge=1)
+    optimizer: Optimizer = "adam"
+    learning_rate: float = Field(default=0.001, gt=0)
+    hidden: int = Field(default=100, ge=1)
+    seed: Seed = 0
+    shuffle: bool = True
+    validation: float = Field(default=0.05, ge=0, lt=1)
+    validation_from: Split = "train"
+
+
+class Variant(Train):
+    """One network: what its own lines of params.yaml say, on top of `train`."""
+
+    pooling: Pooling
+    embed_dim: int = Field(ge=1)
+
+
+class Evaluate(Section):
+    """How predictions are judged."""
+
+    calibration_bins: int = Field(default=15, ge=1)
+
+
+class Explain(Section):
+    """Which test documents LIME explains, and how."""
+
+    rows: list[Annotated[int, Field(ge=0)]] | None = None
+    mistakes: int = Field(default=5, ge=0)
+    samples: int = Field(default=5000, ge=10)
+    words: int = Field(default=10, ge=1)
+    seed: Seed = 0
+
+
+class Params(Section):
+    """The whole of params.yaml; `variants` holds each variant with the values of `train` filled in."""
+
+    data: Data
+    sources: dict[str, Source]
+    build_vocab: BuildVocab
+    vectorize: Vectorize
+    train: Train
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    evaluate: Evaluate
+    explain: Explain
+
+    @model_validator(mode="after")
+    def _check(self) -> "Params":
+        if self.data.source not in self.sources:
+            raise ValueError(f"data.source: {self.data.source!r} is not one of {', '.join(self.sources)}")
+        return self
+
+    @property
+    def source(self) -> FileSource | PydocsSource:
+        """The source that `data.source` names."""
+        return self.sources[self.data.source]
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml. Raises `UserError`, one line for each wrong key or value."""
+    return check(_parse(Path(path), YAML(typ="safe")), str(path))
+
+
+def check(values: Any, path: str = "params.yaml") -> Params:
+    """Check `values`, the parsed content of the file `path`."""
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected sections such as data and train, found {_short(values)}")
+    try:
+        return Params.model_validate(_fill_in_variants(values, path))
+    except ValidationError as error:
+        lines = [_explain(problem, path) for problem in error.errors() if not _is_inherited(problem, values)]
+        raise UserError("\n".join(lines)) from None
+
+
+def variant(params: Params, name: str) -> Variant:
+    """Return the variant `name`."""
+    if name not in params.variants:
+        raise UserError(f"params.yaml: variants: no {name!r}; there are {', '.join(params.variants)}")
+    return params.variants[name]
+
+
+def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
+    """Set values such as `data.source=ag_news` in params.yaml, keeping its comments; all or none."""
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    values = _parse(Path(path), yaml)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        *parents, last = key.split(".")
+        place = values
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        if not equals or not isinstance(place, dict):
+            raise UserError(f"{assignment!r}: expected KEY=VALUE with a key of {path}, such as data.source=ag_news")
+        value = yaml.load(text)  # round-trip: a list stays on its line
+        if last not in place or place[last] != value:
+            place[last] = value
+    check(values, str(path))
+    edited = io.StringIO()
+    yaml.dump(values, edited)
+    if edited.getvalue() != Path(path).read_text(encoding="utf-8"):
+        write_text(path, edited.getvalue())
+
+
+def _parse(path: Path, yaml: YAML) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the project's folder") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _fill_in_variants(values: dict[str, Any], path: str) -> dict[str, Any]:
+    train, variants = values.get("train"), values.get("variants")
+    if not isinstance(train, dict) or not isinstance(variants, dict):
+        return values
+    for name, own in variants.items():
+        if isinstance(own, dict) and "validation_from" in own:
+            raise UserError(f"{path}: variants.{name}.validation_from: set it under train, for all variants")
+    filled = {name: {**train, **own} if isinstance(own, dict) else own for name, own in variants.items()}
+    return {**values, "variants": filled}
+
+
+def _is_inherited(problem: Any, values: dict[str, Any]) -> bool:
+    """Whether the problem is one of `train`, met again in a variant that does not override the value."""
+    match problem["loc"]:
+        case ("variants", name, key, *_):
+            return key in values["train"] and key not in values["variants"][name]
+    return False
+
+
+def _explain(problem: Any, path: str) -> str:
+    location = list(problem["loc"])
+    if location[:1] == ["sources"]:
+        del location[2:3]  # the tag of the kind of source
+    key = ".".join(str(part) for part in location)
+    kind, given = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return f"{path}: {key}: unknown key; {hint}"
+    if kind == "missing":
+        return f"{path}: {key}: missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{path}: {key}: {message}" if key else f"{path}: {message}"
+    message = PLAIN.get(kind, message.replace("Input should be", "expected", 1))
+    return f"{path}: {key}: {message}, got {_short(given)}"
+
+
+PLAIN = {
+    "model_type": "expected keys and values",
+    "dict_type": "expected keys and values",
+    "model_attributes_type": "expected keys and values",
+    "too_short": "expected at least one",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "bool_type": "expected true or false",
+    "string_type": "expected text",
+    "list_type": "expected a list",
+}
+"""What to say of a value of the wrong kind, in words of YAML rather than of Python."""
+
+
+def _known_keys(location: list[Any]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {
+        "data": Data,
+        "build_vocab": BuildVocab,
+        "vectorize": Vectorize,
+        "train": Train,
+        "variants": Variant,
+        "evaluate": Evaluate,
+        "explain": Explain,
+    }
+    if not location:
+        return list(Params.model_fields)
+    if location[0] == "sources":
+        return [*FileSource.model_fields, "packages"] if len(location) == 2 else ["train", "test"]
+    return list(models[location[0]].model_fields)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+if __name__ == "__main__":
+    run(lambda: edit(sys.argv[1:]))

@@ -1,0 +1,91 @@
+"""Words and their ids: 1 for the most frequent word, ties in order of first appearance, 0 for padding."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flaxtext.errors import UserError
+from flaxtext.files import atomic
+from flaxtext.tokens import tokenize
+
+SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64()), ("id", pa.int32())])
+
+
+class Vocabulary:
+    """The words of a corpus by id.
+
+    Attributes:
+        words: `string[n]`; the word with id `i` is `words[i - 1]`.
+        counts: `int64[n]`, how often each occurs where the vocabulary was fitted.
+    """
+
+    def __init__(self, words: pa.Array, counts: np.ndarray) -> None:
+        self.words = words
+        self.counts = counts
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def rows(self) -> int:
+        """Rows of an embedding table: one a word, and row 0 for padding."""
+        return len(self.words) + 1
+
+    def ids(self, words: pa.Array) -> np.ndarray:
+        """Look words up: `int32[len(words)]`, 0 for a word that is not in the vocabulary."""
+        found = pc.index_in(words, self.words.cast(words.type))
+        return np.asarray(pc.add(found, 1).fill_null(0), np.int32)
+
+
+def fit(texts: Iterable[pa.Array], max_words: int | None = None, min_count: int = 1) -> Vocabulary:
+    """Count the words of all batches of texts (`string[rows]` each) and number them by falling count.
+
+    Memory grows with the number of distinct words, not with the corpus.
+    """
+    words, counts = pa.array([], pa.string()), np.zeros(0, np.int64)
+    pending: list[tuple[pa.Array, np.ndarray]] = []
+    for batch in texts:
+        tally = pc.value_counts(tokenize(batch).values)
+        pending.append((tally.field("values").cast(pa.string()), tally.field("counts").to_numpy()))
+        if sum(len(batch_words) for batch_words, _ in pending) > max(len(words), 100_000):
+            words, counts = _merge([(words, counts), *pending])
+            pending = []
+    words, counts = _merge([(words, counts), *pending])
+
+    order = np.argsort(-counts, kind="stable")
+    order = order[counts[order] >= min_count][:max_words]
+    return Vocabulary(words.take(pa.array(order)), counts[order])
+
+
+def _merge(tallies: list[tuple[pa.Array, np.ndarray]]) -> tuple[pa.Array, np.ndarray]:
+    """Add up counts of words, which stay in order of first appearance."""
+    words = pa.concat_arrays([words for words, _ in tallies]).dictionary_encode()
+    counts = np.zeros(len(words.dictionary), np.int64)
+    np.add.at(counts, words.indices.to_numpy(), np.concatenate([counts for _, counts in tallies]))
+    return words.dictionary, counts
+
+
+def save(vocabulary: Vocabulary, path: str | Path) -> None:
+    """Write `word, count, id`, sorted by id from 1, to a Parquet file."""
+    ids = pa.array(np.arange(1, vocabulary.rows, dtype=np.int32))
+    table = pa.table([vocabulary.words, pa.array(vocabulary.counts), ids], schema=SCHEMA)
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def load(path: str | Path) -> Vocabulary:
+    """Read what `save` wrote. Raises `UserError` where the file is no vocabulary."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not a vocabulary: {error}") from None
+    ids = table["id"].to_numpy() if table.schema.equals(SCHEMA) else np.zeros(0)
+    if not table.schema.equals(SCHEMA) or not np.array_equal(ids, np.arange(1, len(table) + 1)):
+        raise UserError(f"{path}: not a vocabulary: expected word, count and id, sorted by id from 1")
+    return Vocabulary(table["word"].combine_chunks(), table["count"].to_numpy())

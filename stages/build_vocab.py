@@ -1,0 +1,44 @@
+"""Number the words of the corpus by falling count.
+
+Reads the splits of `build_vocab.fit_on`; writes `data/vocab.parquet`: word, count, id.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from flaxtext import params, vocabulary
+from flaxtext.corpus import Corpus
+from flaxtext.errors import UserError, run
+
+
+def main() -> None:
+    """Fit the vocabulary and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--vocab", type=Path, required=True)
+    args = parser.parse_args()
+    section = params.load().build_vocab
+
+    paths = {"train": args.train, "test": args.test}
+    texts = read([paths[split] for split in section.fit_on])
+    fitted = vocabulary.fit(texts, section.max_words, section.min_count)
+    if not len(fitted):
+        raise UserError("params.yaml: build_vocab: no word is left; lower min_count or look at the texts")
+    vocabulary.save(fitted, args.vocab)
+
+    top = ", ".join(fitted.words[:8].to_pylist())
+    print(f"{len(fitted):,} words from {' and '.join(section.fit_on)}, by falling count: {top}, ...")
+
+
+def read(paths: list[Path]) -> Iterator[pa.Array]:
+    """Yield the texts of several splits, one after the other."""
+    for path in paths:
+        yield from Corpus(path).texts()
+
+
+if __name__ == "__main__":
+    run(main)

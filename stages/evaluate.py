@@ -1,0 +1,77 @@
+"""Judge one variant; the only stage that reads the test split for figures.
+
+Reads the model and both splits' vectors; writes every document's prediction, the figures, and the test
+split's true and predicted classes for the confusion matrix.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flaxtext import params, vectors
+from flaxtext.bundle import load_bundle
+from flaxtext.errors import run
+from flaxtext.evaluation import evaluate, report
+from flaxtext.files import atomic, write_json
+from flaxtext.splits import held_out
+
+
+def main() -> None:
+    """Predict both splits and write predictions and figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("variant")
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--confusion", type=Path, required=True)
+    parser.add_argument("--metrics", type=Path, required=True)
+    args = parser.parse_args()
+    bins = params.load().evaluate.calibration_bins
+
+    model = load_bundle(args.model)
+    train, test = vectors.read(args.train), vectors.read(args.test)
+    labels = np.concatenate([train.labels, test.labels])
+    probability = np.concatenate([model.probabilities(train.ids), model.probabilities(test.ids)])
+    rows = np.concatenate([np.arange(len(train.labels)), np.arange(len(test.labels))])
+    splits = np.array(["train"] * len(train.labels) + ["test"] * len(test.labels), dtype=object)
+    if model.config["validation_from"] == "train":
+        chosen = held_out(train.labels, model.config["validation"], model.config["seed"])
+        splits[: len(chosen)][chosen] = "validation"
+
+    metrics = {
+        split: evaluate(probability[splits == split], labels[splits == split], model.classes, bins)
+        for split in ("train", "validation", "test")
+        if (splits == split).any()
+    }
+    size = sum(array.size for layer in model.parameters.values() for array in layer.values())
+    predicted = probability.argmax(axis=1)
+    is_test = splits == "test"
+    print(f"{args.variant} on the test split")
+    print(report(predicted[is_test], labels[is_test], model.classes))
+    print("  ".join(f"{split} accuracy {figures['accuracy']:.3f}" for split, figures in metrics.items()))
+
+    names = pa.array(model.classes)
+    table = pa.table(
+        {
+            "row": pa.array(rows),
+            "split": pa.array(splits, pa.string()),
+            "label": names.take(pa.array(labels)),
+            "predicted": names.take(pa.array(predicted)),
+            "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probability.reshape(-1)), len(model.classes)),
+        }
+    )
+    with atomic(args.predictions) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    with atomic(args.confusion) as temporary:
+        pairs = table.filter(pc.field("split") == "test").select(["label", "predicted"])
+        pairs.to_pandas().to_csv(temporary, index=False, lineterminator="\n")
+    write_json(args.metrics, {**metrics, "parameters": size})
+
+
+if __name__ == "__main__":
+    run(main)

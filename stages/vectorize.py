@@ -1,0 +1,39 @@
+"""Turn each document into a row of word ids.
+
+Reads a vocabulary and both splits; writes `data/vectors/{train,test}.parquet` or `.npz`: ids and labels.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from flaxtext import params, vectors, vocabulary
+from flaxtext.corpus import Corpus
+from flaxtext.errors import run
+from flaxtext.vectors import Vectors
+
+
+def main() -> None:
+    """Vectorize both splits."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vocab", type=Path, required=True)
+    parser.add_argument("--train", type=Path, nargs=2, required=True, metavar=("TEXTS", "VECTORS"))
+    parser.add_argument("--test", type=Path, nargs=2, required=True, metavar=("TEXTS", "VECTORS"))
+    args = parser.parse_args()
+    max_len = params.load().vectorize.max_len
+    words = vocabulary.load(args.vocab)
+
+    for texts, output in (args.train, args.test):
+        corpus = Corpus(texts)
+        vectors.write(output, vectorize(corpus, words, max_len), len(corpus), max_len)
+        print(f"{output}: {len(corpus):,} documents of {max_len} ids")
+
+
+def vectorize(corpus: Corpus, words: vocabulary.Vocabulary, max_len: int) -> Iterator[Vectors]:
+    """Yield a split as vectors, batch by batch."""
+    for texts, labels in corpus.texts_and_labels():
+        yield Vectors(vectors.vectorize(texts, words, max_len), labels)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,119 @@
+"""dvc.yaml names all that a stage reads: the cache is truthful."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+from ruamel.yaml import YAML
+
+DVC = YAML(typ="safe").load(PROJECT / "dvc.yaml")
+PARAMS = YAML(typ="safe").load(PROJECT / "params.yaml")
+STAGES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
+
+
+@cache
+def local_imports(path: Path) -> frozenset[Path]:
+    """The project's own modules that the script `path` imports, directly or not, wherever in it."""
+    found: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            for name in names:
+                parts = name.split(".")
+                candidates = [PROJECT.joinpath(*parts).with_suffix(".py")]
+                candidates += [PROJECT.joinpath(*parts[:end], "__init__.py") for end in range(1, len(parts) + 1)]
+                new = {candidate for candidate in candidates if candidate.is_file()} - found
+                found |= new
+                waiting += new
+    return frozenset(found)
+
+
+def test_each_stage_has_its_script_and_its_section_of_params():
+    assert list(STAGES) == [path for path in STAGES if (PROJECT / "stages" / f"{path}.py").is_file()]
+    for name, stage in STAGES.items():
+        section = "data" if name == "download" else name
+        assert section in PARAMS
+        assert section in stage["params"]
+        assert stage["desc"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_local_import_of_a_stage_is_among_its_deps(name):
+    script = PROJECT / "stages" / f"{name}.py"
+    imported = {path.relative_to(PROJECT).as_posix() for path in local_imports(script)}
+    listed = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
+    assert imported | {f"stages/{name}.py"} == listed
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_templates_that_a_stage_renders_are_among_its_deps(name):
+    pages = "flaxtext/pages.py" in STAGES[name]["deps"]
+    listed = [dep for dep in STAGES[name]["deps"] if dep.startswith("flaxtext/templates/")]
+    assert bool(listed) == pages
+
+
+def words_of(command):
+    return [word for word in command.split() if "/" in word]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_command_names_the_data_that_the_stage_depends_on_and_writes(name):
+    stage = STAGES[name]
+    outs = [
+        next(iter(out)) if isinstance(out, dict) else out
+        for kind in ("outs", "plots", "metrics")
+        for out in stage.get(kind, [])
+    ]
+    deps = [dep for dep in stage["deps"] if not dep.endswith((".py", ".html", ".lock")) and dep != "data/inputs"]
+    assert sorted({*deps, *outs}) == sorted(set(words_of(stage["cmd"])) - {f"stages/{name}.py"})
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_params_key_exists(name):
+    for key in STAGES[name]["params"]:
+        resolved = key.replace("${key}", next(iter(PARAMS["variants"]))).replace(
+            "${data.source}", PARAMS["data"]["source"]
+        )
+        place = PARAMS
+        for part in resolved.split("."):
+            assert part in place, key
+            place = place[part]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_is_put_into_a_command_is_a_param_or_a_path_of_the_stage(name):
+    """A value put into `cmd` alone would go stale; one in a path of deps or outs shows there."""
+    stage = STAGES[name]
+    pieces = [piece.split("}")[0] for piece in stage["cmd"].split("${")[1:]]
+    paths = " ".join(str(stage.get(kind, "")) for kind in ("deps", "outs"))
+    for piece in pieces:
+        assert "${" + piece + "}" in paths
+
+
+def test_only_small_metrics_are_kept_out_of_the_cache():
+    for stage in STAGES.values():
+        assert all(isinstance(out, str) for out in stage.get("outs", []))
+        for metric in stage.get("metrics", []):
+            ((path, settings),) = metric.items()
+            assert path.startswith("metrics/")
+            assert settings == {"cache": False}
+
+
+def test_plots_and_artifacts_name_every_variant():
+    for plot in DVC["plots"]:
+        ((_, settings),) = plot.items()
+        assert [Path(path).stem for path in settings["y"]] == list(PARAMS["variants"])
+    assert [Path(artifact["path"]).name for artifact in DVC["artifacts"].values()] == list(PARAMS["variants"])
+
+
+def test_every_variant_has_metrics_in_git():
+    assert {path.stem for path in (PROJECT / "metrics").glob("*.json")} == set(PARAMS["variants"])

@@ -1,0 +1,188 @@
+"""params.yaml: every mistake is one clear line; edits keep the comments."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import PROJECT
+from ruamel.yaml import YAML
+
+from flaxtext import params
+from flaxtext.errors import UserError
+
+
+@pytest.fixture
+def values():
+    return YAML(typ="safe").load(PROJECT / "params.yaml")
+
+
+def put(values, key, value):
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values[parent]
+    values[last] = value
+
+
+def test_the_shipped_file_is_right(values):
+    loaded = params.check(values)
+    assert loaded.source is loaded.sources["pydocs"]
+    assert loaded.variants["sum_20"].pooling == "sum"
+
+
+def test_a_variant_overrides_train(values):
+    put(values, "variants.sum_20.epochs", 3)
+    loaded = params.check(values)
+    assert (loaded.variants["sum_20"].epochs, loaded.variants["average_20"].epochs) == (3, 15)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.epocs", 3, "train.epocs: unknown key; did you mean epochs?"),
+        (
+            "foo",
+            3,
+            "foo: unknown key; known: data, sources, build_vocab, vectorize, train, variants, evaluate, explain",
+        ),
+        ("train.epochs", "3", "train.epochs: expected a whole number, got '3'"),
+        ("train.epochs", 0, "train.epochs: expected greater than or equal to 1, got 0"),
+        ("train.learning_rate", -1.0, "train.learning_rate: expected greater than 0, got -1.0"),
+        ("train.validation", 1, "train.validation: expected less than 1, got 1"),
+        ("train.shuffle", "yes", "train.shuffle: expected true or false, got 'yes'"),
+        (
+            "train.optimizer",
+            "adm",
+            "train.optimizer: expected 'adam', 'adamw', 'adagrad', 'rmsprop' or 'sgd', got 'adm'",
+        ),
+        ("train", None, "train: expected keys and values, got None"),
+        ("variants", {}, "variants: expected at least one, got {}"),
+        ("variants.sum_20.pooling", "avg", "variants.sum_20.pooling: expected 'flatten', 'mean' or 'sum', got 'avg'"),
+        ("variants.sum_20", {"pooling": "sum"}, "variants.sum_20.embed_dim: missing"),
+        (
+            "variants.sum_20.validation_from",
+            "test",
+            "variants.sum_20.validation_from: set it under train, for all variants",
+        ),
+        ("data.source", "agnews", "data.source: 'agnews' is not one of ag_news, pydocs"),
+        ("build_vocab.fit_on", ["trian"], "build_vocab.fit_on.0: expected 'train' or 'test', got 'trian'"),
+        ("sources.mine", {"train": "a.csv", "tset": "b.csv"}, "sources.mine.tset: unknown key; did you mean text?"),
+        ("sources.mine", {"test": "b.csv"}, "sources.mine.train: missing"),
+        ("sources.mine", {"train": "a.csv", "text": []}, "sources.mine.text: expected at least one, got []"),
+        ("sources.mine", {"train": "a.csv", "label": 2}, "sources.mine: columns go by number only with header: false"),
+        (
+            "sources.mine",
+            {"train": "a.csv", "header": False},
+            "sources.mine: with header: false, text and label are column numbers from 1",
+        ),
+        (
+            "sources.mine",
+            {"train": "a.csv", "classes": ["one"]},
+            "sources.mine: classes needs two names or more, each once",
+        ),
+        ("sources.pydocs", {"format": "pydocs"}, "sources.pydocs.packages: missing"),
+    ],
+)
+def test_one_mistake_is_one_line(values, key, value, message):
+    put(values, key, value)
+    with pytest.raises(UserError) as error:
+        params.check(values)
+    assert str(error.value) == f"params.yaml: {message}"
+
+
+def test_two_mistakes_are_two_lines(values):
+    put(values, "train.epochs", 0)
+    put(values, "vectorize.format", "csv")
+    with pytest.raises(UserError) as error:
+        params.check(values)
+    assert sorted(str(error.value).splitlines()) == [
+        "params.yaml: train.epochs: expected greater than or equal to 1, got 0",
+        "params.yaml: vectorize.format: expected 'parquet' or 'npz', got 'csv'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: [1", "params.yaml, line 1: not YAML: expected ',' or ']', but got '<stream end>'"),
+        ("", "params.yaml: expected sections such as data and train, found None"),
+    ],
+)
+def test_a_file_that_is_not_parameters(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as error:
+        params.load()
+    assert str(error.value) == message
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(UserError, match="params.yaml: no such file; run from the project's folder$"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_the_learning_rate_may_be_written_as_dvc_reads_it(tmp_path):
+    """1e-3 is a number in YAML 1.2, which DVC reads, and text in YAML 1.1."""
+    text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 1e-3"))
+    assert params.load(tmp_path / "params.yaml").train.learning_rate == 0.001
+
+
+@pytest.fixture
+def copy(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes((PROJECT / "params.yaml").read_bytes())
+    return path
+
+
+def test_an_edit_changes_its_lines_alone(copy):
+    before = copy.read_text(encoding="utf-8").splitlines()
+    params.edit(["data.source=ag_news", "build_vocab.fit_on=[train, test]", "data.mirror=../somewhere"], copy)
+    after = copy.read_text(encoding="utf-8").splitlines()
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert [line.split("#")[0].strip() for line in changed] == [
+        "source: ag_news",
+        "mirror: ../somewhere",
+        "fit_on: [train, test]",
+    ]
+    assert all("#" in line for line in changed)
+    assert params.load(copy).build_vocab.fit_on == ["train", "test"]
+
+
+def test_no_edit_leaves_the_bytes(copy):
+    before = copy.read_bytes()
+    params.edit([], copy)
+    params.edit(["data.source=pydocs"], copy)
+    assert copy.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("data.source=agnews", "data.source: 'agnews' is not one of ag_news, pydocs"),
+        ("train.epocs=3", "train.epocs: unknown key; did you mean epochs?"),
+    ],
+)
+def test_a_wrong_edit_changes_nothing(copy, assignment, message):
+    before = copy.read_bytes()
+    with pytest.raises(UserError) as error:
+        params.edit(["train.epochs=3", assignment], copy)
+    assert str(error.value) == f"{copy}: {message}"
+    assert copy.read_bytes() == before
+
+
+@pytest.mark.parametrize("assignment", ["data.source", "nowhere.source=x", "data.source.deep=x"])
+def test_an_edit_that_is_no_assignment(copy, assignment):
+    with pytest.raises(UserError, match="expected KEY=VALUE with a key of .*, such as data.source=ag_news"):
+        params.edit([assignment], copy)
+
+
+def test_from_the_shell_a_mistake_is_one_line_without_traceback(copy):
+    ended = subprocess.run(
+        [sys.executable, "-m", "flaxtext.params", "data.source=agnews"],
+        cwd=copy.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == "error: params.yaml: data.source: 'agnews' is not one of ag_news, pydocs\n"

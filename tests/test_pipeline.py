@@ -1,0 +1,240 @@
+"""The pipeline as a user runs it, on a small corpus in a copy of the project: what runs, what is restored."""
+
+import csv
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import PROJECT
+
+from flaxtext import params
+
+BIN = str(PROJECT / ".venv/bin") if (PROJECT / ".venv/bin/dvc").exists() else os.path.dirname(sys.executable)  # noqa: PTH120
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": os.pathsep.join([BIN, os.environ["PATH"]]),
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONPATH": ".",  # the copy's flaxtext, not the one installed
+    "GIT_AUTHOR_NAME": "tests",
+    "GIT_AUTHOR_EMAIL": "tests@example.org",
+    "GIT_COMMITTER_NAME": "tests",
+    "GIT_COMMITTER_EMAIL": "tests@example.org",
+}
+WORDS = {
+    "cats": "purr whisker meow claw tail kitten".split(),
+    "dogs": "bark leash fetch bone tail puppy".split(),
+    "birds": "tweet feather nest wing tail chick".split(),
+}
+PER_VARIANT = ["train", "evaluate", "explain"]
+
+
+def shell(folder, *command, check=True):
+    """Run a command in `folder` and return what it printed."""
+    ended = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert not check or ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
+def repro(folder):
+    """Run `dvc repro` and return the stages that it ran, in order."""
+    return re.findall(r"Running stage '(.+?)'", shell(folder, "dvc", "repro"))
+
+
+def commit(folder, message):
+    shell(folder, "git", "add", "--all")
+    shell(folder, "git", "commit", "--quiet", "--message", message)
+
+
+def edit(folder, *assignments):
+    params.edit(list(assignments), folder / "params.yaml")
+
+
+def add_source(folder, name, lines):
+    path = folder / "params.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("sources:\n", f"sources:\n  {name}: {lines}\n"))
+
+
+def of(*variants):
+    return sorted(f"{stage}@{variant}" for stage in PER_VARIANT for variant in variants)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project with a corpus of 300 documents and two variants, all stages run and committed."""
+    folder = tmp_path_factory.mktemp("pipeline") / "project"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if name not in ("dvc.lock", "requirements.lock") and not name.startswith(("tests/", "bench/", "metrics/")):
+            if (PROJECT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(PROJECT / name, folder / name)
+    (folder / "requirements.lock").touch()
+    rng = random.Random(0)  # noqa: S311
+    with (folder / "data/inputs/pets.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["text", "label"])
+        rows.writerows([" ".join(rng.choices(WORDS[label], k=rng.randint(2, 9))), label] for label in list(WORDS) * 100)
+    add_source(folder, "pets", "{train: data/inputs/pets.csv}")
+    edit(folder, "data.source=pets", "train.epochs=2", "train.batch_size=64", "explain.samples=200")
+    text = (folder / "params.yaml").read_text(encoding="utf-8")
+    (folder / "params.yaml").write_text(re.sub(r"\n  (flatten_10|flatten_20): .*", "", text))
+    text = (folder / "dvc.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"\n  flatten-[12]0: .*", "", text)
+    (folder / "dvc.yaml").write_text(re.sub(r"\n        data/history/flatten_.*", "", text))
+    shell(folder, "git", "init", "--quiet")
+    ran = repro(folder)
+    assert ran[:3] == ["download", "build_vocab", "vectorize"]
+    assert sorted(ran[3:]) == of("average_20", "sum_20")
+    commit(folder, "first")
+    return folder
+
+
+@pytest.fixture
+def clean(project):
+    """The project as committed, before and after the test."""
+
+    def restore():
+        shell(project, "git", "checkout", "--quiet", ".")
+        shell(project, "git", "clean", "--quiet", "-fd", "metrics")
+        shell(project, "dvc", "checkout", "--quiet")
+
+    restore()
+    yield project
+    restore()
+
+
+def test_a_second_run_runs_nothing(clean):
+    assert repro(clean) == []
+    assert shell(clean, "git", "status", "--porcelain") == ""
+
+
+CHANGES = [
+    (["variants.sum_20.embed_dim=8"], of("sum_20")),
+    (["variants.new={pooling: sum, embed_dim: 6}"], of("new")),
+    (["explain.words=5"], ["explain@average_20", "explain@sum_20"]),
+    (["evaluate.calibration_bins=5"], ["evaluate@average_20", "evaluate@sum_20"]),
+    (["train.epochs=1"], of("average_20", "sum_20")),
+    (["vectorize.max_len=4"], sorted([*of("average_20", "sum_20"), "vectorize"])),
+    (["vectorize.format=npz"], sorted([*of("average_20", "sum_20"), "vectorize"])),
+    (["build_vocab.max_words=1000"], ["build_vocab"]),  # more than there are: the same vocabulary
+    (["data.verify=false"], ["download"]),  # the same documents
+    (["sources.ag_news.label=2"], []),  # not the source in use
+    (["train.validation_from=test"], of("average_20", "sum_20")),
+]
+
+
+@pytest.mark.parametrize(("assignments", "expected"), CHANGES, ids=[" ".join(change) for change, _ in CHANGES])
+def test_a_changed_line_runs_what_depends_on_it_and_its_revert_runs_nothing(clean, assignments, expected):
+    before = (clean / "params.yaml").read_bytes()
+    edit(clean, *assignments)
+    assert sorted(repro(clean)) == expected
+    (clean / "params.yaml").write_bytes(before)
+    assert repro(clean) == []
+    assert shell(clean, "git", "status", "--porcelain", "--untracked-files=no") == ""
+
+
+def test_a_changed_source_file_is_seen(clean):
+    path = clean / "data/inputs/pets.csv"
+    path.write_text(path.read_text(encoding="utf-8") + "purr meow bone,cats\n", encoding="utf-8")
+    assert repro(clean)[:3] == ["download", "build_vocab", "vectorize"]
+
+
+def test_metrics_and_params_diff_between_two_commits(clean):
+    edit(clean, "variants.sum_20.embed_dim=3")
+    repro(clean)
+    commit(clean, "second")
+    try:
+        figures = json.loads(shell(clean, "dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json"))
+        assert figures["metrics/sum_20.json"]["parameters"]["diff"] < 0
+        assert list(figures) == ["metrics/sum_20.json"]
+        changed = json.loads(shell(clean, "dvc", "params", "diff", "HEAD~1", "HEAD", "--json"))
+        assert changed["params.yaml"] == {"variants.sum_20.embed_dim": {"old": 20, "new": 3, "diff": -17}}
+    finally:
+        shell(clean, "git", "reset", "--quiet", "--hard", "HEAD~1")
+
+
+def test_a_teammate_pulls_and_runs_nothing(clean, tmp_path):
+    shell(clean, "dvc", "remote", "add", "--local", "--default", "--force", "team", str(tmp_path / "remote"))
+    shell(clean, "dvc", "push")
+    shell(tmp_path, "git", "clone", "--quiet", str(clean), "clone")
+    clone = tmp_path / "clone"
+    shell(clone, "dvc", "remote", "add", "--local", "--default", "team", str(tmp_path / "remote"))
+    shell(clone, "dvc", "pull")
+    shutil.copyfile(clean / "data/inputs/pets.csv", clone / "data/inputs/pets.csv")  # not in Git, not a stage's output
+    assert repro(clone) == []
+    assert (clone / "data/models/sum_20/model.safetensors").is_file()
+
+
+def test_plots_show_every_variant(clean):
+    page = shell(clean, "dvc", "plots", "show", "--json")
+    plots = json.loads(page)
+    assert plots.get("errors", []) == []
+    assert {"validation_accuracy", "train_loss"} <= set(plots["data"])
+    curve = plots["data"]["validation_accuracy"][0]["content"]
+    assert "average_20" in curve
+    assert "sum_20" in curve
+    assert {"data/confusion/average_20.csv", "data/confusion/sum_20.csv"} <= set(plots["data"])
+
+
+KILL = """
+import os, pathlib, runpy, signal, sys
+left = int(sys.argv.pop(1))
+rename = pathlib.Path.replace
+def replace(source, target):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(source, target)
+pathlib.Path.replace = replace
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def command_of(folder, stage):
+    lock = params.YAML(typ="safe").load(folder / "dvc.lock")["stages"][stage]
+    return lock["cmd"].split()[1:], [out["path"] for out in lock["outs"]]
+
+
+def content(path):
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return {file.name: file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize(
+    "stage", ["download", "build_vocab", "vectorize", "train@sum_20", "evaluate@sum_20", "explain@sum_20"]
+)
+def test_a_stage_killed_as_it_finishes_leaves_no_half_output(clean, stage):
+    command, outs = command_of(clean, stage)
+    whole = {out: content(clean / out) for out in outs}
+    for renames in range(len(outs)):
+        for out in outs:
+            path = clean / out
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        ended = subprocess.run(
+            [f"{BIN}/python", "-c", KILL, str(renames), *command],
+            cwd=clean,
+            env=ENVIRONMENT,
+            capture_output=True,
+            check=False,
+        )
+        assert ended.returncode == -9, ended.stderr.decode()
+        left = [out for out in outs if (clean / out).exists()]
+        assert len(left) < len(outs)  # so that DVC knows the stage did not end
+        assert all(content(clean / out) == whole[out] for out in left)
+    shell(clean, "dvc", "repro", "--force", "--single-item", stage)
+    assert {out: content(clean / out) for out in outs} == whole

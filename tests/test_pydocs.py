@@ -1,0 +1,107 @@
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+from flaxtext import pydocs
+from flaxtext.errors import UserError
+
+PROSE = "Return the ordinary sentence number {} about an array, long enough to count as prose here."
+OTHER = "A sentence of another kind, which no other library has in its documentation, fortunately {}."
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """Two packages, one of them a single module, that fail if they are imported."""
+    (tmp_path / "one_pkg" / "tests").mkdir(parents=True)
+    files = {
+        "one_pkg/__init__.py": f'''
+            """{PROSE.format(1)}
+
+            {PROSE.format(2)}
+            """
+            raise SystemExit
+            class A:
+                r"""{PROSE.format(3)}
+                \\d over two lines, and {OTHER.format(3)}"""
+                async def f(self):
+                    """{PROSE.format(1)}"""
+                    def g():
+                        \'\'\'{PROSE.format(5)}\'\'\'
+            def h():
+                x = """{PROSE.format(6)}"""
+            ''',
+        "one_pkg/tests/test_a.py": f'"""{PROSE.format(7)}"""',
+        "one_pkg/broken.py": f'"""{PROSE.format(8)}"""\nnot python',
+        "two_mod.py": f'"""{OTHER.format(1)}\n \n{PROSE.format(5)}"""\nraise SystemExit',
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(dedent(content))
+    monkeypatch.syspath_prepend(tmp_path)
+    return {"One": "one_pkg", "Two": "two_mod"}
+
+
+def test_documents(packages):
+    found = pydocs.documents(packages)
+    expected = {
+        (PROSE.format(1), "One"),  # twice, kept once
+        (PROSE.format(2), "One"),
+        (f"{PROSE.format(3)} \\d over two lines, and {OTHER.format(3)}", "One"),
+        (OTHER.format(1), "Two"),
+    }
+    assert set(found) == expected  # and PROSE 5, in both packages, is in neither
+    assert len(found) == len(expected)
+    assert pydocs.documents(dict(reversed(packages.items()))) == found
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        ">>> " + PROSE,
+        "+------+-----+\n| some | table |\n" + PROSE,
+        "===== =====\n" + PROSE,
+        "Too short.",
+        "f(x[i], y[j]) == g(x[i + 1], y[j - 1]) ** 2 / (a_1 * b_1) + h(f(x[k]), 100) - 2.5e-3 * abs(z[0]) % (n // 2) ^ 3",
+    ],
+)
+def test_what_is_no_prose(block):
+    assert list(pydocs._prose(f"{PROSE}\n\n{block}\n   \n{OTHER}")) == [PROSE, OTHER]
+
+
+def test_heading_is_dropped():
+    assert list(pydocs._prose(f"Parameters\n   ----------\n   {PROSE}\n   {OTHER}")) == [f"{PROSE} {OTHER}"]
+
+
+@pytest.mark.parametrize("name", ["no_such_package", "numpy.linalg", "../x", "sys"])
+def test_not_installed(name):
+    with pytest.raises(UserError) as caught:
+        pydocs.documents({"X": name})
+    assert str(caught.value) == (
+        f"pydocs: no Python source of a top-level package {name!r}; pip install it, or correct packages"
+    )
+
+
+def test_embedded_corpus_is_large_deterministic_and_imports_nothing():
+    script = dedent("""
+        import hashlib, sys
+        from collections import Counter
+        from flaxtext import pydocs
+        if __name__ == "__main__":
+            packages = {"JAX": "jax", "NumPy": "numpy", "pandas": "pandas", "scikit-learn": "sklearn"}
+            found = pydocs.documents(packages)
+            assert not set(packages.values()) & set(sys.modules)
+            print(hashlib.sha256(repr(found).encode()).hexdigest(), *sorted(Counter(c for _, c in found).values()))
+    """)
+    command = [sys.executable, "-c", script]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (process.communicate()[0] for process in running)
+    assert first == second
+    counts = [int(count) for count in first.split()[1:]]
+    assert len(counts) == 4
+    assert counts[0] > 3000
+    assert sum(counts) > 20_000
+
+
+def test_versions():
+    assert pydocs.versions({"a": "sklearn", "b": "no_such_package"}).keys() == {"sklearn"}

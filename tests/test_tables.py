@@ -1,0 +1,180 @@
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flaxtext import tables
+from flaxtext.errors import UserError
+from flaxtext.tables import Table, format_of, read
+
+BIG = "line\n" * 200_000  # a field of 1 MB
+
+
+def table(path, content: bytes, **options) -> Table:
+    path.write_bytes(content)
+    return Table("f", path, **{"format": "csv", **options})
+
+
+def rows(source: Table, *columns) -> list[tuple]:
+    chunks = [list(zip(*(c.to_pylist() for c in chunk), strict=True)) for _, chunk in read(source, columns)]
+    return [row for chunk in chunks for row in chunk]
+
+
+def message(source: Table, *columns) -> str:
+    with pytest.raises(UserError) as caught:
+        rows(source, *columns)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.csv", "csv"),
+        ("A.TSV", "tsv"),
+        ("a.jsonl.gz", "jsonl"),
+        ("a.v2.pq", "parquet"),
+        ("a.txt", None),
+        ("gz", None),
+    ],
+)
+def test_format_of(name, expected):
+    assert format_of(name) == expected
+
+
+def test_csv(tmp_path):
+    content = b'id,text,label\r\n1,"a ""b"",\r\nc",x\r\n2,d,y\r\n'
+    assert rows(table(tmp_path / "f", content), "label", "text") == [("x", 'a "b",\r\nc'), ("y", "d")]
+    assert rows(table(tmp_path / "f", b"\xef\xbb\xbf" + content), "id") == [("1",), ("2",)]
+    assert rows(table(tmp_path / "f", gzip.compress(content)), "id") == [("1",), ("2",)]
+    assert rows(table(tmp_path / "f", content.replace(b",", b"\t"), format="tsv"), "id") == [("1",), ("2",)]
+
+
+def test_csv_without_header(tmp_path):
+    assert rows(table(tmp_path / "f", b"1,a,b\n2,c,d", header=False), 3, 1, 3) == [("b", "1", "b"), ("d", "2", "d")]
+
+
+def test_csv_takes_nothing_for_missing(tmp_path):
+    assert rows(table(tmp_path / "f", b"t,l\nNA,null\nnan,\n"), "t", "l") == [("NA", "null"), ("nan", "")]
+
+
+def test_row_numbers_across_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "BLOCK", 1000)
+    good = b'1,"x\ny",z\n\n'  # a blank line is a row
+    source = table(tmp_path / "f", b"a,b,c\n" + good * 500)
+    firsts = [first for first, _ in read(source, ["a"])]
+    assert len(firsts) > 5
+    counts = [len(chunk[0]) for _, chunk in read(source, ["a"])]
+    assert firsts == [2 + sum(counts[:i]) for i in range(len(counts))]
+    assert sum(counts) == 1000
+
+    assert message(table(tmp_path / "f", b"a,b,c\n" + good * 500 + b"1,2\n" + good), "a") == (
+        "f: row 1002: 2 fields instead of 3: '1,2'; quote fields with delimiters or line breaks"
+    )
+    assert message(table(tmp_path / "f", good * 500 + b"1,\xe9t\xe9,3\n" + good, header=False), 2) == (
+        r"f: row 1001: not UTF-8: b'\xe9t\xe9'; save the file as UTF-8"
+    )
+    long = b'1,"' + b"x" * 3000 + b'",3\n'
+    assert message(table(tmp_path / "f", b"a,b,c\n" + good * 5 + long), "a") == (
+        "f: after row 11: a row is longer than 1,000 bytes; is a quote not closed?"
+    )
+
+
+def test_fields_of_a_megabyte(tmp_path):
+    row = f'1,"{BIG}",z\n'.encode()
+    assert rows(table(tmp_path / "f", b"a,b,c\n" + row * 40), "b") == [(BIG,)] * 40
+    line = json.dumps({"b": BIG}).encode() + b"\n"
+    assert rows(table(tmp_path / "f", line * 40, format="jsonl"), "b") == [(BIG,)] * 40
+
+
+def test_csv_columns(tmp_path):
+    source = table(tmp_path / "f", b"a,b,b\n1,2,3\n")
+    assert message(source, "text") == "f: no column 'text'; there are a, b, b"
+    assert message(source, "b") == "f: 2 columns are called 'b'; rename them"
+    assert message(table(tmp_path / "f", b"1,2\n", header=False), 3) == "f: no column 3; there are 1, 2"
+    assert message(table(tmp_path / "f", b"a,\xe9\n1,2\n"), "a") == "f: row 1: not UTF-8; save the file as UTF-8"
+
+
+def test_csv_of_a_header_alone(tmp_path):
+    assert rows(table(tmp_path / "f", b"a,b\n"), "a") == []
+    assert rows(table(tmp_path / "f", b"a,b"), "a") == []
+
+
+def test_truncated_gzip(tmp_path):
+    content = gzip.compress(b"a,b\n" + b"1,2\n" * 1000)[:-12]
+    for kind in ("csv", "jsonl"):
+        source = table(tmp_path / "f", content, format=kind)
+        with pytest.raises(UserError) as caught:
+            rows(source, "a")
+        if kind == "csv":
+            assert str(caught.value) == "f: not a whole gzip file: cut short or damaged; get it again"
+
+
+def test_json_lines(tmp_path):
+    content = '\ufeff{"t": "a", "l": 1}\n\n{"t": null, "l": true, "x": []}\n{"l": 1.5, "t": "é\\n"}'.encode()
+    expected = [("a", "1"), (None, None), (None, "true"), ("é\n", "1.5")]
+    assert rows(table(tmp_path / "f", content, format="jsonl"), "t", "l") == expected
+    assert rows(table(tmp_path / "f", gzip.compress(content), format="jsonl"), "t", "l") == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"t": "a"', "not JSON: Expecting ',' delimiter at character 10"),
+        (b"[1]", "[1] is not a JSON object; one a line is expected"),
+        (b'{"x": 1, "y": 2}', "no column 't'; there are x, y"),
+        (b'{"t": ["a"]}', "t is ['a'], not a string or number"),
+        (b'{"t": "caf\xe9"}', r"not UTF-8: b'{\"t\": \"caf\xe9\"}'; save the file as UTF-8".replace('\\"', '"')),
+        (b'{"t": "\\ud800"}', r"not UTF-8: b'\xed\xa0\x80'; save the file as UTF-8"),
+        (b'{"t": "' + b"x" * 600 + b'"}', "longer than 500 bytes; is it JSON Lines, an object a line?"),
+    ],
+)
+def test_bad_json_lines(tmp_path, monkeypatch, line, expected):
+    monkeypatch.setattr(tables, "BLOCK", 500)
+    content = b'{"t": "a"}\n' * 100 + line + b"\n"
+    assert message(table(tmp_path / "f", content, format="jsonl"), "t") == f"f: row 101: {expected}"
+
+
+@pytest.mark.parametrize("text", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())], ids=str)
+@pytest.mark.parametrize("label", [pa.int64(), pa.uint8()], ids=str)
+def test_parquet(tmp_path, monkeypatch, text, label):
+    monkeypatch.setattr(tables, "BLOCK", 100)
+    content = pa.table(
+        {"x": [[0]] * 90, "t": pa.array(["a", "b", None] * 30, text), "l": pa.array([1, 2, 3] * 30, label)}
+    )
+    pq.write_table(content, tmp_path / "f")
+    source = Table("f", tmp_path / "f", "parquet")
+    assert rows(source, "l", "t") == [("1", "a"), ("2", "b"), ("3", None)] * 30
+    firsts = [first for first, _ in read(source, ["t"])]
+    assert len(firsts) > 1
+    assert firsts[0] == 1
+    assert message(source, "x").startswith("f: column 'x' holds list<")
+    assert message(source, "y") == "f: no column 'y'; there are x, t, l"
+
+
+def test_parquet_not_utf8(tmp_path):
+    pq.write_table(pa.table({"t": pa.array([b"a", b"b", b"\xff"])}), tmp_path / "f")
+    assert message(Table("f", tmp_path / "f", "parquet"), "t") == (
+        r"f: row 3: not UTF-8: b'\xff'; save the file as UTF-8"
+    )
+
+
+def test_broken_parquet(tmp_path):
+    pq.write_table(pa.table({"t": [str(i) for i in range(9999)]}), tmp_path / "f")
+    whole = (tmp_path / "f").read_bytes()
+    expected = "f: not a whole Parquet file: cut short, damaged or of another format; get it again"
+    for content in (whole[: len(whole) // 2], b"text,label\na,b\n", whole[:9000] + bytes(9000) + whole[18000:]):
+        assert message(table(tmp_path / "g", content, format="parquet"), "t") == expected
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), min_size=1))
+def test_csv_and_json_lines_round_trip(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("round") / "f"
+    quoted = [",".join('"' + field.replace('"', '""') + '"' for field in row) for row in values]
+    assert rows(table(path, "\n".join(["a,b", *quoted]).encode()), "a", "b") == values
+    lines = "\n".join(json.dumps({"a": a, "b": b}) for a, b in values)
+    assert rows(table(path, lines.encode(), format="jsonl"), "a", "b") == values
