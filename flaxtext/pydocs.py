@@ -109,7 +109,7 @@ def _docstrings(node: _Body) -> Iterator[str]:
 def _prose(docstring: str) -> Iterator[str]:
     """Yield the paragraphs that are prose: no doctests, no tables, no headings, mostly letters."""
     for block in _BLANK_LINES.split(docstring):
-        if _DOCTEST.search(block) or _TABLE.search(block):
+        if len(block) < MIN_LETTERS or _DOCTEST.search(block) or _TABLE.search(block):
             continue
         text = " ".join(_HEADING.sub("", block).split())
         letters = len(_NOT_LETTERS.sub("", text))

@@ -105,15 +105,13 @@ def _open_file(source: FileSource, data: Data, split: Split) -> Iterator[tuple[T
     """Yield the file of a split and its MD5, from the mirror if there is one."""
     key = f"sources.{data.source}"
     origin, md5 = (source.train, source.md5.train) if split == "train" else (source.test or "", source.md5.test)
-    file_names = " and ".join(_file_name(file) for file in (source.train, source.test) if file)
+    location, file_names = origin, " and ".join(_file_name(file) for file in (source.train, source.test) if file)
     if data.mirror:
         location = f"{data.mirror.rstrip('/')}/{_file_name(origin)}"
         advice = f"data.mirror is to be a folder or URL that holds {file_names}"
     elif is_remote(origin):
-        location = origin
         advice = f"on a machine that cannot reach it, put {file_names} into a folder and set data.mirror to it"
     else:
-        location = origin
         advice = f"{key}.{split} is to be a path from the project's folder, or a URL"
     if md5 is None and not _is_tracked(location):
         print(

@@ -18,9 +18,10 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from flaxtext.errors import UserError
+from flaxtext.params import Column
 
-BLOCK = 16 << 20
-"""Bytes that are held at a time, and the most that a row may take."""
+BLOCK = 4 << 20
+"""Bytes read at a time, and about the most that a row may take. Arrow reads some 30 blocks ahead."""
 ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -30,7 +31,6 @@ ENDINGS = {
     ".pq": "parquet",
 }
 
-Column = str | int
 Chunks = Iterator[tuple[int, list[pa.Array]]]
 """Pairs of a row number and columns, `string[rows]` each; the number is that of the columns' first row."""
 
@@ -121,8 +121,8 @@ def _read_csv(table: Table, columns: list[Column], delimiter: str) -> Chunks:
     except pa.ArrowInvalid as error:
         if bad:
             raise UserError(
-                f"{table.name}: row {bad[0].number}: {bad[0].actual_columns} fields instead of "
-                f"{bad[0].expected_columns}: {short(bad[0].text)}; quote fields with delimiters or line breaks"
+                f"{table.name}: row {bad[0].number}: expected {bad[0].expected_columns} fields, found "
+                f"{bad[0].actual_columns}: {short(bad[0].text)}; quote fields with delimiters or line breaks"
             ) from None
         if "straddl" in str(error):
             raise UserError(

@@ -51,22 +51,23 @@ def write(documents: Documents, source: str, paths: dict[str, Path]) -> dict[str
 
 
 def check(counts: dict[str, np.ndarray], documents: Documents) -> None:
-    """Refuse splits that no classifier could learn from or be judged by; warn of a class that test lacks."""
+    """Refuse splits that no classifier could learn from; warn of a class that test lacks."""
     for split, count in counts.items():
         if not count.any():
-            raise UserError(f"{documents.name}: no document for {split}; give more rows, or another test_fraction")
-    missing = {
-        split: [name for name, n in zip(documents.classes, counts[split], strict=True) if not n] for split in counts
-    }
-    if len(documents.classes) - len(missing["train"]) == 1:
-        (only,) = set(documents.classes) - set(missing["train"])
+            raise UserError(
+                f"{documents.name}: no document falls to the {split} split; give more of them, or another test_fraction"
+            )
+    classes = np.array(documents.classes)
+    present, missing = classes[counts["train"] > 0], classes[counts["train"] == 0]
+    if len(present) == 1:
         raise UserError(
-            f"{documents.name}: every training document is of class {only!r}; two classes or more are needed"
+            f"{documents.name}: all training documents are of class {str(present[0])!r}; "
+            "a classifier needs two classes or more"
         )
-    if missing["train"]:
-        raise UserError(f"{documents.name}: no training document of class {', '.join(missing['train'])}")
-    if missing["test"]:
-        print(f"warning: {documents.name}: no test document of class {', '.join(missing['test'])}", file=sys.stderr)
+    if len(missing):
+        raise UserError(f"{documents.name}: no training document of class {', '.join(missing)}")
+    if len(missing := classes[counts["test"] == 0]):
+        print(f"warning: {documents.name}: no test document of class {', '.join(missing)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class Page(HTMLParser):
 def test_shows_the_document_and_its_words():
     page = Page(render_explanations("average_20", [document()]))
     assert page.open == []
-    for shown in ("average_20", "Row 7", "confident mistake", "World", "0.012", "Sci/Tech", "0.900", "R² 0.80"):
+    for shown in ("average_20", "Row 7", "confident mistake", "World", "0.012", "Sci/Tech", "0.900", "R²\xa00.80"):
         assert shown in page.text
     assert page.marks[-2:] == [("RFID", "for"), ("tags", "against")]
     assert "+0.250" in page.text

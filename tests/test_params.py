@@ -116,7 +116,7 @@ def test_a_file_that_is_not_parameters(tmp_path, monkeypatch, text, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(UserError, match="params.yaml: no such file; run from the project's folder$"):
+    with pytest.raises(UserError, match=r"params\.yaml: no such file; run from the project's folder$"):
         params.load(tmp_path / "params.yaml")
 
 
@@ -172,7 +172,7 @@ def test_a_wrong_edit_changes_nothing(copy, assignment, message):
 
 @pytest.mark.parametrize("assignment", ["data.source", "nowhere.source=x", "data.source.deep=x"])
 def test_an_edit_that_is_no_assignment(copy, assignment):
-    with pytest.raises(UserError, match="expected KEY=VALUE with a key of .*, such as data.source=ag_news"):
+    with pytest.raises(UserError, match=r"expected KEY=VALUE with a key of .*, such as data.source=ag_news"):
         params.edit([assignment], copy)
 
 

@@ -36,8 +36,8 @@ def message(path, content: bytes | str, **source) -> str:
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ("a,x\nb\n", "row 3: 1 fields instead of 2: 'b'; quote fields with delimiters or line breaks"),
-        ('"a\na",x\nb,x,y', "row 3: 3 fields instead of 2: 'b,x,y'; quote fields with delimiters or line breaks"),
+        ("a,x\nb\n", "row 3: expected 2 fields, found 1: 'b'; quote fields with delimiters or line breaks"),
+        ('"a\na",x\nb,x,y', "row 3: expected 2 fields, found 3: 'b,x,y'; quote fields with delimiters or line breaks"),
         ('"a\na",x\n\nb,z\n', "row 4: label 'z' is not one of x, y; correct the row, or classes"),
         ("a,x\nb,\n", "row 3: no label for the text 'b'; add it, or remove the row"),
         ("a,x\nb, \n", "row 3: no label for the text 'b'; add it, or remove the row"),

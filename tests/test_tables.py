@@ -73,7 +73,7 @@ def test_row_numbers_across_blocks(tmp_path, monkeypatch):
     assert sum(counts) == 1000
 
     assert message(table(tmp_path / "f", b"a,b,c\n" + good * 500 + b"1,2\n" + good), "a") == (
-        "f: row 1002: 2 fields instead of 3: '1,2'; quote fields with delimiters or line breaks"
+        "f: row 1002: expected 3 fields, found 2: '1,2'; quote fields with delimiters or line breaks"
     )
     assert message(table(tmp_path / "f", good * 500 + b"1,\xe9t\xe9,3\n" + good, header=False), 2) == (
         r"f: row 1001: not UTF-8: b'\xe9t\xe9'; save the file as UTF-8"

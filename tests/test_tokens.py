@@ -22,6 +22,10 @@ def test_ag_news_equals_keras(ag_news_texts):
     assert words(ag_news_texts) == [text_to_word_sequence(text) for text in ag_news_texts]
 
 
+def test_the_embedded_corpus_equals_keras(pydocs_texts):
+    assert words(pydocs_texts) == [text_to_word_sequence(text) for text in pydocs_texts]
+
+
 @given(st.lists(st.text()))
 def test_any_unicode_equals_keras(texts):
     assert words(texts) == [text_to_word_sequence(text) for text in texts]

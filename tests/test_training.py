@@ -1,9 +1,9 @@
 """Training against a plain optax loop, and how it ends when it fails."""
 
+import jax
 import numpy as np
 import optax
 import pytest
-import jax
 from flax import nnx
 
 from flaxtext.errors import UserError

@@ -34,6 +34,10 @@ def test_ag_news_equals_keras(ag_news_texts, fit_on_all):
     assert np.array_equal(own_vectors(fit_on, ag_news_texts, 50), keras_vectors(fit_on, ag_news_texts, 50))
 
 
+def test_the_embedded_corpus_equals_keras(pydocs_texts):
+    assert np.array_equal(own_vectors(pydocs_texts, pydocs_texts, 50), keras_vectors(pydocs_texts, pydocs_texts, 50))
+
+
 few_words = st.text(alphabet="abcdAB .é", max_size=30)
 
 
