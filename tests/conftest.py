@@ -1,11 +1,8 @@
 """What several test modules share."""
 
-import json
 import os
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -43,11 +40,9 @@ def ag_news_texts(ag_news):
     return texts
 
 
-def write_corpus(path, texts, labels, classes, row_group_size=None):
-    """Write a split as the download stage does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    label = pa.DictionaryArray.from_arrays(pa.array(labels, pa.int32()), pa.array(classes))
-    metadata = {"flaxtext": json.dumps({"classes": classes})}
-    table = pa.table({"text": pa.array(texts, pa.string()), "label": label}).replace_schema_metadata(metadata)
-    pq.write_table(table, path, row_group_size=row_group_size)
-    return path
+@pytest.fixture(scope="session")
+def pydocs_texts():
+    """All texts of the embedded corpus."""
+    from flaxtext import params, pydocs
+
+    return [text for text, _ in pydocs.documents(params.load(PROJECT / "params.yaml").sources["pydocs"].packages)]
