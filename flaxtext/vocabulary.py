@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from flaxtext.errors import UserError
 from flaxtext.files import atomic
+from flaxtext.parallel import ordered_map
 from flaxtext.tokens import tokenize
 
 SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64()), ("id", pa.int32())])
@@ -48,9 +49,8 @@ def fit(texts: Iterable[pa.Array], max_words: int | None = None, min_count: int 
     """
     words, counts = pa.array([], pa.string()), np.zeros(0, np.int64)
     pending: list[tuple[pa.Array, np.ndarray]] = []
-    for batch in texts:
-        tally = pc.value_counts(tokenize(batch).values)
-        pending.append((tally.field("values").cast(pa.string()), tally.field("counts").to_numpy()))
+    for tally in ordered_map(_tally, texts):
+        pending.append(tally)
         if sum(len(batch_words) for batch_words, _ in pending) > max(len(words), 100_000):
             words, counts = _merge([(words, counts), *pending])
             pending = []
@@ -59,6 +59,12 @@ def fit(texts: Iterable[pa.Array], max_words: int | None = None, min_count: int 
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= min_count][:max_words]
     return Vocabulary(words.take(pa.array(order)), counts[order])
+
+
+def _tally(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Count the words of one batch; words in order of first appearance."""
+    tally = pc.value_counts(tokenize(texts).values)
+    return tally.field("values").cast(pa.string()), tally.field("counts").to_numpy()
 
 
 def _merge(tallies: list[tuple[pa.Array, np.ndarray]]) -> tuple[pa.Array, np.ndarray]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from flaxtext import params, vectors
 from flaxtext.bundle import load_bundle
+from flaxtext.compilation import keep_compiled
 from flaxtext.errors import run
 from flaxtext.evaluation import evaluate, report
 from flaxtext.files import atomic, write_json
@@ -33,6 +34,7 @@ def main() -> None:
     args = parser.parse_args()
     bins = params.load().evaluate.calibration_bins
 
+    keep_compiled()
     model = load_bundle(args.model)
     train, test = vectors.read(args.train), vectors.read(args.test)
     labels = np.concatenate([train.labels, test.labels])

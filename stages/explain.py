@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 
 from flaxtext import params
 from flaxtext.bundle import Classifier, load_bundle
+from flaxtext.compilation import keep_compiled
 from flaxtext.errors import UserError, run
 from flaxtext.explanation import explain
 from flaxtext.files import write_json, write_text
@@ -105,6 +106,7 @@ def main() -> None:
     predictions = ds.dataset(args.predictions).to_table(filter=pc.field("split") == "test").sort_by("row")
     chosen = choose(settings.rows, settings.mistakes, predictions)
     texts = read_texts(args.test, set(chosen))
+    keep_compiled()
     model = load_bundle(args.model)
     documents = [
         explain_document(model, row, reason, texts[row], predictions.slice(row, 1).to_pylist()[0], settings)

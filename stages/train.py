@@ -5,13 +5,14 @@ predicts with nothing else, and the history, one row an epoch.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import jax
-import pandas as pd
 
 from flaxtext import params, vectors, vocabulary
 from flaxtext.bundle import build, save_bundle
+from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import Corpus
 from flaxtext.errors import run
 from flaxtext.files import write_text
@@ -34,6 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     variant = params.variant(params.load(), args.variant)
 
+    keep_compiled()
     words = vocabulary.load(args.vocab)
     train, validation = read(args.train, args.validation, variant)
     config = {
@@ -60,7 +62,7 @@ def main() -> None:
         report=lambda epoch, seconds: print_epoch(epoch, seconds, variant.epochs),
     )
     save_bundle(args.model, config, parameters, words)
-    write_text(args.history, pd.DataFrame(history).round(6).to_csv(index=False, lineterminator="\n"))
+    write_text(args.history, table(history))
 
 
 def read(train: Path, validation: Path, variant: params.Variant) -> tuple[Vectors, Vectors]:
@@ -70,6 +72,15 @@ def read(train: Path, validation: Path, variant: params.Variant) -> tuple[Vector
         return Vectors(ids, labels), vectors.read(validation)
     chosen = held_out(labels, variant.validation, variant.seed)
     return Vectors(ids[~chosen], labels[~chosen]), Vectors(ids[chosen], labels[chosen])
+
+
+def table(history: list[Epoch]) -> str:
+    """Lay out the history as CSV, a row an epoch."""
+    rows = [
+        Epoch._fields,
+        *((epoch[0], *("" if math.isnan(figure) else f"{figure:.6f}" for figure in epoch[1:])) for epoch in history),
+    ]
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
 
 
 def print_layers(network: Network) -> None:

@@ -7,9 +7,13 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from flaxtext import params, vectors, vocabulary
 from flaxtext.corpus import Corpus
 from flaxtext.errors import run
+from flaxtext.parallel import ordered_map
 from flaxtext.vectors import Vectors
 
 
@@ -31,8 +35,12 @@ def main() -> None:
 
 def vectorize(corpus: Corpus, words: vocabulary.Vocabulary, max_len: int) -> Iterator[Vectors]:
     """Yield a split as vectors, batch by batch."""
-    for texts, labels in corpus.texts_and_labels():
-        yield Vectors(vectors.vectorize(texts, words, max_len), labels)
+
+    def one(batch: tuple[pa.Array, np.ndarray]) -> Vectors:
+        texts, labels = batch
+        return Vectors(vectors.vectorize(texts, words, max_len), labels)
+
+    return ordered_map(one, corpus.texts_and_labels())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from conftest import PROJECT
@@ -19,6 +20,7 @@ ENVIRONMENT = {
     **os.environ,
     "PATH": os.pathsep.join([BIN, os.environ["PATH"]]),
     "PYTHONDONTWRITEBYTECODE": "1",
+    "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="flaxtext-jax-"),  # not the user's
     "PYTHONPATH": ".",  # the copy's flaxtext, not the one installed
     "GIT_AUTHOR_NAME": "tests",
     "GIT_AUTHOR_EMAIL": "tests@example.org",

@@ -1,0 +1,50 @@
+"""The pipeline as its users run it, in a copy of the project."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+from bench import PROJECT
+from bench.measure import shell
+from flaxtext import params
+
+PROTOCOL = ("build_vocab.fit_on=[train,test]", "train.shuffle=false", "train.validation_from=test", "train.seed=0")
+
+
+class Pipeline:
+    """A fresh copy of the project in `folder`, set to the tutorial's protocol on the files in `source`."""
+
+    def __init__(self, folder: Path, source: Path, classes: list[str]) -> None:
+        self.folder, self.source = folder, source
+        for name in shell("git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
+            # dvc.lock and metrics would come from another run.
+            if (PROJECT / name).is_file() and name != "dvc.lock" and not name.startswith(("metrics/", "tests/", "bench/")):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(PROJECT / name, folder / name)
+        files = {split: str(source / f"{split}.csv") for split in ("train", "test")}
+        entry = json.dumps({**files, "format": "csv", "header": False, "label": 1, "text": [2], "classes": classes})
+        params.edit([f"sources.bench={entry}", "data.source=bench", *PROTOCOL], folder / "params.yaml")
+        shell("git", "init", "--quiet", folder=folder)
+
+    def vectors(self) -> float:
+        """Run the stages build_vocab and vectorize, one after the other and without DVC; returns seconds."""
+        texts = {split: str(self.source / f"{split}.parquet") for split in ("train", "test")}
+        vocab = ["--vocab", "data/vocab.parquet"]
+        started = time.perf_counter()
+        splits = ["--train", texts["train"], "--test", texts["test"]]
+        shell("python", "stages/build_vocab.py", *splits, *vocab, folder=self.folder)
+        splits = ["--train", texts["train"], "data/train.parquet", "--test", texts["test"], "data/test.parquet"]
+        shell("python", "stages/vectorize.py", *splits, *vocab, folder=self.folder)
+        return time.perf_counter() - started
+
+    def repro(self) -> float:
+        """Run `dvc repro`; returns seconds. At first, JAX's compilation cache is as empty as DVC's."""
+        started = time.perf_counter()
+        shell("dvc", "repro", folder=self.folder, cache=self.folder / ".git/jax")
+        return time.perf_counter() - started
+
+    def accuracies(self) -> dict[str, float]:
+        """Accuracy on test by variant."""
+        metrics = {path.stem: json.loads(path.read_text()) for path in sorted((self.folder / "metrics").glob("*.json"))}
+        return {variant: figures["test"]["accuracy"] for variant, figures in metrics.items() if "test" in figures}
