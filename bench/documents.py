@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bench import PROJECT
-from flaxtext.corpus import Corpus
+from flaxtext.corpus import BATCH_ROWS, Corpus
 from flaxtext.sources import schema
 from flaxtext.tokens import tokenize
 
@@ -35,16 +35,16 @@ class Documents:
 
 
 def load(source: Path, size: int | None = None) -> Documents:
-    """Read the published AG News files in the folder `source`, or else what the project's download stage wrote.
+    """Read the folder `source`: AG News as published, or Parquet files as the download stage writes them.
 
     With `size`, there are that many training documents: the first ones, or all and recombined ones after them.
     """
     if (source / "train.csv").exists():
         documents = Documents(read_csv(source / "train.csv"), read_csv(source / "test.csv"), AG_NEWS, "AG News")
     else:
-        raw = PROJECT / "data/raw"
-        classes = Corpus(raw / "train.parquet").classes
-        documents = Documents(read(raw / "train.parquet"), read(raw / "test.parquet"), classes, "data/raw")
+        classes = Corpus(source / "train.parquet").classes
+        train, test = read(source / "train.parquet"), read(source / "test.parquet")
+        documents = Documents(train, test, classes, f"classes {', '.join(classes)}")
     real = len(documents.train.labels)
     if size:
         documents.train = grow(documents.train, size)
@@ -74,36 +74,39 @@ def read(path: str | Path) -> Split:
 def grow(split: Split, size: int) -> Split:
     """Take the first `size` documents or, where there are fewer, all of them and then recombined ones."""
     rng = np.random.default_rng(0)
-    parts = [split]
-    for _ in range(len(split.labels), size, len(split.labels)):
-        parts.append(recombine(split, rng))
+    copies = range(len(split.labels), size, len(split.labels))
+    parts = [split, *(recombine(split, rng) for _ in copies)]
     texts = pa.concat_arrays([texts for texts, _ in parts])
     return Split(texts[:size], np.concatenate([labels for _, labels in parts])[:size])
 
 
 def recombine(split: Split, rng: np.random.Generator) -> Split:
     """Shuffle all words of a class among its documents: lengths, classes and word frequencies stay."""
-    lists = tokenize(split.texts)
+    lists = pc.split_pattern(split.texts, " ")
     label_of_word = np.repeat(split.labels, np.diff(lists.offsets.to_numpy()))
     shuffled = rng.permutation(len(label_of_word))
     source = np.empty_like(shuffled)
     source[np.argsort(label_of_word, kind="stable")] = shuffled[np.argsort(label_of_word[shuffled], kind="stable")]
-    words = pa.LargeListArray.from_arrays(lists.offsets, lists.values.take(pa.array(source)))
-    return Split(pa.compute.binary_join(words, " ").cast(pa.string()), split.labels)
+    words = pa.ListArray.from_arrays(lists.offsets, lists.values.take(pa.array(source)))
+    return Split(pc.binary_join(words, " "), split.labels)
 
 
 def write(documents: Documents, folder: Path) -> None:
     """Write `{train,test}` as `.parquet` (as download does), `.csv` (class, text) and `.txt` (fastText's format)."""
     folder.mkdir(exist_ok=True)
-    described = schema(documents.classes, "bench", {})
     names = np.array(documents.classes, dtype=object)
     for name, (texts, labels) in (("train", documents.train), ("test", documents.test)):
-        codes = pa.DictionaryArray.from_arrays(pa.array(labels), pa.array(documents.classes))
-        table = pa.table([texts, codes], schema=described)
-        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+        write_parquet(Split(texts, labels), documents.classes, folder / f"{name}.parquet")
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, quoting=csv.QUOTE_ALL).writerows(zip(names[labels], texts.to_pylist(), strict=True))
         with (folder / f"{name}.txt").open("w", encoding="utf-8") as file:
             # The same words for all: fastText itself splits at white space alone.
             for label, words in zip(labels, tokenize(texts).to_pylist(), strict=True):
                 file.write(f"__label__{label} {' '.join(words)}\n")
+
+
+def write_parquet(split: Split, classes: list[str], path: Path) -> None:
+    """Write a split as the download stage does."""
+    codes = pa.DictionaryArray.from_arrays(pa.array(split.labels), pa.array(classes))
+    table = pa.table([split.texts, codes], schema=schema(classes, "bench", {}))
+    pq.write_table(table, path, row_group_size=BATCH_ROWS, compression="zstd", use_dictionary=["label"])

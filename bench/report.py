@@ -3,22 +3,25 @@
 import datetime
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+import flaxtext
 from bench.measure import ratios
 
 PACKAGES = (
-    "flaxtext dvc flax jax jaxlib optax numpy pyarrow scikit-learn keras lime fasttext-wheel".split()  # noqa: SIM905
+    *("dvc", "flax", "jax", "jaxlib", "optax", "numpy", "pyarrow"),
+    *("keras", "lime", "fasttext-wheel", "scikit-learn"),
 )
 INTRODUCTION = """\
-Written by `make bench`: flaxtext and each peer on the same documents, on the same machine, in one run, the two sides in turn.
-Seconds are medians. *Times faster* is the peer's seconds divided by flaxtext's, pair by pair: median (least to most).
-Both sides are warm unless a line says otherwise. Start-up of the process, imports and compilation are stated apart. Peak memory is a whole
-process's, each side in one of its own that does this work once; Python and imports are in it.
+Written by `make bench`: flaxtext and each peer on the same documents and the same machine, in one run, the two sides
+in turn. Seconds are medians. *Times faster* is the peer's seconds divided by flaxtext's, pair by pair: the median (the
+least to the most). Each table says what its times include; where two figures stand in one cell, the peer's is the
+first. Peak memory is that of a process of its own for each side, Python and imports included.
 """
 
 
@@ -37,7 +40,7 @@ class Table:
         return f"## {self.title}\n\n{self.text}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-COMPARISON = ("work", "peer", "peer, s", "flaxtext, s", "times faster", "peak memory: peer, flaxtext", "notes")
+COMPARISON = ("work", "peer", "peer, s", "flaxtext, s", "times faster", "peak memory", "notes")
 
 
 def comparison(
@@ -58,22 +61,15 @@ def comparison(
 def environment() -> str:
     """Describe the machine, the versions and the date; names no host and no path."""
     cpus = Path("/proc/cpuinfo")
-    models = [line.partition(":")[2] for line in cpus.read_text().splitlines() if line.startswith("model name")]
-    model = models[0].strip() if models else platform.processor()
+    models = re.findall(r"model name\s*: (.*)", cpus.read_text()) if cpus.exists() else []
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    system = f"{platform.system()} {platform.release()}"
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"- Machine: {model}, {os.cpu_count()} cores, {memory:.0f} GB memory, {platform.system()} {platform.release()}\n"
-        f"- Versions: Python {platform.python_version()}, {', '.join(f'{name} {installed(name)}' for name in PACKAGES)}\n"
+        f"- Machine: {(models or [platform.machine()])[0]}, {os.cpu_count()} cores, {memory:.0f} GB memory, {system}\n"
+        f"- Versions: Python {platform.python_version()}, flaxtext {flaxtext.__version__}, {packages}\n"
         f"- Date: {datetime.datetime.now(datetime.UTC).date()}\n"
     )
-
-
-def installed(package: str) -> str:
-    """The version of an installed package."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def page(description: str, pairs: int, tables: Sequence[Table]) -> str:

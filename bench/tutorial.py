@@ -14,7 +14,8 @@ import optax
 from flax import linen as nn
 
 from bench import peers
-from bench.ours import VARIANTS, Files
+from bench.our_models import VARIANTS
+from bench.our_vectors import Files
 from flaxtext.bundle import build
 from flaxtext.network import split
 from flaxtext.vectors import Vectors
@@ -79,7 +80,7 @@ class Tutorial:
         self.losses.append(float(np.mean(losses)))
 
 
-def epochs(folder: str, variant: str, epochs: int) -> dict[str, float]:
+def train(folder: str, variant: str, epochs: int) -> dict[str, float]:
     """Train from files, for the memory it takes."""
     files = Files(folder)
     tutorial = Tutorial(variant, files.words.rows, len(files.classes), files.vectors("train"))
@@ -101,7 +102,7 @@ def procedure(folder: str, row: int, epochs: int) -> dict[str, float]:
         with Path(folder, f"{name}.csv").open(encoding="utf-8", newline="") as file:
             names, texts[name] = map(list, zip(*csv.reader(file), strict=True))
         classes, labels[name] = np.unique(names, return_inverse=True)
-    keras = peers.keras_vectors(texts["train"], texts["test"])
+    keras = peers.KerasVectors(texts["train"], texts["test"])
     train, test = Vectors(keras.train, labels["train"]), Vectors(keras.test, labels["test"])
 
     later_epochs = 0.0

@@ -1,6 +1,7 @@
 """A trained classifier as a folder that predicts with nothing else: parameters, configuration, vocabulary."""
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Classifier:
         self.max_len: int = config["max_len"]
         self.vocabulary = words
         self.parameters = parameters
-        self._graph, _ = nnx.split(nnx.eval_shape(lambda: build(config, words.rows, seed=0)))
+        self._graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, words.rows, seed=0)))
 
     def predict(self, texts: list[str]) -> np.ndarray:
         """Class probabilities of texts: `float32[len(texts), classes]`."""
@@ -55,11 +56,22 @@ class Classifier:
 
     def token_ids(self, tokens: list[str]) -> np.ndarray:
         """Ids of words, `int32[len(tokens)]`: 0 for a word that it does not know."""
-        return self.vocabulary.ids(pa.array(tokens, pa.string()))
+        ids = self._ids
+        return np.array([ids.get(token, 0) for token in tokens], np.int32)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        """Word -> id, for a few words at a time, where Arrow would hash the whole vocabulary anew."""
+        return {word: index for index, word in enumerate(self.vocabulary.words.to_pylist(), start=1)}
 
 
 def build(config: dict[str, Any], rows: int, seed: int) -> Network:
-    """Make the network that a configuration describes, freshly initialised."""
+    """Make the network that a configuration describes, freshly initialised, in one compiled function."""
+    network: Network = nnx.jit(lambda: _network(config, rows, seed))()
+    return network
+
+
+def _network(config: dict[str, Any], rows: int, seed: int) -> Network:
     return Network(
         rows=rows,
         classes=len(config["classes"]),
@@ -94,7 +106,7 @@ def load_bundle(path: str | Path) -> Classifier:
     if config.get("format") != FORMAT:
         raise UserError(f"{path}: format {config.get('format')}; this version of flaxtext reads format {FORMAT}")
     words = vocabulary.load(folder / "vocab.parquet")
-    expected = nnx.eval_shape(lambda: build(config, words.rows, seed=0))
+    expected = nnx.eval_shape(lambda: _network(config, words.rows, seed=0))
     shapes = {name: array.shape for name, array in flat(split(expected)[1]).items()}
     found = {name: array.shape for name, array in tensors.items()}
     if shapes != found:

@@ -46,6 +46,7 @@ class Corpus:
             yield batch.column("text"), codes.to_numpy(zero_copy_only=False).astype(np.int32)
 
     def _scan(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        yield from self._dataset.to_batches(
-            columns=columns, batch_size=BATCH_ROWS, batch_readahead=4, fragment_readahead=1
-        )
+        # Row group by row group: the scanner of a whole file reads ahead of what is asked for, and keeps it.
+        for fragment in self._dataset.get_fragments():
+            for row_group in fragment.split_by_row_group():
+                yield from row_group.to_batches(columns=columns, batch_size=BATCH_ROWS, use_threads=False)

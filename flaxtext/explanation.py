@@ -87,7 +87,8 @@ def sample_masks(n_words: int, n_samples: int, rng: np.random.Generator) -> Mask
     """
     masks = np.ones((n_samples, n_words), dtype=np.bool_)
     if n_words:
-        removed = rng.integers(1, n_words + 1, size=(n_samples - 1, 1))
+        # Sorted, so that the samples of a block are about as short as each other, and the network has less to read.
+        removed = np.sort(rng.integers(1, n_words + 1, size=n_samples - 1))[:, None]
         # The words with the `removed` smallest of random keys go. (A threshold needs sorted keys, not their order.)
         keys = rng.integers(2**32, size=(n_samples - 1, n_words), dtype=np.uint32)
         threshold = np.take_along_axis(np.sort(keys), removed - 1, axis=1)

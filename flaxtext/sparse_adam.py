@@ -11,8 +11,10 @@ so that k of them move it by m / sqrt(v) times sum_{j=1..k} r^j c(t+j). With G(s
 tabulated once by the recursion G(s) = r (c(s+1) + G(s+1)), that sum is G(t) - r^k G(t+k).
 
 Each step therefore reads the rows that its batch uses, brings them up to date, steps them and writes them
-back; `finish` brings all rows up to date. Adam's eps enters the closed form at its value of the first idle
-step, which is exact to first order of eps / sqrt(v).
+back; `embedding` tells where all rows stand. A row is kept as its parameters, the direction
+q = m / (sqrt(v) + eps') and the scale sqrt(v), from which m and v follow: reading it then takes no root and no
+division. eps' is Adam's eps beside sqrt(v) without its bias correction, eps sqrt(1 - b2^t), at the row's own last
+step t; over idle steps it enters the closed form with that value, which is exact to first order of eps / sqrt(v).
 
 Adam: Kingma and Ba, 2015 (arXiv:1412.6980). Constants and arithmetic are those of `optax.adam`.
 """
@@ -50,12 +52,23 @@ class Rows(NamedTuple):
     """An embedding table in training.
 
     Attributes:
-        packed: float32[rows + 1, 3 * dim]; parameters, m and v side by side, so that one gather reads a
-            row and one scatter writes it. The last row is nobody's: padding of `indices` points at it.
+        packed: float32[rows + 1, 3 * dim]; parameters, direction and scale side by side, so that one gather reads
+            a row and one scatter writes it. The last row is nobody's: padding of `indices` points at it.
         last: int32[rows + 1]; the step up to which each row is up to date.
     """
 
     packed: jax.Array
+    last: jax.Array
+
+
+class Read(NamedTuple):
+    """Rows between `read` and `write`: where they lie, parameters up to date, and the rest as it was left at
+    step `last: int32[n]`."""
+
+    indices: jax.Array
+    parameters: jax.Array
+    direction: jax.Array
+    scale: jax.Array
     last: jax.Array
 
 
@@ -75,47 +88,46 @@ def tables(learning_rate: np.ndarray) -> Tables:
     return Tables(*(jnp.asarray(column, jnp.float32) for column in columns))
 
 
-def init(embedding: jax.Array) -> Rows:
-    """Start from `embedding: float32[rows, dim]` with zero moments."""
-    packed = jnp.pad(embedding, ((0, 1), (0, 2 * embedding.shape[1])))
+def init(parameters: jax.Array) -> Rows:
+    """Start from `parameters: float32[rows, dim]` with zero moments."""
+    packed = jnp.pad(parameters, ((0, 1), (0, 2 * parameters.shape[1])))
     return Rows(packed, jnp.zeros(len(packed), jnp.int32))
 
 
-def read(table: Tables, rows: Rows, indices: jax.Array, step: jax.Array) -> jax.Array:
-    """Return `float32[n, 3 * dim]`, the rows `indices: int32[n]` as they stand before step `step`."""
+def read(table: Tables, rows: Rows, indices: jax.Array, step: jax.Array) -> tuple[jax.Array, Read]:
+    """Return the parameters of the rows `indices: int32[n]` as they stand before step `step`, float32[n, dim].
+
+    The second result is for `write`.
+    """
     packed = rows.packed.at[indices].get(mode="promise_in_bounds")
     last = rows.last.at[indices].get(mode="promise_in_bounds")
-    return _bring_up(table, packed, last, step - 1)
+    parameters, direction, scale = jnp.split(packed, 3, axis=1)
+    parameters -= _idle_rate(table, last, step - 1) * direction
+    return parameters, Read(indices, parameters, direction, scale, last)
 
 
-def update(table: Tables, packed: jax.Array, gradient: jax.Array, step: jax.Array) -> jax.Array:
-    """Step `packed: float32[n, 3 * dim]` by `gradient: float32[n, dim]`."""
-    parameters, m, v = jnp.split(packed, 3, axis=1)
-    m = B1 * m + (1 - B1) * gradient
-    v = B2 * v + (1 - B2) * gradient**2
-    parameters -= table.rate[step] * m / (jnp.sqrt(v) + table.eps[step])
-    return jnp.concatenate([parameters, m, v], axis=1)
-
-
-def write(rows: Rows, indices: jax.Array, packed: jax.Array, step: jax.Array) -> Rows:
-    """Put rows back as they stand after step `step`."""
+def write(table: Tables, rows: Rows, read: Read, gradient: jax.Array, step: jax.Array) -> Rows:
+    """Take step `step` with `gradient: float32[n, dim]` and put the rows back."""
+    idle = step - 1 - read.last
+    m = B1 * table.decay1[idle][:, None] * read.direction * (read.scale + table.eps[read.last][:, None])
+    v = B2 * table.decay2[idle][:, None] * read.scale**2
+    m += (1 - B1) * gradient
+    v += (1 - B2) * gradient**2
+    scale = jnp.sqrt(v)
+    direction = m / (scale + table.eps[step])
+    packed = jnp.concatenate([read.parameters - table.rate[step] * direction, direction, scale], axis=1)
     return Rows(
-        rows.packed.at[indices].set(packed, mode="promise_in_bounds"),
-        rows.last.at[indices].set(step, mode="promise_in_bounds"),
+        rows.packed.at[read.indices].set(packed, mode="promise_in_bounds"),
+        rows.last.at[read.indices].set(step, mode="promise_in_bounds"),
     )
 
 
-def finish(table: Tables, rows: Rows, step: jax.Array) -> tuple[Rows, jax.Array]:
-    """Bring all rows up to date with step `step`; returns them and the embedding, `float32[rows, dim]`."""
-    packed = _bring_up(table, rows.packed, rows.last, step)
-    return Rows(packed, jnp.full_like(rows.last, step)), packed[:-1, : packed.shape[1] // 3]
+def embedding(table: Tables, rows: Rows, step: jax.Array) -> jax.Array:
+    """Return all parameters as they stand after step `step`, `float32[rows, dim]`; the rows stay as they are."""
+    parameters, direction, _ = jnp.split(rows.packed[:-1], 3, axis=1)
+    return parameters - _idle_rate(table, rows.last[:-1], step) * direction
 
 
-def _bring_up(table: Tables, packed: jax.Array, last: jax.Array, step: jax.Array) -> jax.Array:
-    """Apply the idle steps after `last: int32[n]`, up to and with `step`."""
-    idle = step - last
-    distance = (table.tail[last] - table.ratio[idle] * table.tail[step])[:, None]
-    parameters, m, v = jnp.split(packed, 3, axis=1)
-    eps = table.eps[jnp.minimum(last + 1, step)][:, None]
-    parameters -= distance * m / (jnp.sqrt(v) + eps)
-    return jnp.concatenate([parameters, table.decay1[idle][:, None] * m, table.decay2[idle][:, None] * v], axis=1)
+def _idle_rate(table: Tables, last: jax.Array, step: jax.Array) -> jax.Array:
+    """What the idle steps after `last: int32[n]`, up to and with `step`, make of a direction: float32[n, 1]."""
+    return (table.tail[last] - table.ratio[step - last] * table.tail[step])[:, None]

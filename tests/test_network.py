@@ -84,6 +84,15 @@ def test_probabilities_do_not_depend_on_the_chunks(monkeypatch, n):
     np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", network.POOLINGS)
+def test_columns_of_padding_may_be_cut_off(pooling):
+    graph, parameters = split(make(pooling))
+    ids = random_ids()
+    ids[:, 2:] = 0
+    whole, cut = (nnx.merge(graph, parameters)(width) for width in (ids, ids[:, :2]))
+    np.testing.assert_allclose(cut, whole, rtol=1e-5, atol=1e-6)
+
+
 def test_flat_and_back():
     _, parameters = split(make("sum"))
     again = unflat(flat(parameters))

@@ -72,6 +72,16 @@ def test_the_loss_falls_and_the_classes_are_learned(pooling):
     assert history[-1].validation_accuracy > 0.95
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_any_batch_size_and_empty_documents(batch_size):
+    ids, labels = documents(7)
+    ids[2:5] = 0
+    settings = {**SETTINGS, "batch_size": batch_size, "shuffle": False}
+    _, sparse = fit(make("flatten"), Vectors(ids, labels), none(), **settings)
+    _, dense = fit(make("flatten"), Vectors(ids, labels), none(), **{**settings, "optimizer": "adamw"})
+    assert sparse[0].train_loss == pytest.approx(dense[0].train_loss, rel=1e-2)
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
     runs = [fit(make(), documents(), none(), **{**SETTINGS, "seed": seed})[0] for seed in (0, 0, 1)]
     first, again, other = (np.asarray(flat(run)["embedding.embedding"]).tobytes() for run in runs)

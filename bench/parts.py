@@ -1,0 +1,111 @@
+"""The comparisons of single steps: an epoch, vocabulary and vectors, an explanation."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bench import our_models, our_vectors, peers
+from bench.measure import alternate, child, timed
+from bench.our_models import VARIANTS, Fit
+from bench.pipeline import Pipeline
+from bench.report import COMPARISON, Table, comparison
+from bench.setting import Setting
+from bench.tutorial import Tutorial
+from flaxtext.tokens import tokenize
+
+
+def epoch(setting: Setting) -> Table:
+    """Run the tutorial's Python loop against the compiled epoch, each variant."""
+    epochs = setting.pairs + 1  # so both sides end after as many
+    table = Table(
+        "One epoch",
+        "All training documents in batches of 1,024, without validation. Warm: the loop's first epoch is not "
+        "counted, nor flaxtext's (it compiles, and lays out the batches that later epochs in file order use "
+        "again). In each pair the loop goes on by an epoch, and flaxtext trains anew: the median of epochs 2 to "
+        f"{epochs}. Shuffled: flaxtext takes the documents in a new order in each epoch, the loop in file order as "
+        f"ever. Loss: the mean of the batches of epoch {epochs}, from the same initial parameters. Both use all "
+        "cores.",
+        COMPARISON,
+    )
+    for variant in VARIANTS:
+        loop = Tutorial(variant, setting.words.rows, len(setting.documents.classes), setting.train)
+        loop.epoch()
+        fit = partial(setting.fit, variant, epochs=epochs)
+        sides = {"loop": timed(loop.epoch), "ordered": fit, "shuffled": partial(fit, shuffle=True)}
+        runs = alternate(sides, setting.pairs)
+        ordered, shuffled = ([run.steady for run in runs[name]] for name in ("ordered", "shuffled"))
+        peaks = (
+            child("bench.tutorial:train", folder=setting.files, variant=variant, epochs=2).peak,
+            child("bench.our_models:epoch_and_predict", folder=setting.files, variant=variant, epochs=2).peak,
+        )
+        first: Fit = runs["ordered"][0]
+        notes = (
+            f"loss {loop.losses[-1]:.2f}, {first.losses[-1]:.2f}; "
+            f"flaxtext's first epoch takes {first.seconds[0] - first.steady:.2g} s more"
+        )
+        table.rows += [
+            comparison(variant, "tutorial's loop", runs["loop"], ordered, peaks, notes),
+            comparison(f"{variant}, shuffled", "tutorial's loop", runs["loop"], shuffled),
+        ]
+    return table
+
+
+def vectors(setting: Setting) -> Table:
+    """Run Keras' Tokenizer and pad_sequences against vocabulary and vectors."""
+    table = Table(
+        "Vocabulary and vectors",
+        "Vocabulary from train and test, then 50 ids for each document of both. In memory: Keras from a list of "
+        "strings, flaxtext from Arrow batches. The other rows hold the same Keras figures against more work on "
+        "flaxtext's side: files read and written; and the two stages, start-up and imports included. Keras uses "
+        "one core. Peak memory: Keras with all texts in memory, as it needs them; flaxtext from file to file.",
+        COMPARISON,
+    )
+    train, test = setting.documents.train.texts, setting.documents.test.texts
+    strings = train.to_pylist(), test.to_pylist()
+    keras = peers.KerasVectors(*strings)
+    ids = our_vectors.in_memory(train, test)
+    same = np.array_equal(keras.train, ids[0]) and np.array_equal(keras.test, ids[1])
+    del keras
+    sides = {
+        "Keras": timed(partial(peers.KerasVectors, *strings)),
+        "memory": timed(partial(our_vectors.in_memory, train, test)),
+        "files": timed(partial(our_vectors.in_files, setting.files)),
+        "stages": Pipeline(setting.scratch / "stages", Path(setting.files), setting.documents.classes).vectors,
+    }
+    times = alternate(sides, setting.pairs)
+    peaks = (
+        child("bench.peers:keras_vectors", folder=setting.files).peak,
+        child("bench.our_vectors:in_files", folder=setting.files).peak,
+    )
+    notes = "the same ids" if same else "**the ids differ**"
+    table.rows += [
+        comparison("in memory", "Keras", times["Keras"], times["memory"], notes=notes),
+        comparison("Parquet to Parquet", "Keras, in memory", times["Keras"], times["files"], peaks),
+        comparison("stages build_vocab, vectorize", "Keras, in memory", times["Keras"], times["stages"]),
+    ]
+    return table
+
+
+def lime(setting: Setting) -> Table:
+    """Run the lime package against flaxtext's explanations, with the same classifier."""
+    text = setting.documents.test.texts[setting.row].as_py()
+    label = int(setting.test.labels[setting.row])
+    n_words = len(tokenize(setting.documents.test.texts[setting.row : setting.row + 1]).flatten())
+    pairs = 4 * setting.pairs
+    table = Table(
+        "LIME",
+        f"Explain one class of one test document (row {setting.row}, {n_words} words) by 10 words, from "
+        "5,000 samples. The classifier is the same trained network; the lime package hands it strings, which "
+        f"flaxtext tokenizes and vectorizes. {pairs} pairs.",
+        COMPARISON,
+    )
+    for variant in VARIANTS:
+        model = setting.fit(variant).classifier(setting.words)
+        theirs = partial(peers.lime, model.predict, setting.documents.classes, text, label)
+        mine = partial(our_models.lime, model, text, label)
+        common = {word.lower() for word in theirs()[:6]} & set(mine()[:6])
+        times = alternate({"lime": timed(theirs), "flaxtext": timed(mine)}, pairs)
+        notes = f"{len(common)} of the 6 weightiest words in common"
+        table.rows.append(comparison(variant, "lime package", times["lime"], times["flaxtext"], notes=notes))
+    return table

@@ -1,0 +1,142 @@
+"""The comparisons of whole tasks: training from files, text to predictions, the pipeline, and how it all grows."""
+
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import documents, peers
+from bench.measure import Child, alternate, child, timed
+from bench.our_models import EPOCHS, EndToEnd
+from bench.pipeline import Pipeline
+from bench.report import COMPARISON, Table, comparison
+from bench.setting import Setting
+
+FACTORS = (1, 2, 4, 8)
+
+
+def fasttext(setting: Setting) -> Table:
+    """Run fastText against the training of average_20, in fresh processes."""
+    peer = partial(child, "bench.peers:fasttext", folder=setting.files)
+    bigrams = peer(ngrams=2).result
+    table = Table(
+        "fastText",
+        "fastText (dim 10, 5 epochs, default learning rate, all cores) reads its text file and trains; average_20 "
+        f"reads vectors and vocabulary and trains {EPOCHS} epochs. Each run is a process of its own, whose start-up "
+        "and imports are not counted but noted. With compilation: the first training in the process, with JAX's "
+        "compilation cache on disk warm. Compilation apart: a second training in the same process. With bigrams, "
+        f"fastText takes {bigrams['seconds']:.2g} s and reaches an accuracy of {bigrams['accuracy']:.3f}.",
+        COMPARISON,
+    )
+    orders, cold = {}, {}
+    for order in ("file order", "shuffled"):
+        settings = {"folder": setting.files, "shuffle": order == "shuffled"}
+        orders[order] = partial(
+            child, "bench.our_models:read_and_train", cache=setting.scratch / f"jax, {order}", **settings
+        )
+        cold[order] = orders[order]().result["with compilation"]
+    runs = alternate({"fastText": partial(peer, ngrams=1), **orders}, setting.pairs)
+    theirs = runs.pop("fastText")
+    for order, mine in runs.items():
+        peaks = median(run.peak for run in theirs), middle(mine, "peak")
+        startup = [f"{median(run.startup for run in side):.2g}" for side in (theirs, mine)]
+        accuracy = f"accuracy {middle(theirs, 'accuracy'):.3f}, {middle(mine, 'accuracy'):.3f}"
+        notes = {
+            "compilation apart": f"{accuracy}; {middle(mine, 'reading'):.2g} s of flaxtext's are reading",
+            "with compilation": f"with an empty cache {cold[order]:.2g} s; start-up {', '.join(startup)} s",
+        }
+        for work, note in notes.items():
+            seconds = [run.result["seconds"] for run in theirs], [run.result[work] for run in mine]
+            table.rows.append(comparison(f"{order}, {work}", "fastText", *seconds, peaks, note))
+    return table
+
+
+def middle(runs: list[Child], figure: str) -> float:
+    """The median of a figure in the results of several processes."""
+    return median(run.result[figure] for run in runs)
+
+
+def sklearn(setting: Setting) -> Table:
+    """Run scikit-learn's TF-IDF and linear SVM against flaxtext, from texts in memory to predictions."""
+    table = Table(
+        "TF-IDF and linear SVM",
+        "scikit-learn's TfidfVectorizer and LinearSVC with their defaults fit on train and predict test; flaxtext "
+        f"fits a vocabulary on train, vectorizes, trains average_20 for {EPOCHS} epochs and predicts test. Texts in "
+        "memory; imports and compilation not counted. scikit-learn uses one core.",
+        COMPARISON,
+    )
+    train, test = setting.documents.train, setting.documents.test
+    mine = EndToEnd(train, test, setting.documents.classes)
+    theirs = {"words": peers.LinearSvm(train, test, 1), "words and bigrams": peers.LinearSvm(train, test, 2)}
+    mine.run()
+    theirs["words"].run()
+    sides = {"flaxtext": mine, **theirs}
+    times = alternate({name: timed(side.run) for name, side in sides.items()}, setting.pairs)
+    peak = child("bench.our_models:end_to_end", folder=setting.files).peak
+    for name, work in theirs.items():
+        peaks = child("bench.peers:linear_svm", folder=setting.files, ngrams=work.ngrams).peak, peak
+        notes = f"accuracy {work.accuracy:.3f}, {mine.accuracy:.3f}"
+        table.rows.append(comparison(name, "scikit-learn", times[name], times["flaxtext"], peaks, notes))
+    return table
+
+
+def whole(setting: Setting) -> Table:
+    """Run the tutorial's own procedure against a cold `dvc repro`."""
+    settings = {"folder": setting.files, "row": setting.row, "epochs": setting.epochs}
+    peer = child("bench.tutorial:procedure", **settings)
+    later = peer.result["later_epochs"]
+    scaled = peer.seconds + (EPOCHS - setting.epochs) * later
+    pipeline = Pipeline(setting.scratch / "whole", Path(setting.files), setting.documents.classes)
+    cold = pipeline.repro()
+    again = [pipeline.repro() for _ in range(setting.pairs)]
+    table = Table(
+        "The whole",
+        "From CSV files to explanations, once. The tutorial's procedure in one process: Keras, four loops of "
+        f"{EPOCHS} epochs with the accuracy on test after each, evaluation, and one explanation a variant by the "
+        "lime package. flaxtext: `dvc repro` of the tutorial's protocol in a fresh copy of the project, with empty "
+        "caches of DVC and of JAX: all stages, four variants, six explanations each, every file written and "
+        f"hashed. Start-up, imports and compilation are in both.\n\nScaled: the tutorial ran {setting.epochs} of "
+        f"its {EPOCHS} epochs in {peer.seconds:.3g} s; each missing epoch of all four variants counts as "
+        f"{later:.3g} s, the mean of those after the first.\n\n`dvc repro` again, with nothing changed: "
+        f"{median(again):.2f} s ({min(again):.2f} to {max(again):.2f}).",
+        COMPARISON,
+    )
+    accuracies = ", ".join(f"{variant} {accuracy:.3f}" for variant, accuracy in pipeline.accuracies().items())
+    notes = f"flaxtext's accuracy: {accuracies}"
+    table.rows.append(comparison("everything", "tutorial's procedure, scaled", [scaled], [cold], notes=notes))
+    return table
+
+
+def growth(setting: Setting) -> Table:
+    """Run flaxtext alone on 1, 2, 4 and 8 times the training documents."""
+    rounds = min(setting.pairs, 3)
+    size = len(setting.train.labels)
+    table = Table(
+        "Growth",
+        f"flaxtext alone. Documents beyond the first {size:,} are made from those by recombining their words at "
+        f"random within each class. Microseconds a document and, in brackets, relative to 1x; medians of {rounds} "
+        "rounds, each in processes of its own. Vocabulary and vectors: from Parquet to Parquet, and the peak "
+        "memory is that of their process. Epoch: average_20 in file order, warm. Predict: from vectors to "
+        "probabilities, warm.",
+        ("documents", "vocabulary, µs", "vectors, µs", "epoch, µs", "predict, µs", "peak memory"),
+    )
+    folders = {factor: setting.scratch / f"growth-{factor}" for factor in FACTORS}
+    for factor, folder in folders.items():
+        folder.mkdir()
+        grown = documents.grow(setting.documents.train, factor * size)
+        documents.write_parquet(grown, setting.documents.classes, folder / "train.parquet")
+
+    def run(folder: Path) -> dict[str, Any]:
+        made = child("bench.our_vectors:in_files", folder=str(folder), splits=["train"])
+        keywords = {"folder": str(folder), "variant": "average_20", "epochs": 4}
+        trained = child("bench.our_models:epoch_and_predict", cache=setting.scratch / "jax", **keywords)
+        return {**made.result, **trained.result, "peak": made.peak}
+
+    runs = alternate({factor: partial(run, folder) for factor, folder in folders.items()}, rounds)
+    for factor in FACTORS:
+        cells = [f"{factor}x: {factor * size:,}"]
+        for work in ("vocabulary", "vectors", "epoch", "predict"):
+            each, base = (median(run[work] for run in runs[n]) / n / size * 1e6 for n in (factor, 1))
+            cells.append(f"{each:.3g} ({each / base:.2f})")
+        table.rows.append([*cells, f"{median(run['peak'] for run in runs[factor]):,.0f} MB"])
+    return table

@@ -1,0 +1,71 @@
+"""The measuring itself: turns, ratios, and that the tutorial's loop is the same training."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bench.documents import Split, grow
+from bench.measure import alternate, child, ratios, timed
+from bench.our_models import VARIANTS, Fit
+from bench.report import COMPARISON, Table, comparison
+from bench.tutorial import Tutorial
+from flaxtext.vectors import Vectors
+
+
+def test_sides_take_turns():
+    turns = []
+    runs = alternate({"a": lambda: turns.append("a") or len(turns), "b": lambda: turns.append("b") or len(turns)}, 3)
+    assert turns == ["a", "b"] * 3
+    assert runs == {"a": [1, 3, 5], "b": [2, 4, 6]}
+
+
+def test_times_come_from_the_clock():
+    clock = itertools.accumulate([0, 2, 10, 5]).__next__
+    work = timed(lambda: None, clock)
+    assert [work(), work()] == [2, 5]
+
+
+def test_ratios_are_taken_pair_by_pair():
+    # Both sides slow down together: the medians' ratio would be 6 / 3.
+    assert ratios([2, 12, 6], [1, 3, 6]) == (2, 1, 4)
+
+
+def test_a_comparison_tells_medians_and_spread():
+    row = comparison("work", "peer", [2, 12, 6], [1, 3, 6], (1234, 5), "note")
+    assert row == ("work", "peer", "6", "3", "**2** (1 to 4)", "1,234, 5 MB", "note")
+    assert "| work | peer | 6 | 3 |" in Table("Title", "text", COMPARISON, [row]).markdown()
+
+
+def test_a_child_is_a_fresh_process():
+    run = child("importlib.metadata:version", distribution_name="numpy")
+    assert run.result == np.__version__
+    assert run.peak > 1
+    assert 0 < run.startup <= run.seconds
+
+
+def test_a_failing_child_is_told():
+    with pytest.raises(RuntimeError, match="no_such_package"):
+        child("no_such_package:function")
+
+
+def test_recombined_documents_keep_lengths_labels_and_words():
+    split = Split(pa.array(["a b, c", "d", "x y z w"]), np.array([0, 0, 1], np.int32))
+    grown = grow(split, 5)
+    texts = grown.texts.to_pylist()
+    assert texts[:3] == split.texts.to_pylist()
+    assert [len(text.split()) for text in texts] == [3, 1, 4, 3, 1]
+    assert sorted(" ".join(texts[3:]).split()) == ["a", "b,", "c", "d"]
+    assert grown.labels.tolist() == [0, 0, 1, 0, 0]
+    assert grow(split, 2).texts.to_pylist() == texts[:2]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_tutorials_loop_has_the_same_losses(variant):
+    rng = np.random.default_rng(0)
+    train = Vectors(rng.integers(0, 60, (100, 7)).astype(np.int32), rng.integers(0, 3, 100).astype(np.int32))
+    loop = Tutorial(variant, 60, 3, train, batch_size=32)
+    for _ in range(2):
+        loop.epoch()
+    assert Fit(variant, 60, "abc", train, epochs=2, batch_size=32).losses == pytest.approx(loop.losses, rel=1e-3)
