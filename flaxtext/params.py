@@ -148,6 +148,14 @@ class Explain(Section):
     seed: Seed = 0
 
 
+class Compare(Section):
+    """How variants are compared."""
+
+    resamples: int = Field(default=2000, ge=100)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    seed: Seed = 0
+
+
 class Params(Section):
     """The whole of params.yaml; `variants` holds each variant with the values of `train` filled in."""
 
@@ -159,6 +167,7 @@ class Params(Section):
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
     evaluate: Evaluate
     explain: Explain
+    compare: Compare
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
@@ -295,6 +304,7 @@ def _known_keys(location: list[Any]) -> list[str]:
         "variants": Variant,
         "evaluate": Evaluate,
         "explain": Explain,
+        "compare": Compare,
     }
     if not location:
         return list(Params.model_fields)

@@ -1,7 +1,8 @@
-"""The table that `make run` ends with: each variant's figures, and where things lie."""
+"""What `make run` ends with: each variant's figures, which of them differ, and where things lie."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -9,14 +10,14 @@ from flaxtext import params
 from flaxtext.errors import UserError, run
 
 
+METRICS = Path("metrics")
+
+
 def table(folder: Path, variants: list[str]) -> pd.DataFrame:
     """Collect the figures of `folder`/VARIANT.json, a row a variant, best test accuracy first."""
     rows = {}
     for variant in variants:
-        try:
-            metrics = json.loads((folder / f"{variant}.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"{folder / variant}.json: no such file; run `dvc repro` to make it") from None
+        metrics = _load(folder / f"{variant}.json")
         splits = [split for split in ("train", "validation", "test") if split in metrics]
         rows[variant] = {
             "parameters": f"{metrics['parameters']:,}",
@@ -28,11 +29,21 @@ def table(folder: Path, variants: list[str]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("test accuracy", ascending=False)
 
 
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
+
+
 def main() -> None:
-    """Print the table and the places."""
+    """Print the table, what differs, and the places."""
     loaded = params.load()
     print(f"\nResults on {loaded.data.source}\n")
-    print(table(Path("metrics"), list(loaded.variants)).to_string(float_format="{:.3f}".format))
+    print(table(METRICS, list(loaded.variants)).to_string(float_format="{:.3f}".format))
+    print("\nOn the test split, accuracy:")
+    for pair in _load(METRICS / "comparison.json")["pairs"]:
+        print(f"  {pair['says']}")
     print(
         "\nModels          data/models/VARIANT/\n"
         "Predictions     data/predictions/VARIANT.parquet\n"

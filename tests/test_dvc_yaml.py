@@ -116,4 +116,4 @@ def test_plots_and_artifacts_name_every_variant():
 
 
 def test_every_variant_has_metrics_in_git():
-    assert {path.stem for path in (PROJECT / "metrics").glob("*.json")} == set(PARAMS["variants"])
+    assert {path.stem for path in (PROJECT / "metrics").glob("*.json")} == {*PARAMS["variants"], "comparison"}

@@ -99,7 +99,7 @@ def project(tmp_path_factory):
     shell(folder, "git", "init", "--quiet")
     ran = repro(folder)
     assert ran[:3] == ["download", "build_vocab", "vectorize"]
-    assert sorted(ran[3:]) == of("average_20", "sum_20")
+    assert sorted(ran[3:]) == sorted([*of("average_20", "sum_20"), "compare"])
     commit(folder, "first")
     return folder
 
@@ -126,17 +126,18 @@ def test_a_second_run_runs_nothing(clean):
 PREDICTIONS = ["evaluate@average_20", "evaluate@sum_20", "train@average_20", "train@sum_20"]
 
 CHANGES = [
-    (["variants.sum_20.embed_dim=8"], of("sum_20")),
-    (["variants.new={pooling: sum, embed_dim: 6}"], of("new")),
+    (["variants.sum_20.embed_dim=8"], ["compare", *of("sum_20")]),
+    (["variants.new={pooling: sum, embed_dim: 6}"], ["compare", *of("new")]),
     (["explain.words=5"], ["explain@average_20", "explain@sum_20"]),
+    (["compare.resamples=100"], ["compare"]),
     (["evaluate.calibration_bins=5"], ["evaluate@average_20", "evaluate@sum_20"]),
-    (["train.epochs=1"], of("average_20", "sum_20")),
-    (["vectorize.max_len=4"], sorted([*of("average_20", "sum_20"), "vectorize"])),
+    (["train.epochs=1"], ["compare", *of("average_20", "sum_20")]),
+    (["vectorize.max_len=4"], ["compare", *of("average_20", "sum_20"), "vectorize"]),
     (["vectorize.format=npz"], [*PREDICTIONS, "vectorize"]),  # the same models and predictions: explain has no news
     (["build_vocab.max_words=1000"], ["build_vocab"]),  # more than there are: the same vocabulary
     (["data.verify=false"], ["download"]),  # the same documents
     (["sources.ag_news.label=2"], []),  # not the source in use
-    (["train.validation_from=test"], of("average_20", "sum_20")),
+    (["train.validation_from=test"], ["compare", *of("average_20", "sum_20")]),
 ]
 
 
@@ -163,7 +164,7 @@ def test_metrics_and_params_diff_between_two_commits(clean):
     try:
         figures = json.loads(shell(clean, "dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json"))
         assert figures["metrics/sum_20.json"]["parameters"]["diff"] < 0
-        assert list(figures) == ["metrics/sum_20.json"]
+        assert sorted(figures) == ["metrics/comparison.json", "metrics/sum_20.json"]
         changed = json.loads(shell(clean, "dvc", "params", "diff", "HEAD~1", "HEAD", "--json"))
         assert changed["params.yaml"] == {"variants.sum_20.embed_dim": {"old": 20, "new": 3, "diff": -17}}
     finally:
@@ -220,7 +221,7 @@ def content(path):
 
 
 @pytest.mark.parametrize(
-    "stage", ["download", "build_vocab", "vectorize", "train@sum_20", "evaluate@sum_20", "explain@sum_20"]
+    "stage", ["download", "build_vocab", "vectorize", "train@sum_20", "evaluate@sum_20", "explain@sum_20", "compare"]
 )
 def test_a_stage_killed_as_it_finishes_leaves_no_half_output(clean, stage):
     command, outs = command_of(clean, stage)
