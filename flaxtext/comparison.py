@@ -92,14 +92,18 @@ def compare(
         difference = Estimate(float(correct[first].mean() - correct[second].mean()), *map(float, spread))
         results.append(Pair(first, second, difference, p, p_holm, p_holm < 1 - confidence))
 
+    def estimate(value: float, samples: np.ndarray) -> Estimate:
+        return Estimate(value, *map(float, np.quantile(samples, quantiles)))
+
     standings = {}
     for name in names:
-        figures = (correct[name].mean(), f1(_confusion(labels, predicted[name], n_classes)))
-        estimates = [
-            Estimate(float(value), *map(float, np.quantile(samples[:, column[name]], quantiles)))
-            for value, samples in zip(figures, (accuracy, macro_f1), strict=True)
-        ]
-        standings[name] = Standing(*estimates, rank=1 + sum(pair.shown and pair.second == name for pair in results))
+        ones = np.ones((1, len(labels)))
+        value = float(macro_f1_of(labels, predicted[name], ones, n_classes)[0])
+        standings[name] = Standing(
+            accuracy=estimate(float(correct[name].mean()), accuracy[:, column[name]]),
+            macro_f1=estimate(value, macro_f1[:, column[name]]),
+            rank=1 + sum(pair.shown and pair.second == name for pair in results),
+        )
     return standings, results
 
 
@@ -124,37 +128,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def f1(confusion: np.ndarray) -> np.ndarray:
-    """Macro F1 of `float[..., n_classes, n_classes]` confusion matrices, rows true: `float[...]`.
+def macro_f1_of(labels: np.ndarray, predicted: np.ndarray, times: np.ndarray, n_classes: int) -> np.ndarray:
+    """Macro F1 of `int[n]` predictions, document i counted `times[r, i]` times: `float[r]` for `float[r, n]`.
 
     A class that is neither met nor predicted counts as 0, as in scikit-learn with `zero_division=0`.
     """
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    met_or_predicted = confusion.sum(axis=-1) + confusion.sum(axis=-2)
-    return (2 * right / np.maximum(met_or_predicted, 1)).mean(axis=-1)
-
-
-def _confusion(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    cells = np.bincount(labels * n_classes + predicted, minlength=n_classes**2)
-    return cells.reshape(n_classes, n_classes)
+    right, met_or_predicted = np.zeros((n_classes, len(times))), np.zeros((n_classes, len(times)))
+    is_right = labels == predicted
+    np.add.at(right, labels[is_right], times.T[is_right])
+    np.add.at(met_or_predicted, labels, times.T)
+    np.add.at(met_or_predicted, predicted, times.T)
+    f1: np.ndarray = (2 * right / np.maximum(met_or_predicted, 1)).mean(axis=0)
+    return f1
 
 
 def _bootstrap(
     labels: np.ndarray, predicted: list[np.ndarray], n_classes: int, resamples: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Resample documents: accuracy and macro F1, `float[resamples, variants]` each."""
-    n = len(labels)
-    # A document is a cell of each variant's confusion matrix; documents of the same cells are interchangeable.
-    cells = np.stack([labels * n_classes + answers for answers in predicted])
-    kinds, counts = np.unique(cells, axis=1, return_counts=True)
+    # Documents of the same class that got the same predictions are one kind; what matters is how often it is drawn.
+    kinds, counts = np.unique(np.stack([labels, *predicted]), axis=1, return_counts=True)
     accuracy, macro_f1 = np.empty((resamples, len(predicted))), np.empty((resamples, len(predicted)))
     for start in range(0, resamples, BLOCK):
-        drawn = rng.multinomial(n, counts / n, size=min(BLOCK, resamples - start))
-        rows = slice(start, start + len(drawn))
-        for variant, kind_cells in enumerate(kinds):
-            confusion = np.zeros((len(drawn), n_classes**2))
-            np.add.at(confusion.T, kind_cells, drawn.T)
-            confusion = confusion.reshape(-1, n_classes, n_classes)
-            accuracy[rows, variant] = np.trace(confusion, axis1=1, axis2=2) / n
-            macro_f1[rows, variant] = f1(confusion)
+        times = rng.multinomial(len(labels), counts / len(labels), size=min(BLOCK, resamples - start))
+        rows = slice(start, start + len(times))
+        for variant, answers in enumerate(kinds[1:]):
+            accuracy[rows, variant] = times[:, answers == kinds[0]].sum(axis=1) / len(labels)
+            macro_f1[rows, variant] = macro_f1_of(kinds[0], answers, times, n_classes)
     return accuracy, macro_f1

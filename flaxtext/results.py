@@ -9,7 +9,6 @@ import pandas as pd
 from flaxtext import params
 from flaxtext.errors import UserError, run
 
-
 METRICS = Path("metrics")
 
 

@@ -15,9 +15,6 @@ from flaxtext.vectors import Vectors
 
 Graph = nnx.GraphDef[Network]
 
-CHUNKS = 2
-"""A batch, its documents sorted by length, is cut into as many chunks, each no wider than its documents need."""
-
 
 def _loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Cross-entropy summed over a batch; a label of -1 fills the batch up and does not count."""
@@ -99,11 +96,12 @@ class SparseBatches(NamedTuple):
 
 
 class Sparse:
-    """Adam, touching only the embedding rows that a batch uses; equal to optax.adam on all of them."""
+    """Adam, touching only the embedding rows that a batch uses; equal to optax.adam on all of them.
 
-    def __init__(
-        self, graph: Graph, parameters: Parameters, train: Vectors, batch_size: int, rates: np.ndarray
-    ) -> None:
+    A batch, its documents sorted by length, is cut into `chunks`, each no wider than its documents need.
+    """
+
+    def __init__(self, graph: Graph, parameters: Parameters, train: Vectors, chunks: int, rates: np.ndarray) -> None:
         embedding = parameters["embedding"]["embedding"]
         head = {name: layer for name, layer in parameters.items() if name != "embedding"}
         self._graph, self._train, self._head = graph, _with_empty(train), head
@@ -115,7 +113,7 @@ class Sparse:
         self._step = jnp.int32(1)
         self._state = optax.scale_by_adam().init(head)
         # Shapes only grow, with some room, so that an epoch shuffled anew seldom needs another compilation.
-        self._widths = [0] * min(CHUNKS, batch_size)
+        self._widths = [0] * chunks
         self._used = 0
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from flaxtext.errors import UserError
-from flaxtext.network import Network, Parameters, probabilities, split
+from flaxtext.network import Network, Parameters, flatten, probabilities, split
 from flaxtext.stepping import Dense, Sparse
 from flaxtext.vectors import Vectors
 
@@ -56,7 +56,9 @@ def fit(
     graph, parameters = split(network)
     if optimizer == "adam":
         rates = np.full(epochs * steps, learning_rate)
-        trainer: Any = Sparse(graph, parameters, train, batch_size, rates)
+        # Shorter rows pay where each position takes part in a matrix multiplication.
+        chunks = min(2, batch_size) if network.pool is flatten else 1
+        trainer: Any = Sparse(graph, parameters, train, chunks, rates)
     else:
         trainer = Dense(graph, parameters, train, getattr(optax, optimizer)(learning_rate))
 

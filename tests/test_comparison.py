@@ -1,11 +1,15 @@
 """Comparisons with known answers, and intervals that hold what they promise."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binom
 from sklearn.metrics import f1_score
 
-from flaxtext.comparison import compare, f1, holm, mcnemar
+from flaxtext.comparison import compare, holm, macro_f1_of, mcnemar
+from flaxtext.errors import UserError
+from stages.compare import read
 
 SETTINGS = {"resamples": 1000, "confidence": 0.95, "seed": 0}
 
@@ -38,9 +42,11 @@ def test_holm_by_hand():
 def test_macro_f1_equals_scikit_learn():
     rng = np.random.default_rng(1)
     labels, predicted = rng.integers(0, 4, 300), rng.integers(0, 3, 300)
-    confusion = np.zeros((4, 4))
-    np.add.at(confusion, (labels, predicted), 1)
-    assert f1(confusion) == pytest.approx(f1_score(labels, predicted, average="macro", zero_division=0))
+    times = rng.integers(0, 3, (2, 300))
+    found = macro_f1_of(labels, predicted, times, 4)
+    for row, value in zip(times, found, strict=True):
+        expected = f1_score(labels.repeat(row), predicted.repeat(row), average="macro", zero_division=0)
+        assert value == pytest.approx(expected)
 
 
 def test_a_difference_is_shown_and_a_tie_is_not(labels):
@@ -88,3 +94,31 @@ def test_the_intervals_cover_the_truth_as_often_as_they_say():
         truth = accuracies[pair.first] - accuracies[pair.second]
         covered["difference"] += pair.difference.low <= truth <= pair.difference.high
     assert all(0.93 <= count / runs <= 0.97 for count in covered.values()), covered
+
+
+def write_predictions(folder, name, labels, predicted):
+    n = len(labels)
+    table = {
+        "row": np.arange(n),
+        "split": ["test"] * (n - 1) + ["train"],
+        "label": labels,
+        "predicted": predicted,
+        "probabilities": pa.array([[0.2, 0.3, 0.5]] * n, pa.list_(pa.float32(), 3)),
+    }
+    pq.write_table(pa.table(table), folder / f"{name}.parquet")
+
+
+def test_the_stage_reads_the_test_split_alone(tmp_path):
+    write_predictions(tmp_path, "one", ["b", "a", "b", "b"], ["b", "b", "c", "b"])
+    write_predictions(tmp_path, "two", ["b", "a", "b", "b"], ["b", "a", "a", "c"])
+    labels, predicted, n_classes = read(tmp_path, ["one", "two"])
+    assert labels.tolist() == [1, 0, 1]
+    assert {name: answers.tolist() for name, answers in predicted.items()} == {"one": [1, 1, 2], "two": [1, 0, 0]}
+    assert n_classes == 3
+
+
+def test_the_stage_refuses_predictions_of_another_split(tmp_path):
+    write_predictions(tmp_path, "one", ["b", "a", "b"], ["b", "b", "b"])
+    write_predictions(tmp_path, "two", ["b", "b", "b"], ["b", "a", "b"])
+    with pytest.raises(UserError, match=r"two\.parquet: not of the same test split as one; run `dvc repro`$"):
+        read(tmp_path, ["one", "two"])
