@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import classification_report, confusion_matrix, precision_recall_fscore_support
 
 
 def evaluate(probability: np.ndarray, labels: np.ndarray, classes: list[str], bins: int) -> dict[str, Any]:
@@ -13,18 +12,29 @@ def evaluate(probability: np.ndarray, labels: np.ndarray, classes: list[str], bi
     A class without documents, or never predicted, scores zero where a score is undefined.
     """
     predicted = probability.argmax(axis=1)
-    columns = precision_recall_fscore_support(labels, predicted, labels=range(len(classes)), zero_division=0)
-    per_class = {
-        name: {"precision": _round(p), "recall": _round(r), "f1": _round(f), "support": int(support)}
-        for name, p, r, f, support in zip(classes, *columns, strict=True)
+    matrix = confusion(predicted, labels, len(classes))
+    right, support = matrix.diagonal(), matrix.sum(axis=1)
+    columns = {
+        "precision": right / np.maximum(matrix.sum(axis=0), 1),
+        "recall": right / np.maximum(support, 1),
+        "f1": 2 * right / np.maximum(support + matrix.sum(axis=0), 1),
     }
     return {
         "accuracy": _round((predicted == labels).mean()),
-        "macro_f1": _round(columns[2].mean()),
+        "macro_f1": _round(columns["f1"].mean()),
         "loss": _round(cross_entropy(probability, labels)),
         "ece": _round(calibration_error(probability, labels, bins)),
-        "per_class": per_class,
+        "per_class": {
+            name: {**{figure: _round(column[row]) for figure, column in columns.items()}, "support": int(support[row])}
+            for row, name in enumerate(classes)
+        },
     }
+
+
+def confusion(predicted: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Count documents by true class (rows) and predicted class (columns): `int64[n_classes, n_classes]`."""
+    pairs = labels.astype(np.int64) * n_classes + predicted
+    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def cross_entropy(probability: np.ndarray, labels: np.ndarray) -> float:
@@ -45,12 +55,12 @@ def calibration_error(probability: np.ndarray, labels: np.ndarray, bins: int) ->
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def report(predicted: np.ndarray, labels: np.ndarray, classes: list[str]) -> str:
-    """Lay out scikit-learn's classification report and the confusion matrix for the terminal."""
-    indices = range(len(classes))
-    table = classification_report(labels, predicted, labels=indices, target_names=classes, digits=3, zero_division=0)
-    matrix = pd.DataFrame(confusion_matrix(labels, predicted, labels=indices), classes, classes)
-    return f"{table}\nConfusion matrix (rows: true class, columns: predicted)\n{matrix.to_string()}"
+def report(figures: dict[str, Any], matrix: np.ndarray) -> str:
+    """Lay out what `evaluate` and `confusion` return for the terminal."""
+    per_class = pd.DataFrame(figures["per_class"]).T.astype({"support": int})
+    table = per_class.to_string(float_format="{:.3f}".format)
+    named = pd.DataFrame(matrix, per_class.index, per_class.index)
+    return f"{table}\n\nConfusion matrix (rows: true class, columns: predicted)\n{named.to_string()}"
 
 
 def _round(value: float) -> float:

@@ -16,7 +16,7 @@ from flaxtext import params, vectors
 from flaxtext.bundle import load_bundle
 from flaxtext.compilation import keep_compiled
 from flaxtext.errors import run
-from flaxtext.evaluation import evaluate, report
+from flaxtext.evaluation import confusion, evaluate, report
 from flaxtext.files import atomic, write_json
 from flaxtext.splits import held_out
 
@@ -54,7 +54,7 @@ def main() -> None:
     predicted = probability.argmax(axis=1)
     is_test = splits == "test"
     print(f"{args.variant} on the test split")
-    print(report(predicted[is_test], labels[is_test], model.classes))
+    print(report(metrics["test"], confusion(predicted[is_test], labels[is_test], len(model.classes))))
     print("  ".join(f"{split} accuracy {figures['accuracy']:.3f}" for split, figures in metrics.items()))
 
     names = pa.array(model.classes)

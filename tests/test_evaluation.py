@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
-from flaxtext.evaluation import calibration_error, evaluate, report
+from flaxtext.evaluation import calibration_error, confusion, evaluate, report
 
 CLASSES = ["a", "b", "c"]
 
@@ -28,6 +28,10 @@ def test_against_scikit_learn():
     assert figures["accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-6)
     assert figures["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-6)
     assert figures["loss"] == pytest.approx(log_loss(labels, probability), abs=1e-6)
+    columns = precision_recall_fscore_support(labels, predicted)
+    expected = [dict(zip(("precision", "recall", "f1", "support"), row, strict=True)) for row in np.transpose(columns)]
+    assert list(figures["per_class"].values()) == [pytest.approx(row, abs=1e-6) for row in expected]
+    assert np.array_equal(confusion(predicted, labels, 3), confusion_matrix(labels, predicted))
 
 
 def test_calibration_error_by_hand():
@@ -54,6 +58,10 @@ def test_certainty_in_a_wrong_class_has_a_finite_loss():
 
 
 def test_report_names_each_class():
-    text = report(np.array([0, 1]), np.array([0, 2]), CLASSES)
-    assert text.count("macro avg") == 1
+    probability, labels = np.eye(3)[[0, 1]], np.array([0, 2])
+    text = report(evaluate(probability, labels, CLASSES, bins=5), confusion(np.array([0, 1]), labels, 3))
+    assert [line.split() for line in text.splitlines()[:2]] == [
+        ["precision", "recall", "f1", "support"],
+        ["a", "1.000", "1.000", "1.000", "1"],
+    ]
     assert [line.split() for line in text.splitlines()[-3:]] == [list("a100"), list("b000"), list("c010")]
