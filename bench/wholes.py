@@ -115,9 +115,9 @@ def growth(setting: Setting) -> Table:
         "Growth",
         f"flaxtext alone. Documents beyond the first {size:,} are made from those by recombining their words at "
         f"random within each class. Microseconds a document and, in brackets, relative to 1x; medians of {rounds} "
-        "rounds, each in processes of its own. Vocabulary and vectors: from Parquet to Parquet, after 1,000 documents "
-        "that do not count; the peak memory is that of their process. Epoch: average_20 in file order, warm. Predict: from vectors to "
-        "probabilities, warm.",
+        "rounds, each in processes of its own. Vocabulary and vectors: from Parquet to Parquet, after 1,000 others "
+        "that do not count; the peak memory is that of their process. Epoch: average_20 in file order, warm. Predict: "
+        "from vectors to probabilities, warm.",
         ("documents", "vocabulary, µs", "vectors, µs", "epoch, µs", "predict, µs", "peak memory"),
     )
     folders = {factor: setting.scratch / f"growth-{factor}" for factor in FACTORS}
