@@ -47,4 +47,5 @@ class Pipeline:
     def accuracies(self) -> dict[str, float]:
         """Accuracy on test by variant."""
         metrics = {path.stem: json.loads(path.read_text()) for path in sorted((self.folder / "metrics").glob("*.json"))}
-        return {variant: figures["test"]["accuracy"] for variant, figures in metrics.items() if "test" in figures}
+        judged = {variant: figures["test"] for variant, figures in metrics.items() if "parameters" in figures}
+        return {variant: figures["accuracy"] for variant, figures in judged.items()}

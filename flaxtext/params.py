@@ -19,6 +19,7 @@ Pooling = Literal["flatten", "mean", "sum"]
 Optimizer = Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -104,6 +105,30 @@ class BuildVocab(Section):
     min_count: int = Field(default=1, ge=1)
 
 
+class Check(Section):
+    """When two documents are near-duplicates, and how much of each fault is too much; null: only warn."""
+
+    similarity: float = Field(default=0.7, gt=0, le=1)
+    shingle_words: int = Field(default=2, ge=1, le=10)
+    max_leakage: Share | None = None
+    max_near_leakage: Share | None = None
+    max_duplicates: Share | None = None
+    max_near_duplicates: Share | None = None
+    max_label_conflicts: Share | None = None
+    max_empty: Share | None = None
+    max_markup: Share | None = None
+    max_cut: Share | None = None
+    max_cut_words: Share | None = None
+    max_unknown_words: Share | None = None
+    max_imbalance: Share | None = None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by the name of the check."""
+        values = {name.removeprefix("max_"): value for name, value in self if name.startswith("max_")}
+        return {name: value for name, value in values.items() if value is not None}
+
+
 class Vectorize(Section):
     """How a document becomes a row of ids."""
 
@@ -162,6 +187,7 @@ class Params(Section):
     data: Data
     sources: dict[str, Source]
     build_vocab: BuildVocab
+    check: Check
     vectorize: Vectorize
     train: Train
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
@@ -299,6 +325,7 @@ def _known_keys(location: list[Any]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "data": Data,
         "build_vocab": BuildVocab,
+        "check": Check,
         "vectorize": Vectorize,
         "train": Train,
         "variants": Variant,

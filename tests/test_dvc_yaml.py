@@ -115,5 +115,5 @@ def test_plots_and_artifacts_name_every_variant():
     assert [Path(artifact["path"]).name for artifact in DVC["artifacts"].values()] == list(PARAMS["variants"])
 
 
-def test_every_variant_has_metrics_in_git():
-    assert {path.stem for path in (PROJECT / "metrics").glob("*.json")} == {*PARAMS["variants"], "comparison"}
+def test_the_data_and_every_variant_have_metrics_in_git():
+    assert {path.stem for path in (PROJECT / "metrics").glob("*.json")} == {*PARAMS["variants"], "comparison", "data"}

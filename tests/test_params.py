@@ -42,9 +42,11 @@ def test_a_variant_overrides_train(values):
         (
             "foo",
             3,
-            "foo: unknown key; known: data, sources, build_vocab, vectorize, train, variants, evaluate, explain, "
-            "compare",
+            "foo: unknown key; known: data, sources, build_vocab, check, vectorize, train, variants, evaluate, "
+            "explain, compare",
         ),
+        ("check.max_leakage", 5, "check.max_leakage: expected less than or equal to 1, got 5"),
+        ("check.max_leak", 0.1, "check.max_leak: unknown key; did you mean max_leakage?"),
         ("train.epochs", "3", "train.epochs: expected a whole number, got '3'"),
         ("train.epochs", 0, "train.epochs: expected greater than or equal to 1, got 0"),
         ("train.learning_rate", -1.0, "train.learning_rate: expected greater than 0, got -1.0"),

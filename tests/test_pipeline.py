@@ -98,8 +98,8 @@ def project(tmp_path_factory):
     (folder / "dvc.yaml").write_text(re.sub(r"\n        data/history/flatten_.*", "", text))
     shell(folder, "git", "init", "--quiet")
     ran = repro(folder)
-    assert ran[:3] == ["download", "build_vocab", "vectorize"]
-    assert sorted(ran[3:]) == sorted([*of("average_20", "sum_20"), "compare"])
+    assert ran[:4] == ["download", "build_vocab", "check", "vectorize"]
+    assert sorted(ran[4:]) == sorted([*of("average_20", "sum_20"), "compare"])
     commit(folder, "first")
     return folder
 
@@ -132,7 +132,8 @@ CHANGES = [
     (["compare.resamples=100"], ["compare"]),
     (["evaluate.calibration_bins=5"], ["evaluate@average_20", "evaluate@sum_20"]),
     (["train.epochs=1"], ["compare", *of("average_20", "sum_20")]),
-    (["vectorize.max_len=4"], ["compare", *of("average_20", "sum_20"), "vectorize"]),
+    (["check.similarity=0.6"], ["check"]),
+    (["vectorize.max_len=4"], ["check", "compare", *of("average_20", "sum_20"), "vectorize"]),
     (["vectorize.format=npz"], [*PREDICTIONS, "vectorize"]),  # the same models and predictions: explain has no news
     (["build_vocab.max_words=1000"], ["build_vocab"]),  # more than there are: the same vocabulary
     (["data.verify=false"], ["download"]),  # the same documents
@@ -156,7 +157,22 @@ def test_a_changed_line_runs_what_depends_on_it_and_its_revert_runs_nothing(clea
 def test_a_changed_source_file_is_seen(clean):
     path = clean / "data/inputs/pets.csv"
     path.write_text(path.read_text(encoding="utf-8") + "purr meow bone,cats\n", encoding="utf-8")
-    assert repro(clean)[:3] == ["download", "build_vocab", "vectorize"]
+    assert repro(clean)[:4] == ["download", "build_vocab", "check", "vectorize"]
+
+
+def test_an_exceeded_limit_stops_before_training_and_a_relaxed_one_runs_the_check_alone(clean):
+    edit(clean, "check.max_duplicates=0")
+    printed = shell(clean, "dvc", "repro", check=False)
+    assert re.findall(r"Running stage '(.+?)'", printed) == ["check"]
+    assert "error: params.yaml: check.max_duplicates: the limit is 0, train has 0." in printed
+    assert "Traceback" not in printed
+    assert json.loads((clean / "metrics/data.json").read_text())["train"]["duplicates"] > 0  # written, to be looked at
+
+    edit(clean, "train.epochs=1")
+    printed = shell(clean, "dvc", "repro", check=False)
+    assert re.findall(r"Running stage '(.+?)'", printed) == ["check"]
+    edit(clean, "train.epochs=2", "check.max_duplicates=0.9")
+    assert repro(clean) == ["check"]
 
 
 def test_metrics_and_params_diff_between_two_commits(clean):
@@ -223,7 +239,8 @@ def content(path):
 
 
 @pytest.mark.parametrize(
-    "stage", ["download", "build_vocab", "vectorize", "train@sum_20", "evaluate@sum_20", "explain@sum_20", "compare"]
+    "stage",
+    ["download", "build_vocab", "check", "vectorize", "train@sum_20", "evaluate@sum_20", "explain@sum_20", "compare"],
 )
 def test_a_stage_killed_as_it_finishes_leaves_no_half_output(clean, stage):
     command, outs = command_of(clean, stage)

@@ -1,0 +1,363 @@
+"""Every fault that is planted in a corpus is found, and nothing else; a limit that is exceeded stops the stage."""
+
+import csv
+import json
+import random
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import PROJECT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from flaxtext import checks, vocabulary
+from flaxtext.checks import Share
+from flaxtext.corpus import Corpus
+from flaxtext.errors import UserError
+from flaxtext.tokens import tokenize
+from stages import check
+
+CLASSES = ["cats", "dogs", "birds"]
+SETTINGS = {"similarity": 0.7, "shingle_words": 2}
+
+
+def write(path, documents):
+    """Write (text, class) pairs as download does."""
+    texts, labels = zip(*documents, strict=True)
+    label = pa.DictionaryArray.from_arrays(pa.array([CLASSES.index(name) for name in labels], pa.int32()), CLASSES)
+    table = pa.table({"text": pa.array(texts, pa.string()), "label": label})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata({"flaxtext": json.dumps({"classes": CLASSES})}), path)
+
+
+def read(folder, train, test, fit_on=None):
+    write(folder / "train.parquet", train)
+    write(folder / "test.parquet", test)
+    words = vocabulary.fit([pa.array(fit_on or [text for text, _ in train], pa.string())])
+    return checks.read(Corpus(folder / "train.parquet"), Corpus(folder / "test.parquet"), words)
+
+
+def changed(text, place=10):
+    """Change one word."""
+    words = text.split()
+    words[place] = "otherwise"
+    return " ".join(words)
+
+
+@pytest.fixture(scope="module")
+def splits():
+    """600 + 150 random documents of 24 words, and at their ends the faults."""
+    rng = random.Random(0)  # noqa: S311
+    words = [f"w{number}" for number in range(3000)]
+    made = [(" ".join(rng.choices(words, k=24)), CLASSES[i % 3]) for i in range(750)]
+    train, test = made[:600], made[600:]
+    train += [
+        (train[0][0], "cats"),  # 600: word for word
+        (train[1][0].upper().replace(" ", ", ") + "!", "dogs"),  # 601: in capitals, with commas
+        (changed(train[2][0]), "birds"),  # 602: a word changed
+        (train[3][0] + " And then one more sentence.", "cats"),  # 603: a sentence appended
+        (train[4][0], "birds"),  # 604: word for word, in another class than dogs
+        ("", "cats"),  # 605: empty
+        (" ... !!", "dogs"),  # 606: without words
+        ("&lt;b&gt; " + made[5][0][::-1], "cats"),  # 607: entities
+        (made[6][0][::-1] + "<br/>", "dogs"),  # 608: a tag
+    ]
+    test += [
+        (train[10][0], "dogs"),  # 150: in train, word for word
+        (train[11][0].title() + ".", "birds"),  # 151: in train, in capitals
+        (changed(train[12][0]), "cats"),  # 152: in train but for a word
+        ("Before it stands this. " + train[13][0], "dogs"),  # 153: in train, with a sentence before
+        (train[14][0], "cats"),  # 154: in train, in another class than birds
+        (test[0][0], "cats"),  # 155: repeats test
+        (changed(test[1][0]), "dogs"),  # 156: repeats test but for a word
+        (changed(train[12][0]).upper(), "cats"),  # 157: repeats 152, and is as near to train
+        ("?", "birds"),  # 158: without words, as 606 is: neither a copy nor a leak
+        ("it #39;s " + made[7][0][::-1], "cats"),  # 159: an entity that lost its &
+    ]
+    return train, test
+
+
+@pytest.fixture(scope="module")
+def documents(splits, tmp_path_factory):
+    return read(tmp_path_factory.mktemp("planted"), *splits)
+
+
+PLANTED = {
+    ("leakage", "test", 150, "train", 10),
+    ("leakage", "test", 151, "train", 11),
+    ("leakage", "test", 154, "train", 14),
+    ("near_leakage", "test", 152, "train", 12),
+    ("near_leakage", "test", 153, "train", 13),
+    ("near_leakage", "test", 157, "train", 12),
+    ("duplicates", "train", 600, "train", 0),
+    ("duplicates", "train", 601, "train", 1),
+    ("duplicates", "train", 604, "train", 4),
+    ("duplicates", "test", 155, "test", 0),
+    ("duplicates", "test", 157, "test", 152),
+    ("near_duplicates", "train", 602, "train", 2),
+    ("near_duplicates", "train", 603, "train", 3),
+    ("near_duplicates", "test", 156, "test", 1),
+    ("label_conflicts", "train", 4, "train", 604),
+    ("label_conflicts", "train", 604, "train", 4),
+    ("label_conflicts", "train", 14, "test", 154),
+    ("label_conflicts", "test", 154, "train", 14),
+    ("empty", "train", 605, None, None),
+    ("empty", "train", 606, None, None),
+    ("empty", "test", 158, None, None),
+    ("markup", "train", 607, None, None),
+    ("markup", "train", 608, None, None),
+    ("markup", "test", 159, None, None),
+}
+
+
+def test_all_that_is_planted_is_found_and_nothing_else(documents):
+    listed = checks.table(documents, checks.find(documents, **SETTINGS)).to_pylist()
+    found = {(row["check"], row["split"], row["row"], row["other_split"], row["other_row"]) for row in listed}
+    assert found == PLANTED
+    assert len(listed) == len(PLANTED)
+
+
+def test_what_the_table_says_of_a_document(documents, splits):
+    listed = checks.table(documents, checks.find(documents, **SETTINGS)).to_pylist()
+    rows = {(row["check"], row["split"], row["row"]): row for row in listed}
+    near = rows["near_leakage", "test", 152]
+    assert (near["label"], near["other_label"]) == ("cats", "cats")
+    assert near["similarity"] == round(21 / 25, 6)  # of 23 pairs of words each, 21 in common
+    assert near["text"] == splits[1][152][0][:200]
+    assert near["other_text"] == splits[0][12][0][:200]
+    conflict = rows["label_conflicts", "train", 604]
+    assert (conflict["label"], conflict["other_label"], conflict["similarity"]) == ("birds", "dogs", 1)
+    assert rows["empty", "train", 605]["other_text"] is None
+    assert rows["empty", "train", 605]["similarity"] is None
+    assert rows["markup", "train", 608]["text"].endswith("<br/>")  # what is around the tag
+
+
+def test_shares(documents):
+    found = checks.shares(documents, checks.find(documents, **SETTINGS), max_len=24)
+    assert found["train"] == {
+        "duplicates": Share(3, 609),
+        "near_duplicates": Share(2, 609),
+        "label_conflicts": Share(3, 609),
+        "empty": Share(2, 609),
+        "markup": Share(2, 609),
+        "cut": Share(3, 609),  # 603, 607 and 608
+        "cut_words": Share(5 + 3 + 1, 605 * 24 + 5 + 24 + 3 + 24 + 1),
+        "unknown_words": Share(0, 605 * 24 + 5 + 24 + 3 + 24 + 1),
+        "imbalance": Share(2, 204),  # 204 cats, 203 dogs, 202 birds
+    }
+    counts = {name: share.count for name, share in found["test"].items()}
+    assert [counts[name] for name in ("leakage", "near_leakage", "duplicates", "near_duplicates")] == [3, 3, 2, 1]
+    assert [counts[name] for name in ("label_conflicts", "empty", "markup")] == [1, 1, 1]
+
+
+def test_lengths_and_unknown_words_by_hand(tmp_path):
+    train = [("a b c d e f", "cats"), ("a b", "cats"), ("a", "dogs")]
+    test = [("x a x b x c", "cats"), ("", "birds")]
+    documents = read(tmp_path, train, test)
+    found = checks.shares(documents, checks.find(documents, **SETTINGS), max_len=2)
+    assert found["train"]["cut"] == Share(1, 3)
+    assert found["train"]["cut_words"] == Share(4, 9)
+    assert found["train"]["imbalance"] == Share(2, 2)  # no birds
+    assert found["test"]["unknown_words"] == Share(3, 6)
+    assert found["test"]["cut"] == Share(1, 2)  # unknown words are dropped before the cut: a b c is left
+    assert found["test"]["cut_words"] == Share(1, 3)
+    assert checks.figures(documents) == {
+        "train": {
+            "documents": 3,
+            "classes": {"cats": 2, "dogs": 1, "birds": 0},
+            "median_words": 2,
+            "p95_words": 6,
+            "max_words": 6,
+        },
+        "test": {
+            "documents": 2,
+            "classes": {"cats": 1, "dogs": 0, "birds": 1},
+            "median_words": 0,
+            "p95_words": 6,
+            "max_words": 6,
+        },
+    }
+
+
+CASES = [
+    ("<p>one</p>", True),
+    ("one<br />two", True),
+    ('see <A HREF="http://example.org">it</A>', True),
+    ("one &amp; two", True),
+    ("&#8217;", True),
+    ("&#x2019;", True),
+    ("the nation #39;s", True),
+    ("a quot;word quot;", True),
+    ("AT&T; and so on", True),
+    ("5 < 6 and 7 > 6", False),
+    ("in <lambda> of <module>", False),
+    ("a < b > c", False),
+    ("number #1; then #2", False),
+    ("R&D, AT&T", False),
+    ("lt; is what is left of it", True),
+    ("result; amplt;", False),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES, ids=[text for text, _ in CASES])
+def test_markup(tmp_path, text, expected):
+    documents = read(tmp_path, [("some words", "cats"), (text, "dogs")], [("others", "birds")])
+    assert documents.markup.is_valid().to_pylist() == [False, expected, False]
+
+
+def test_the_place_of_markup_is_shown_even_far_into_a_text_beyond_ascii(tmp_path):
+    text = "ü" * 1000 + " <br> " + "é" * 1000
+    documents = read(tmp_path, [("some words", "cats"), (text, "dogs")], [("others", "birds")])
+    assert " <br> é" in documents.markup[1].as_py()
+    assert len(documents.markup[1].as_py()) <= checks.EXCERPT
+
+
+def by_definition(train, test, similarity, size):
+    """What `find` is to find, by its definition, document by document."""
+    documents = [("train", *document) for document in train] + [("test", *document) for document in test]
+    words = tokenize(pa.array([text for _, text, _ in documents])).to_pylist()
+    sets = [{tuple(w[i : i + size]) for i in range(max(len(w) - size + 1, 1))} for w in words]
+    found = {
+        name: [] for name in ("leakage", "near_leakage", "duplicates", "near_duplicates", "label_conflicts", "empty")
+    }
+
+    def near(i, others):
+        return any(len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= similarity for j in others)
+
+    for i, (split, _, label) in enumerate(documents):
+        if not words[i]:
+            found["empty"].append(i)
+            continue
+        others = [j for j in range(len(documents)) if j != i and words[j]]
+        in_train = [j for j in others if documents[j][0] == "train"]
+        earlier = [j for j in others if j < i and documents[j][0] == split]
+        if split == "test":
+            if any(words[j] == words[i] for j in in_train):
+                found["leakage"].append(i)
+            elif near(i, in_train):
+                found["near_leakage"].append(i)
+        if any(words[j] == words[i] for j in earlier):
+            found["duplicates"].append(i)
+        elif near(i, earlier):
+            found["near_duplicates"].append(i)
+        if any(words[j] == words[i] and documents[j][2] != label for j in others):
+            found["label_conflicts"].append(i)
+    return found
+
+
+SPLIT = st.lists(st.tuples(st.text(alphabet="abcA ,", max_size=10), st.sampled_from(CLASSES)), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(SPLIT, SPLIT, st.sampled_from([0.4, 0.7, 1.0]), st.integers(1, 3))
+def test_any_corpus_is_judged_by_definition(tmp_path_factory, train, test, similarity, size):
+    documents = read(tmp_path_factory.mktemp("any"), train, test, fit_on=["a b c"])
+    found = checks.find(documents, similarity=similarity, shingle_words=size)
+    expected = by_definition(train, test, similarity, size)
+    assert {name: found[name].rows.tolist() for name in expected} == expected
+
+
+def run_stage(folder, monkeypatch, splits, **limits):
+    """Run the stage on two splits, with limits, in a folder of its own."""
+    monkeypatch.chdir(folder)
+    for split, rows in zip(("train", "test"), splits, strict=True):
+        write(folder / f"{split}.parquet", rows)
+    vocabulary.save(vocabulary.fit([pa.array([text for text, _ in splits[0]])]), "vocab.parquet")
+    values = YAML(typ="safe").load(PROJECT / "params.yaml")
+    values["check"].update(limits)
+    YAML().dump(values, folder / "params.yaml")
+    paths = {"train": "train.parquet", "test": "test.parquet", "vocab": "vocab.parquet"}
+    paths |= {"metrics": "metrics/data.json", "findings": "checks/findings.csv", "passed": "checks/passed"}
+    monkeypatch.setattr(sys, "argv", ["check", *(word for name, path in paths.items() for word in (f"--{name}", path))])
+    check.main()
+
+
+def test_the_stage_writes_figures_and_findings_and_says_what_is_wrong(tmp_path, monkeypatch, capsys, splits):
+    run_stage(tmp_path, monkeypatch, splits)
+    figures = json.loads((tmp_path / "metrics/data.json").read_text())
+    assert figures["test"]["documents"] == 160
+    assert figures["test"]["leakage"] == 0.01875
+    assert figures["train"]["markup"] == 0.00328407
+    with (tmp_path / "checks/findings.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(PLANTED)
+    assert (tmp_path / "checks/passed").is_file()
+    printed = capsys.readouterr()
+    assert "near duplicates                     2 (0.3%)          1 (0.6%)" in printed.out
+    warnings = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
+    assert warnings[0] == (
+        "warning: 3 of 160 test documents (1.9%) also stand in train, word for word: figures on test are flattering"
+    )
+    assert len(warnings) == 12
+    assert f"  test row 151, birds: {splits[1][151][0][:100]}" in printed.err.splitlines()
+    assert f"    100% like train row 11, birds: {splits[0][11][0][:100]}" in printed.err.splitlines()
+
+
+def test_two_runs_write_the_same_bytes(tmp_path, monkeypatch, splits):
+    written = []
+    for _ in range(2):
+        run_stage(tmp_path, monkeypatch, splits)
+        written.append([(tmp_path / name).read_bytes() for name in ("metrics/data.json", "checks/findings.csv")])
+    assert written[0] == written[1]
+
+
+def test_nothing_wrong_is_nothing_said(tmp_path, monkeypatch, capsys):
+    rng = random.Random(0)  # noqa: S311
+    made = [(" ".join(rng.choices("abcdefghijklmnop", k=20)), CLASSES[i % 3]) for i in range(90)]
+    run_stage(tmp_path, monkeypatch, (made[:60], made[60:]))
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "checks/findings.csv").read_text().count("\n") == 1
+
+
+def test_a_class_in_one_split_alone_is_named(tmp_path, monkeypatch, capsys):
+    run_stage(tmp_path, monkeypatch, ([("a b", "cats"), ("c", "dogs"), ("d", "birds")], [("e", "cats")]))
+    assert "warning: no test document of class dogs, birds" in capsys.readouterr().err
+
+
+def test_an_exceeded_limit_is_one_line_and_leaves_the_figures_to_look_at(tmp_path, monkeypatch, splits):
+    run_stage(tmp_path, monkeypatch, splits)
+    with pytest.raises(UserError) as error:
+        run_stage(tmp_path, monkeypatch, splits, max_leakage=0.01, max_empty=0.005, max_markup=0.5)
+    assert str(error.value).splitlines() == [
+        "params.yaml: check.max_leakage: the limit is 0.01, test has 0.01875: 3 of 160 test documents (1.9%) also "
+        "stand in train, word for word: figures on test are flattering; take them out, or raise the limit",
+        "params.yaml: check.max_empty: the limit is 0.005, test has 0.00625: 1 of 160 test documents (0.6%) have no "
+        "words: a model can only guess; take them out, or raise the limit",
+        "checks/findings.csv lists the documents, metrics/data.json has the figures",
+    ]
+    assert not (tmp_path / "checks/passed").exists()
+    assert json.loads((tmp_path / "metrics/data.json").read_text())["test"]["leakage"] == 0.01875
+
+
+def test_a_limit_that_is_met_exactly_passes(tmp_path, monkeypatch, splits):
+    run_stage(tmp_path, monkeypatch, splits, max_leakage=0.01875)
+    assert (tmp_path / "checks/passed").is_file()
+
+
+def test_every_check_has_its_limit():
+    from flaxtext.params import Check
+
+    limits = {name.removeprefix("max_") for name in Check.model_fields if name.startswith("max_")}
+    assert limits == set(checks.CHECKS)
+
+
+def test_ag_news(ag_news, tmp_path):
+    """Figures of the real thing, counted once and looked at."""
+    splits = []
+    for name in ("train", "test"):
+        with (ag_news / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            splits.append([(f"{title} {body}", CLASSES[int(label) % 3]) for label, title, body in csv.reader(file)])
+    documents = read(tmp_path, *splits)
+    found = checks.find(documents, **SETTINGS)
+    assert {name: len(finding.rows) for name, finding in found.items()} == {
+        "leakage": 0,
+        "near_leakage": 451,
+        "duplicates": 1,
+        "near_duplicates": 2316,
+        "label_conflicts": 0,
+        "empty": 0,
+        "markup": 23334,
+    }
