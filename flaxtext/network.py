@@ -1,6 +1,6 @@
-"""The classifier: an embedding table, a pooling into one vector a document, and two dense layers."""
+"""The classifier: an embedding table, a pooling into one vector a document, and one or two dense layers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,43 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from flaxtext.pooling import POOLINGS, Embedded, size
+
 Parameters = dict[str, dict[str, Any]]
 """Layer -> name -> array, of JAX or of NumPy."""
 
 CHUNK_ROWS = 1024
 """Documents in one forward pass."""
-
-
-def flatten(embedded: jax.Array, padding: jax.Array, rest: int, kernel: jax.Array) -> jax.Array:
-    """Lay the embeddings end to end."""
-    batch, width, embed_dim = embedded.shape
-    head, tail = kernel[: width * embed_dim], kernel[width * embed_dim :]
-    return embedded.reshape(batch, width * embed_dim) @ head + padding @ tail.reshape(
-        rest, embed_dim, kernel.shape[1]
-    ).sum(axis=0)
-
-
-def mean(embedded: jax.Array, padding: jax.Array, rest: int, kernel: jax.Array) -> jax.Array:
-    """Average over all positions, padding included."""
-    return (embedded.sum(axis=1) + rest * padding) / (embedded.shape[1] + rest) @ kernel
-
-
-def sum_(embedded: jax.Array, padding: jax.Array, rest: int, kernel: jax.Array) -> jax.Array:
-    """Add up all positions, padding included."""
-    return (embedded.sum(axis=1) + rest * padding) @ kernel
-
-
-POOLINGS: dict[str, Callable[[jax.Array, jax.Array, int, jax.Array], jax.Array]] = {
-    "flatten": flatten,
-    "mean": mean,
-    "sum": sum_,
-}
-"""How embeddings become one vector a document, multiplied by the kernel of the layer that follows.
-
-A pooling takes the embeddings of the first positions, `float32[batch, width, embed_dim]`, and the embedding of
-padding, `float32[embed_dim]`, which holds each of the `rest` positions after them: what padding adds is worked
-out once for all documents. It returns `float32[batch, hidden]`.
-"""
 
 
 class Network(nnx.Module):
@@ -57,7 +27,7 @@ class Network(nnx.Module):
         max_len: ids a document.
         pooling: a key of `POOLINGS`.
         embed_dim: size of an embedding.
-        hidden: width of the dense layer between pooling and output.
+        hidden: width of the dense layer between pooling and output; 0 for none.
         rngs: source of the initial parameters.
     """
 
@@ -75,8 +45,9 @@ class Network(nnx.Module):
         self.max_len = max_len
         self.pool = POOLINGS[pooling]
         self.embedding = nnx.Embed(rows, embed_dim, rngs=rngs)
-        self.hidden = nnx.Linear(max_len * embed_dim if pooling == "flatten" else embed_dim, hidden, rngs=rngs)
-        self.output = nnx.Linear(hidden, classes, rngs=rngs)
+        pooled = size(pooling, max_len, embed_dim)
+        self.hidden = nnx.Linear(pooled, hidden, rngs=rngs) if hidden else None
+        self.output = nnx.Linear(hidden or pooled, classes, rngs=rngs)
 
     def __call__(self, ids: jax.Array) -> jax.Array:
         """Map `ids: int32[batch, width]` to logits, `float32[batch, classes]`.
@@ -84,13 +55,18 @@ class Network(nnx.Module):
         A `width` below `max_len` means that the documents hold nothing but padding beyond it.
         """
         table = self.embedding.embedding[...]
-        return self.classify(table.at[ids].get(mode="promise_in_bounds"), table[0])
+        return self.classify(table.at[ids].get(mode="promise_in_bounds"), ids != 0, table[0])
 
-    def classify(self, embedded: jax.Array, padding: jax.Array) -> jax.Array:
-        """Map embedded documents, `float32[batch, width, embed_dim]`, to logits; `padding` is id 0 embedded."""
-        rest = self.max_len - embedded.shape[1]
-        kernel, bias = (jnp.asarray(param) for param in (self.hidden.kernel, self.hidden.bias))
-        return self.output(nnx.relu(self.pool(embedded, padding, rest, kernel) + bias))
+    def classify(self, vectors: jax.Array, present: jax.Array, padding: jax.Array) -> jax.Array:
+        """Map embedded documents, `float32[batch, width, embed_dim]`, to logits.
+
+        `present: bool[batch, width]` tells words from padding, which is `padding: float32[embed_dim]` embedded.
+        """
+        documents = Embedded(vectors, present, padding, self.max_len - vectors.shape[1])
+        first = self.output if self.hidden is None else self.hidden
+        kernel, bias = (jnp.asarray(param) for param in (first.kernel, first.bias))
+        pooled = self.pool(documents, kernel) + bias
+        return pooled if self.hidden is None else self.output(nnx.relu(pooled))
 
 
 def split(network: Network) -> tuple[nnx.GraphDef[Network], Parameters]:
@@ -105,7 +81,7 @@ def flat(parameters: Parameters) -> dict[str, Any]:
     return {
         f"{layer}.{name}": parameters[layer][name]
         for layer in layers
-        for name in sorted(parameters[layer], reverse=True)  # kernel before bias
+        for name in sorted(parameters.get(layer, ()), reverse=True)  # kernel before bias
     }
 
 

@@ -6,16 +6,26 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flaxtext.errors import UserError, run
 from flaxtext.files import write_text
+from flaxtext.pooling import POOLINGS
 
 Column = str | int
 Split = Literal["train", "test"]
-Pooling = Literal["flatten", "mean", "sum"]
 Optimizer = Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -143,18 +153,63 @@ class Train(Section):
     batch_size: int = Field(default=1024, ge=1)
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(default=0.001, gt=0)
-    hidden: int = Field(default=100, ge=1)
+    schedule: Literal["constant", "linear"] = "constant"
+    hidden: int = Field(default=100, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: Literal["balanced"] | None = None
     seed: Seed = 0
+    seeds: int = Field(default=1, ge=1)
     shuffle: bool = True
     validation: float = Field(default=0.05, ge=0, lt=1)
     validation_from: Split = "train"
+    patience: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _check_patience(self) -> "Train":
+        if self.patience is not None and self.validation_from != "train":
+            raise ValueError("patience would choose by the test split; set validation_from: train")
+        if self.patience is not None and not self.validation:
+            raise ValueError("patience needs documents to watch; set validation above 0")
+        return self
 
 
-class Variant(Train):
+class Features(Section):
+    """What a document holds beside its words."""
+
+    stem: int | None = Field(default=None, ge=1)
+    ngrams: int = Field(default=1, ge=1, le=5)
+    buckets: int = Field(default=2**18, ge=1, le=2**28)
+
+
+class NetworkVariant(Train, Features):
     """One network: what its own lines of params.yaml say, on top of `train`."""
 
-    pooling: Pooling
+    model: Literal["network"] = "network"
+    pooling: str
     embed_dim: int = Field(ge=1)
+    ensemble: bool = False
+
+    @field_validator("pooling")
+    @classmethod
+    def _check_pooling(cls, name: str) -> str:
+        if name not in POOLINGS:
+            raise ValueError(f"expected one of {', '.join(POOLINGS)}, got {_short(name)}")
+        return name
+
+
+class LinearVariant(Train, Features):
+    """TF-IDF and a linear support vector machine; of `train` it heeds seed, validation and class_weights."""
+
+    model: Literal["linear"]
+    C: float = Field(default=1.0, gt=0)
+
+
+def _variant_kind(value: Any) -> str:
+    return str(value.get("model", "network") if isinstance(value, dict) else getattr(value, "model", "network"))
+
+
+Variant = NetworkVariant | LinearVariant
 
 
 class Evaluate(Section):
@@ -190,7 +245,16 @@ class Params(Section):
     check: Check
     vectorize: Vectorize
     train: Train
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    variants: Annotated[
+        dict[
+            Name,
+            Annotated[
+                Annotated[NetworkVariant, Tag("network")] | Annotated[LinearVariant, Tag("linear")],
+                Discriminator(_variant_kind),
+            ],
+        ],
+        Field(min_length=1),
+    ]
     evaluate: Evaluate
     explain: Explain
     compare: Compare
@@ -219,7 +283,14 @@ def check(values: Any, path: str = "params.yaml") -> Params:
     try:
         return Params.model_validate(_fill_in_variants(values, path))
     except ValidationError as error:
-        lines = [_explain(problem, path) for problem in error.errors() if not _is_inherited(problem, values)]
+        problems = error.errors()
+        of_train = {problem["msg"] for problem in problems if problem["loc"] == ("train",)}
+        lines = [
+            _explain(problem, path)
+            for problem in problems
+            if not _is_inherited(_location(problem), values)
+            and not (_location(problem)[:1] == ["variants"] and problem["msg"] in of_train)
+        ]
         raise UserError("\n".join(lines)) from None
 
 
@@ -279,25 +350,33 @@ def _fill_in_variants(values: dict[str, Any], path: str) -> dict[str, Any]:
     return {**values, "variants": filled}
 
 
-def _is_inherited(problem: Any, values: dict[str, Any]) -> bool:
+def _location(problem: Any) -> list[Any]:
+    """Where in the file a problem is."""
+    location = list(problem["loc"])
+    if location[:1] in (["sources"], ["variants"]):
+        del location[2:3]  # the tag of the kind of source, or of variant
+    return location
+
+
+def _is_inherited(location: list[Any], values: dict[str, Any]) -> bool:
     """Whether the problem is one of `train`, met again in a variant that does not override the value."""
-    match problem["loc"]:
-        case ("variants", name, key, *_):
+    match location:
+        case ["variants", name, key, *_]:
             return key in values["train"] and key not in values["variants"][name]
     return False
 
 
 def _explain(problem: Any, path: str) -> str:
-    location = list(problem["loc"])
-    if location[:1] == ["sources"]:
-        del location[2:3]  # the tag of the kind of source
+    location = _location(problem)
     key = ".".join(str(part) for part in location)
     kind, given = problem["type"], problem["input"]
     if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
+        known = _known_keys(location[:-1], is_linear=list(problem["loc"][2:3]) == ["linear"])
         close = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
         return f"{path}: {key}: unknown key; {hint}"
+    if kind == "union_tag_invalid":
+        return f"{path}: {key}.model: expected 'network' or 'linear', got {_short(given.get('model'))}"
     if kind == "missing":
         return f"{path}: {key}: missing"
     message = problem["msg"].removeprefix("Value error, ")
@@ -321,14 +400,14 @@ PLAIN = {
 """What to say of a value of the wrong kind, in words of YAML rather than of Python."""
 
 
-def _known_keys(location: list[Any]) -> list[str]:
+def _known_keys(location: list[Any], is_linear: bool) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "data": Data,
         "build_vocab": BuildVocab,
         "check": Check,
         "vectorize": Vectorize,
         "train": Train,
-        "variants": Variant,
+        "variants": LinearVariant if is_linear else NetworkVariant,
         "evaluate": Evaluate,
         "explain": Explain,
         "compare": Compare,

@@ -16,10 +16,36 @@ from flaxtext.vectors import Vectors
 Graph = nnx.GraphDef[Network]
 
 
-def _loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Cross-entropy summed over a batch; a label of -1 fills the batch up and does not count."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
-    return jnp.where(labels >= 0, losses, 0).sum()
+class Objective(NamedTuple):
+    """What a step lowers; hashable, since a compiled epoch is made for it.
+
+    Attributes:
+        label_smoothing: share of a document's label that is spread over all classes (Szegedy et al. 2016).
+        word_dropout: share of the ids that each step leaves out (Iyyer et al. 2015).
+        class_weights: what a document of each class counts; None for 1 each.
+    """
+
+    label_smoothing: float = 0.0
+    word_dropout: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+
+    def loss(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        """Cross-entropy summed over a batch; a label of -1 fills the batch up and does not count."""
+        known = jnp.maximum(labels, 0)
+        if self.label_smoothing:
+            targets = optax.smooth_labels(jax.nn.one_hot(known, logits.shape[1]), self.label_smoothing)
+            losses = optax.softmax_cross_entropy(logits, targets)
+        else:
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, known)
+        if self.class_weights is not None:
+            losses *= jnp.asarray(self.class_weights)[known]
+        return jnp.where(labels >= 0, losses, 0).sum()
+
+    def drop(self, ids: jax.Array, key: jax.Array) -> jax.Array:
+        """Replace some ids by padding, which is 0."""
+        if not self.word_dropout:
+            return ids
+        return jnp.where(jax.random.bernoulli(key, self.word_dropout, ids.shape), 0, ids)
 
 
 def _with_empty(train: Vectors) -> Vectors:
@@ -43,11 +69,17 @@ class Dense:
     """Any optimizer of optax, on all parameters in every step."""
 
     def __init__(
-        self, graph: Graph, parameters: Parameters, train: Vectors, optimizer: optax.GradientTransformation
+        self,
+        graph: Graph,
+        parameters: Parameters,
+        train: Vectors,
+        optimizer: optax.GradientTransformation,
+        objective: Objective,
+        seed: int,
     ) -> None:
         self.parameters = parameters
-        self._graph, self._train, self._optimizer = graph, _with_empty(train), optimizer
-        self._state = optimizer.init(parameters)
+        self._graph, self._train, self._optimizer, self._objective = graph, _with_empty(train), optimizer, objective
+        self._state = optimizer.init(parameters), jax.random.key(seed)
 
     def prepare(self, rows: np.ndarray) -> DenseBatches:
         """Lay out an epoch of `rows: int32[steps, batch]`, documents by number; -1 fills a batch up."""
@@ -56,24 +88,31 @@ class Dense:
     def run(self, batches: DenseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
         self.parameters, self._state, losses = _dense_epoch(
-            self._graph, self._optimizer, self.parameters, self._state, batches
+            self._graph, self._optimizer, self._objective, self.parameters, self._state, batches
         )
         return cast(jax.Array, losses)
 
 
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3, 4))
 def _dense_epoch(
-    graph: Graph, optimizer: optax.GradientTransformation, parameters: Parameters, state: Any, batches: DenseBatches
+    graph: Graph,
+    optimizer: optax.GradientTransformation,
+    objective: Objective,
+    parameters: Parameters,
+    state: Any,
+    batches: DenseBatches,
 ) -> tuple[Parameters, Any, jax.Array]:
     """Step through the batches; returns parameters, state and the losses, `float32[steps]`."""
 
     def step(carry: tuple[Parameters, Any], batch: DenseBatches) -> tuple[tuple[Parameters, Any], jax.Array]:
-        parameters, state = carry
+        parameters, (state, key) = carry
+        key, dropping = jax.random.split(key)
+        ids = objective.drop(batch.ids, dropping)
         value, gradient = jax.value_and_grad(
-            lambda parameters: _loss(nnx.merge(graph, parameters)(batch.ids), batch.labels)
+            lambda parameters: objective.loss(nnx.merge(graph, parameters)(ids), batch.labels)
         )(parameters)
         updates, state = optimizer.update(gradient, state, parameters)
-        return (optax.apply_updates(parameters, updates), state), value
+        return (optax.apply_updates(parameters, updates), (state, key)), value
 
     (parameters, state), losses = jax.lax.scan(step, (parameters, state), batches)
     return parameters, state, losses
@@ -101,10 +140,20 @@ class Sparse:
     A batch, its documents sorted by length, is cut into `chunks`, each no wider than its documents need.
     """
 
-    def __init__(self, graph: Graph, parameters: Parameters, train: Vectors, chunks: int, rates: np.ndarray) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Parameters,
+        train: Vectors,
+        chunks: int,
+        rates: np.ndarray,
+        objective: Objective,
+        seed: int,
+    ) -> None:
         embedding = parameters["embedding"]["embedding"]
         head = {name: layer for name, layer in parameters.items() if name != "embedding"}
-        self._graph, self._train, self._head = graph, _with_empty(train), head
+        self._graph, self._train, self._head, self._objective = graph, _with_empty(train), head, objective
+        self._key = jax.random.key(seed)
         self._lengths = _lengths(self._train.ids)
         self._nobody = len(embedding)
         self._table = sparse_adam.tables(rates)
@@ -159,20 +208,31 @@ class Sparse:
     def run(self, batches: SparseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
         self._rows, self._head, self._state, self._step, self._embedding, losses = _sparse_epoch(
-            self._graph, batches.widths, self._table, self._rows, self._head, self._state, self._step, batches[:-1]
+            self._graph,
+            self._objective,
+            batches.widths,
+            self._table,
+            self._rows,
+            self._head,
+            self._state,
+            self._step,
+            self._key,
+            batches[:-1],
         )
         return cast(jax.Array, losses)
 
 
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(3, 4, 5))
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(4, 5, 6))
 def _sparse_epoch(
     graph: Graph,
+    objective: Objective,
     widths: tuple[int, ...],
     table: sparse_adam.Tables,
     rows: sparse_adam.Rows,
     head: Parameters,
     state: Any,
     step: jax.Array,
+    key: jax.Array,
     batches: tuple[jax.Array, jax.Array, jax.Array],
 ) -> tuple[sparse_adam.Rows, Parameters, Any, jax.Array, jax.Array, jax.Array]:
     """Step through the batches; `step: int32[]` counts from 1. Returns all that changed and the losses."""
@@ -181,17 +241,20 @@ def _sparse_epoch(
 
     def loss(used: jax.Array, head: Parameters, positions: jax.Array, labels: jax.Array) -> jax.Array:
         # The table is given by the rows in use alone; the network takes the documents embedded.
+        # Its first row is padding's, as in the table itself.
         network = nnx.merge(graph, {"embedding": {"embedding": used}, **head})
-        embedded = jnp.split(used.at[positions].get(mode="promise_in_bounds"), bounds)
+        vectors = jnp.split(used.at[positions].get(mode="promise_in_bounds"), bounds)
+        present = jnp.split(positions != 0, bounds)
         logits = [
-            network.classify(chunk.reshape(size, width, used.shape[1]), used[0])
-            for chunk, size, width in zip(embedded, sizes, widths, strict=True)
+            network.classify(chunk.reshape(size, width, used.shape[1]), is_word.reshape(size, width), used[0])
+            for chunk, is_word, size, width in zip(vectors, present, sizes, widths, strict=True)
         ]
-        return _loss(jnp.concatenate(logits), labels)
+        return objective.loss(jnp.concatenate(logits), labels)
 
     def take_step(carry: Any, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
         rows, head, state, step = carry
         indices, positions, labels = batch
+        positions = objective.drop(positions, jax.random.fold_in(key, step))
         used, read = sparse_adam.read(table, rows, indices, step)
         value, (gradient, head_gradient) = jax.value_and_grad(loss, argnums=(0, 1))(used, head, positions, labels)
         rows = sparse_adam.write(table, rows, read, gradient, step)

@@ -4,12 +4,15 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from flaxtext.errors import UserError
-from flaxtext.network import Network, Parameters, flatten, probabilities, split
-from flaxtext.stepping import Dense, Sparse
+from flaxtext.network import Network, Parameters, probabilities, split
+from flaxtext.pooling import flatten
+from flaxtext.stepping import Dense, Objective, Sparse
 from flaxtext.vectors import Vectors
 
 
@@ -42,31 +45,43 @@ def fit(
     learning_rate: float,
     shuffle: bool,
     seed: int,
+    schedule: str = "constant",
+    patience: int | None = None,
+    label_smoothing: float = 0.0,
+    word_dropout: float = 0.0,
+    class_weights: str | None = None,
     report: Callable[[Epoch, float], object] = lambda _epoch, _seconds: None,
 ) -> tuple[Parameters, list[Epoch]]:
     """Train a network and return its parameters and the history.
 
     The loss is softmax cross-entropy summed over the batch, as the tutorial's; the last, smaller batch
-    counts. `report` is called after each epoch with its figures and the seconds it took.
+    counts. With `patience`, training ends after that many epochs without a lower validation loss, and the
+    parameters are those of the epoch where it was lowest (`best_epoch`). `report` is called after each epoch
+    with its figures and the seconds it took.
 
     Raises:
         UserError: the loss is no longer finite.
     """
     steps = -(-len(train.labels) // batch_size)
     graph, parameters = split(network)
+    weights = balanced(train.labels) if class_weights == "balanced" else None
+    objective = Objective(label_smoothing, word_dropout, weights)
+    rates = learning_rates(learning_rate, schedule, epochs * steps)
     if optimizer == "adam":
-        rates = np.full(epochs * steps, learning_rate)
         # Shorter rows pay where each position takes part in a matrix multiplication.
         chunks = min(2, batch_size) if network.pool is flatten else 1
-        trainer: Any = Sparse(graph, parameters, train, chunks, rates)
+        trainer: Any = Sparse(graph, parameters, train, chunks, rates, objective, seed)
     else:
-        trainer = Dense(graph, parameters, train, getattr(optax, optimizer)(learning_rate))
+        table = jnp.asarray(rates, jnp.float32)
+        update = getattr(optax, optimizer)(learning_rate if schedule == "constant" else lambda step: table[step])
+        trainer = Dense(graph, parameters, train, update, objective, seed)
 
     def batches_of(epoch: int) -> Any:
         rng = np.random.default_rng([seed, epoch]) if shuffle else None
         return trainer.prepare(order(len(train.labels), batch_size, rng))
 
-    history = []
+    history: list[Epoch] = []
+    best: Parameters | None = None
     batches = batches_of(1)
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
@@ -79,7 +94,29 @@ def fit(
         loss, accuracy = score(probabilities(graph, trainer.parameters, validation.ids), validation.labels)
         history.append(Epoch(epoch, losses.mean(), losses.sum() / len(train.labels), loss, accuracy))
         report(history[-1], time.perf_counter() - started)
-    return trainer.parameters, history
+        if patience is not None:
+            if best_epoch(history) == epoch:
+                best = jax.tree.map(np.asarray, trainer.parameters)
+            elif epoch - best_epoch(history) >= patience:
+                break
+    return best or trainer.parameters, history
+
+
+def best_epoch(history: list[Epoch]) -> int:
+    """Return the number of the epoch with the lowest validation loss, the first of equal ones."""
+    return min(history, key=lambda epoch: epoch.validation_loss).epoch
+
+
+def learning_rates(rate: float, schedule: str, steps: int) -> np.ndarray:
+    """Tabulate each step's learning rate, `float64[steps]`: `constant`, or `linear`, falling to 0 after the last."""
+    falling = 1 - np.arange(steps) / steps
+    return rate * (falling if schedule == "linear" else np.ones(steps))
+
+
+def balanced(labels: np.ndarray) -> tuple[float, ...]:
+    """Weigh classes so that each counts the same in all, as scikit-learn's `balanced` does; a document's mean is 1."""
+    counts = np.bincount(labels)
+    return tuple((len(labels) / (len(counts) * np.maximum(counts, 1))).tolist())
 
 
 def order(documents: int, batch_size: int, rng: np.random.Generator | None) -> np.ndarray:

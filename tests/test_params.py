@@ -59,7 +59,19 @@ def test_a_variant_overrides_train(values):
         ),
         ("train", None, "train: expected keys and values, got None"),
         ("variants", {}, "variants: expected at least one, got {}"),
-        ("variants.sum_20.pooling", "avg", "variants.sum_20.pooling: expected 'flatten', 'mean' or 'sum', got 'avg'"),
+        (
+            "variants.sum_20.pooling",
+            "avg",
+            "variants.sum_20.pooling: expected one of flatten, mean, sum, masked_mean, max, mean_max, attention, "
+            "got 'avg'",
+        ),
+        ("variants.sum_20.model", "svm", "variants.sum_20.model: expected 'network' or 'linear', got 'svm'"),
+        ("train.patience", 0, "train.patience: expected greater than or equal to 1, got 0"),
+        (
+            "variants.linear",
+            {"model": "linear", "bucket": 1},
+            "variants.linear.bucket: unknown key; did you mean buckets?",
+        ),
         ("variants.sum_20", {"pooling": "sum"}, "variants.sum_20.embed_dim: missing"),
         (
             "variants.sum_20.validation_from",
@@ -189,3 +201,23 @@ def test_from_the_shell_a_mistake_is_one_line_without_traceback(copy):
     )
     assert ended.returncode == 1
     assert ended.stderr == "error: params.yaml: data.source: 'agnews' is not one of ag_news, pydocs\n"
+
+
+@pytest.mark.parametrize(
+    ("values_of_train", "message"),
+    [
+        ({"validation": 0}, "patience needs documents to watch; set validation above 0"),
+        ({"validation_from": "test"}, "patience would choose by the test split; set validation_from: train"),
+    ],
+)
+def test_patience_needs_documents_that_may_be_chosen_by(values, values_of_train, message):
+    put(values, "train", {**values["train"], **values_of_train, "patience": 3})
+    with pytest.raises(UserError) as error:
+        params.check(values)
+    assert str(error.value) == f"params.yaml: train: {message}"
+
+
+def test_a_linear_variant(values):
+    put(values, "variants.linear", {"model": "linear", "ngrams": 2})
+    variant = params.check(values).variants["linear"]
+    assert (variant.model, variant.ngrams, variant.C, variant.validation) == ("linear", 2, 1.0, 0.05)

@@ -1,14 +1,18 @@
 """Training against a plain optax loop, and how it ends when it fails."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import nnx
+from sklearn.utils.class_weight import compute_class_weight
 
 from flaxtext.errors import UserError
-from flaxtext.network import Network, flat, split
-from flaxtext.training import fit, order, score
+from flaxtext.network import Network, flat, probabilities, split
+from flaxtext.pooling import POOLINGS
+from flaxtext.stepping import Objective
+from flaxtext.training import balanced, best_epoch, fit, learning_rates, order, score
 from flaxtext.vectors import Vectors
 
 SETTINGS = {"epochs": 3, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01, "shuffle": True, "seed": 0}
@@ -52,7 +56,7 @@ def plain_loop(train, optimizer, batches, pooling="mean"):
     return flat(parameters), losses
 
 
-@pytest.mark.parametrize("pooling", ["flatten", "mean", "sum"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_equals_a_plain_loop_of_optax(optimizer, pooling):
     train = documents()
@@ -64,7 +68,7 @@ def test_equals_a_plain_loop_of_optax(optimizer, pooling):
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("pooling", ["flatten", "mean", "sum"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_loss_falls_and_the_classes_are_learned(pooling):
     _, history = fit(make(pooling), documents(500), documents(200, seed=1), **{**SETTINGS, "epochs": 8})
     assert history[-1].train_loss < history[0].train_loss / 2
@@ -115,3 +119,66 @@ def test_score():
     loss, accuracy = score(np.array([[0.5, 0.5], [0.1, 0.9]], np.float32), np.array([0, 0]))
     assert loss == pytest.approx(-np.log([0.5, 0.1]).mean())
     assert accuracy == 0.5
+
+
+def test_a_linear_schedule_falls_to_nothing():
+    assert learning_rates(0.1, "linear", 4) == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert learning_rates(0.1, "constant", 2) == pytest.approx([0.1, 0.1])
+
+
+@pytest.mark.parametrize("setting", [{"schedule": "linear"}, {"label_smoothing": 0.2}, {"class_weights": "balanced"}])
+def test_the_sparse_path_does_what_the_dense_path_does(monkeypatch, setting):
+    """adam takes the rows in use, all other optimizers all of them; under adam's name both must agree."""
+    monkeypatch.setattr(optax, "dense_adam", optax.adam, raising=False)
+    train = documents(120)
+    train = Vectors(train.ids[20:], train.labels[20:])
+    runs = [fit(make(), train, none(), **{**SETTINGS, **setting, "optimizer": name}) for name in ("adam", "dense_adam")]
+    plain = fit(make(), train, none(), **SETTINGS)
+    assert runs[0][1][-1].train_loss == pytest.approx(runs[1][1][-1].train_loss, rel=1e-4)
+    assert runs[0][1][-1].train_loss != pytest.approx(plain[1][-1].train_loss, rel=1e-4)
+    for name, array in flat(runs[0][0]).items():
+        np.testing.assert_allclose(array, flat(runs[1][0])[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_label_smoothing_by_hand():
+    logits = jnp.log(jnp.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]]))
+    loss = Objective(label_smoothing=0.3).loss(logits, jnp.array([0, -1]))
+    assert float(loss) == pytest.approx(-(0.8 * np.log(0.7) + 0.1 * np.log(0.2) + 0.1 * np.log(0.1)), rel=1e-5)
+
+
+def test_balanced_classes_count_the_same():
+    labels = np.array([0, 0, 0, 1])
+    weights = balanced(labels)
+    assert weights == pytest.approx((4 / 6, 2))
+    assert weights == pytest.approx(compute_class_weight("balanced", classes=np.array([0, 1]), y=labels))
+
+
+def test_dropped_words_are_padding_and_about_as_many_as_asked_for():
+    ids = jnp.ones((100, 100), jnp.int32)
+    dropped = Objective(word_dropout=0.3).drop(ids, jax.random.key(0))
+    assert float((dropped == 0).mean()) == pytest.approx(0.3, abs=0.02)
+    assert Objective().drop(ids, jax.random.key(0)) is ids
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_word_dropout_leaves_out_other_words_in_each_step(optimizer):
+    settings = {**SETTINGS, "optimizer": optimizer, "word_dropout": 0.5, "shuffle": False, "epochs": 2}
+    train = documents(64)
+    runs = [fit(make("sum"), train, none(), **settings) for _ in range(2)]
+    assert str(runs[0][1]) == str(runs[1][1])  # NaN and all
+    plain = fit(make("sum"), train, none(), **{**settings, "word_dropout": 0.0})
+    assert runs[0][1][0].train_loss != pytest.approx(plain[1][0].train_loss, rel=1e-3)
+
+
+def test_patience_ends_training_and_gives_back_the_best_epoch():
+    """Labels at random cannot be learned: the validation loss soon rises."""
+    rng = np.random.default_rng(0)
+    train, validation = (Vectors(documents(200, seed=s).ids, rng.integers(0, 2, 200).astype(np.int32)) for s in (0, 1))
+    settings = {**SETTINGS, "epochs": 50, "learning_rate": 0.05}
+    parameters, history = fit(make(), train, validation, **settings, patience=3)
+    best = best_epoch(history)
+    assert len(history) == best + 3 < 50
+    assert history[best - 1].validation_loss == min(epoch.validation_loss for epoch in history)
+    graph, _ = split(make())
+    loss, _ = score(probabilities(graph, parameters, validation.ids), validation.labels)
+    assert loss == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
