@@ -52,11 +52,35 @@ def _distinct(names: list[str]) -> list[str]:
     return names
 
 
-class Config(BaseModel):
-    """What config.json says of the network; the rest of it is how it was trained."""
+class Entry(BaseModel):
+    """Some keys of config.json; others are allowed beside them."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
+
+class Data(Entry):
+    """What the model was trained on."""
+
+    source: str
+    documents: int
+    validation_documents: int
+
+
+class LastEpoch(Entry):
+    """How training ended; None without validation documents."""
+
+    epoch: int
+    validation_loss: float | None
+    validation_accuracy: float | None
+
+
+class Config(Entry):
+    """What config.json is to say: the network, and its origin, which may be missing. The rest is how it was trained."""
+
+    variant: str = ""
+    versions: dict[str, str] = {}
+    data: Data | None = None
+    last_epoch: LastEpoch | None = None
     classes: Annotated[
         list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=100_000), AfterValidator(_distinct)
     ]
@@ -75,6 +99,7 @@ class Classifier:
         vocabulary: the words it knows.
         config: what config.json says, the training parameters among it.
         parameters: layer -> name -> float32 array.
+        graph: the network without them.
     """
 
     def __init__(self, config: dict[str, Any], parameters: Parameters, words: Vocabulary) -> None:
@@ -83,7 +108,7 @@ class Classifier:
         self.max_len: int = config["max_len"]
         self.vocabulary = words
         self.parameters = parameters
-        self._graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, words.rows, seed=0)))
+        self.graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, words.rows, seed=0)))
 
     def predict(self, texts: list[str]) -> np.ndarray:
         """Class probabilities of texts: `float32[len(texts), classes]`."""
@@ -91,7 +116,7 @@ class Classifier:
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
         """Class probabilities of `ids: int32[n, max_len]`: `float32[n, classes]`."""
-        return probabilities(self._graph, self.parameters, ids)
+        return probabilities(self.graph, self.parameters, ids)
 
     def tokenize(self, texts: list[str]) -> list[list[str]]:
         """Split texts into words, those that it does not know included."""

@@ -66,7 +66,9 @@ def test_figures(model: Classifier, path: Path, metrics: Path | None) -> dict[st
         standing = compared.get("variants", {}).get(name)
         if standing and abs(standing["accuracy"]["value"] - found["accuracy"]) < 1e-5:
             found["confidence"] = compared["confidence"]
-            found["intervals"] = {key: [standing[key]["low"], standing[key]["high"]] for key in ("accuracy", "macro_f1")}
+            found["intervals"] = {
+                key: [standing[key]["low"], standing[key]["high"]] for key in ("accuracy", "macro_f1")
+            }
     except (KeyError, TypeError, AttributeError):
         return None
     return found
@@ -107,10 +109,16 @@ def report(facts: dict[str, Any]) -> str:
     """Lay the facts of `describe` out for reading."""
     data, last, test = facts["data"], facts["last_epoch"], facts["test"]
     rows = [
-        ("network", f"{facts['pooling']} of {facts['embed_dim']}-dimensional embeddings, hidden layer of {facts['hidden']}"),
+        (
+            "network",
+            f"{facts['pooling']} of {facts['embed_dim']}-dimensional embeddings, hidden layer of {facts['hidden']}",
+        ),
         ("classes", _listed(facts["classes"])),
         ("words", f"{facts['words']:,}; the first {facts['max_len']} known ones of a document count"),
-        ("parameters", f"{facts['parameters']:,}, {sum(facts['bytes'].values()) / 1e6:.1f} MB in all, checksums verified"),
+        (
+            "parameters",
+            f"{facts['parameters']:,}, {sum(facts['bytes'].values()) / 1e6:.1f} MB in all, checksums verified",
+        ),
     ]
     if data:
         watched = f", {data['validation_documents']:,} watched" if data["validation_documents"] else ""
@@ -126,7 +134,9 @@ def report(facts: dict[str, Any]) -> str:
 
 def _test_rows(test: dict[str, Any] | None) -> list[tuple[str, str]]:
     if test is None:
-        return [("test", "no figures of this model found; `dvc repro` makes them, --metrics FOLDER says where they are")]
+        return [
+            ("test", "no figures of this model found; `dvc repro` makes them, --metrics FOLDER says where they are")
+        ]
 
     def figure(key: str) -> str:
         interval = test.get("intervals", {}).get(key)

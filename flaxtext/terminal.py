@@ -63,5 +63,7 @@ def _table(words: Sequence[dict[str, Any]], largest: float, colour: bool) -> lis
     for word in words:
         bar = ("+" if word["weight"] > 0 else "-") * max(1, round(20 * abs(word["weight"]) / largest))
         bar = coloured(bar, word["weight"], largest, bold=False) if colour and word["weight"] else bar
-        lines.append(f"  {plain(word['word']):<{wide}}  {word['weight']:+.3f}  {bar if word['weight'] else ''}".rstrip())
+        lines.append(
+            f"  {plain(word['word']):<{wide}}  {word['weight']:+.3f}  {bar if word['weight'] else ''}".rstrip()
+        )
     return lines

@@ -16,11 +16,15 @@ STAGES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
 
 @cache
 def local_imports(path: Path) -> frozenset[Path]:
-    """The project's own modules that the script `path` imports, directly or not, wherever in it."""
+    """The project's own modules that the script `path` imports, directly or not, wherever in it but for types."""
     found: set[Path] = set()
     waiting = [path]
     while waiting:
-        for node in ast.walk(ast.parse(waiting.pop().read_text(encoding="utf-8"))):
+        tree = ast.parse(waiting.pop().read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                node.body = []  # never run
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -77,7 +81,11 @@ def test_the_command_names_the_data_that_the_stage_depends_on_and_writes(name):
         for kind in ("outs", "plots", "metrics")
         for out in stage.get(kind, [])
     ]
-    deps = [dep for dep in stage["deps"] if not dep.startswith(("stages/", "flaxtext/", "requirements.lock")) and dep != "data/inputs"]
+    deps = [
+        dep
+        for dep in stage["deps"]
+        if not dep.startswith(("stages/", "flaxtext/", "requirements.lock")) and dep != "data/inputs"
+    ]
     assert sorted({*deps, *outs}) == sorted(set(words_of(stage["cmd"])) - {f"stages/{name}.py"})
 
 
