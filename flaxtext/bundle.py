@@ -208,22 +208,23 @@ def _neighbours(folder: Path) -> str:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what is not a file, through links (DVC can be told to link files to its cache) or not."""
+    """Refuse what is no file, or too large a one. A link to a file is one: DVC can be told to link to its cache."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except OSError as error:
         if path.name == SUMS and (path.parent / "config.json").is_file():
             _read_config(path.parent / "config.json")  # an older format has no checksums
         missing = isinstance(error, FileNotFoundError)
         reason = f"no {path.name}" if missing else f"{path.name} cannot be read: {error.strerror}"
         raise UserError(f"{path.parent}: not a model: {reason}") from None
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path.parent}: not a model: {path.name} is not a file")
+    limit = MAX_TEXT_BYTES if path.name in ("config.json", SUMS) else MAX_BYTES + MAX_TEXT_BYTES
+    if status.st_size > limit:
+        raise UserError(f"{path}: {status.st_size:,} bytes; at most {limit:,} are read")
 
 
 def _read_text(path: Path) -> str:
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise UserError(f"{path}: larger than {MAX_TEXT_BYTES:,} bytes; get the model again")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -278,10 +279,10 @@ def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, n
         header = int.from_bytes(file.read(8), "little")
     if header > MAX_TEXT_BYTES:
         raise UserError(f"{path}: not safetensors, or damaged: a header of {header:,} bytes; get the model again")
-    if size > MAX_BYTES or path.stat().st_size != 8 + header + size:
+    if path.stat().st_size != 8 + header + size:
         raise UserError(
-            f"{path}: {path.stat().st_size:,} bytes; config.json and vocab.parquet ask for {8 + header + size:,}, "
-            f"and {MAX_BYTES:,} at most are read; get the model again"
+            f"{path}: {path.stat().st_size:,} bytes; config.json and vocab.parquet ask for {8 + header + size:,}; "
+            "get the model again"
         )
     try:
         with safe_open(path, framework="numpy") as file:

@@ -1,6 +1,7 @@
 """A trained model as one file for programs that have JAX alone: a function in StableHLO, its parameters inside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,20 @@ def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
     (batch,) = jax.export.symbolic_shape("batch")
     shape: Any = jax.ShapeDtypeStruct
     ids = shape((batch, model.max_len), jnp.int32)
-    return jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(ids)
+    with _without_locations():
+        return jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(ids)
+
+
+@contextmanager
+def _without_locations() -> Iterator[None]:
+    """Keep the names of this machine's files out of what is traced, so that it is the same from any place."""
+    config: Any = jax.config  # whose settings are not typed
+    before = config.jax_traceback_in_locations_limit
+    config.update("jax_traceback_in_locations_limit", 0)
+    try:
+        yield
+    finally:
+        config.update("jax_traceback_in_locations_limit", before)
 
 
 def export_model(

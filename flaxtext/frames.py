@@ -79,6 +79,8 @@ def _read_parquet(table: Table, text: list[Column], _: bool) -> Read:
 
 def _read_csv(table: Table, text: list[Column], _: bool) -> Read:
     known = tables.csv_columns(table)
+    if not known:
+        raise UserError(f"{table.name}: the file is empty")
     _require(table, text, known)
     for first, columns in tables.read(table, known):
         rows = pa.record_batch(columns, names=[str(column) for column in known])
