@@ -270,7 +270,8 @@ def _predict_texts(path: Path, texts: list[str] | None, top_k: int, prefix: str,
         rows = pa.RecordBatch.from_pydict(columns).to_pylist()
         for text, row in zip(block, rows, strict=True):
             if as_json:
-                print(json.dumps({"text": text, **row}, ensure_ascii=False))
+                rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items()}
+                print(json.dumps({"text": text, **rounded}, ensure_ascii=False))
                 continue
             values = list(row.values())
             pairs = zip(values[::2], values[1::2], strict=True)
