@@ -12,7 +12,7 @@ from flax import nnx
 Parameters = dict[str, dict[str, Any]]
 """Layer -> name -> array, of JAX or of NumPy."""
 
-CHUNK_ROWS = 1024
+CHUNK_ROWS = 4096
 """Documents in one forward pass."""
 
 

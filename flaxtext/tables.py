@@ -222,7 +222,7 @@ def parquet_batches(table: Table, columns: list[Column] | None = None) -> Iterat
             _require(table, columns or file.schema_arrow.names, file.schema_arrow.names)
             groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
             row_size = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
-            rows = max(1, min(65_536, BLOCK // max(1, row_size)))
+            rows = 1 << min(16, max(1, BLOCK // max(1, row_size)).bit_length() - 1)  # whole chunks for a network
             first = 1
             for batch in file.iter_batches(rows, columns=None if columns is None else list(dict.fromkeys(columns))):
                 yield first, batch
