@@ -1,25 +1,93 @@
-"""A trained classifier as a folder that predicts with nothing else: parameters, configuration, vocabulary."""
+"""A trained classifier as a folder that predicts with nothing else: parameters, configuration, vocabulary.
 
+A bundle may come from anywhere: reading one runs no code of it, and takes no more memory than its files are long.
+Everything is checked before it is used: checksums, sizes, names, types, shapes and values.
+"""
+
+import hashlib
 import json
+import math
+import stat
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 from flax import nnx
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 import flaxtext
 from flaxtext import vectors, vocabulary
 from flaxtext.errors import UserError
-from flaxtext.files import atomic, write_json
-from flaxtext.network import Network, Parameters, flat, probabilities, split, unflat
+from flaxtext.files import atomic, write_json, write_text
+from flaxtext.network import POOLINGS, Network, Parameters, flat, probabilities, split, unflat
 from flaxtext.tokens import tokenize
 from flaxtext.vocabulary import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
+FILES = ("config.json", "model.safetensors", "vocab.parquet")
+SUMS = "SHA256SUMS"
+"""The files' checksums, as `sha256sum --check` reads them."""
+LIBRARIES = ("flax", "jax", "numpy", "pyarrow", "safetensors")
+"""Whose versions config.json names."""
+MAX_BYTES = 512 * 1024**2
+"""Size of the parameters that is still taken for a model."""
+MAX_TEXT_BYTES = 1024**2
+"""Size of config.json and of the header of model.safetensors."""
+
+
+def _known_pooling(name: str) -> str:
+    if name not in POOLINGS:
+        raise ValueError(f"{name!r} is not one of {', '.join(POOLINGS)}")
+    return name
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("names a class twice")
+    return names
+
+
+class Entry(BaseModel):
+    """Some keys of config.json; others are allowed beside them."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Data(Entry):
+    """What the model was trained on."""
+
+    source: str
+    documents: int
+    validation_documents: int
+
+
+class LastEpoch(Entry):
+    """How training ended; None without validation documents."""
+
+    epoch: int
+    validation_loss: float | None
+    validation_accuracy: float | None
+
+
+class Config(Entry):
+    """What config.json is to say: the network, and its origin, which may be missing. The rest is how it was trained."""
+
+    variant: str = ""
+    versions: dict[str, str] = {}
+    data: Data | None = None
+    last_epoch: LastEpoch | None = None
+    classes: Annotated[
+        list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=100_000), AfterValidator(_distinct)
+    ]
+    max_len: int = Field(ge=1, le=10_000)
+    pooling: Annotated[str, AfterValidator(_known_pooling)]
+    embed_dim: int = Field(ge=1, le=100_000)
+    hidden: int = Field(ge=1, le=100_000)
 
 
 class Classifier:
@@ -31,6 +99,7 @@ class Classifier:
         vocabulary: the words it knows.
         config: what config.json says, the training parameters among it.
         parameters: layer -> name -> float32 array.
+        graph: the network without them.
     """
 
     def __init__(self, config: dict[str, Any], parameters: Parameters, words: Vocabulary) -> None:
@@ -39,7 +108,7 @@ class Classifier:
         self.max_len: int = config["max_len"]
         self.vocabulary = words
         self.parameters = parameters
-        self._graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, words.rows, seed=0)))
+        self.graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, words.rows, seed=0)))
 
     def predict(self, texts: list[str]) -> np.ndarray:
         """Class probabilities of texts: `float32[len(texts), classes]`."""
@@ -47,7 +116,7 @@ class Classifier:
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
         """Class probabilities of `ids: int32[n, max_len]`: `float32[n, classes]`."""
-        return probabilities(self._graph, self.parameters, ids)
+        return probabilities(self.graph, self.parameters, ids)
 
     def tokenize(self, texts: list[str]) -> list[list[str]]:
         """Split texts into words, those that it does not know included."""
@@ -66,7 +135,16 @@ class Classifier:
 
 
 def build(config: dict[str, Any], rows: int, seed: int) -> Network:
-    """Make the network that a configuration describes, freshly initialised, in one compiled function."""
+    """Make the network that a configuration describes, freshly initialised, in one compiled function.
+
+    Raises `UserError` where it would be larger than a bundle may be.
+    """
+    size = 4 * sum(math.prod(shape) for shape in _shapes(config, rows).values())
+    if size > MAX_BYTES:
+        raise UserError(
+            f"the parameters would take {size >> 20:,} MB, and a model at most {MAX_BYTES >> 20}; "
+            "lower embed_dim, hidden, vectorize.max_len or build_vocab.max_words"
+        )
     network: Network = nnx.jit(lambda: _network(config, rows, seed))()
     return network
 
@@ -83,32 +161,148 @@ def _network(config: dict[str, Any], rows: int, seed: int) -> Network:
     )
 
 
-def save_bundle(path: str | Path, config: dict[str, Any], parameters: Parameters, words: Vocabulary) -> None:
-    """Write `model.safetensors`, `config.json` and `vocab.parquet` into the folder `path`, all or none."""
+def _shapes(config: dict[str, Any], rows: int) -> dict[str, tuple[int, ...]]:
+    """Return the name and shape of each parameter of the network, in which no array is made."""
+    network = nnx.eval_shape(lambda: _network(config, rows, seed=0))
+    return {name: tuple(array.shape) for name, array in flat(split(network)[1]).items()}
+
+
+def save_bundle(
+    path: str | Path, config: dict[str, Any], parameters: Parameters, words: Vocabulary, card: str | None = None
+) -> None:
+    """Write a bundle into the folder `path`, all or none.
+
+    It holds `model.safetensors`, `config.json`, `vocab.parquet`, the model card `README.md` if there is one, and the
+    checksums of them all.
+    """
     tensors = {name: np.asarray(array) for name, array in flat(parameters).items()}
+    versions = {"flaxtext": flaxtext.__version__, **{name: version(name) for name in LIBRARIES}}
     with atomic(path) as folder:
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(save(tensors))
-        write_json(folder / "config.json", {"format": FORMAT, "flaxtext": flaxtext.__version__, **config})
+        write_json(folder / "config.json", {"format": FORMAT, "versions": versions, **config})
         vocabulary.save(words, folder / "vocab.parquet")
+        if card is not None:
+            write_text(folder / "README.md", card)
+        names = sorted(file.name for file in folder.iterdir())
+        write_text(folder / SUMS, "".join(f"{_sha256(folder / name)}  {name}\n" for name in names))
 
 
 def load_bundle(path: str | Path) -> Classifier:
     """Read a bundle. Runs no code from it. Raises `UserError` where it is not whole and consistent."""
     folder = Path(path)
+    if not folder.is_dir():
+        raise UserError(f"{path}: no such model{_neighbours(folder)}")
+    for name in (*FILES, SUMS):
+        _check_file(folder / name)
+    config = _read_config(folder / "config.json")
+    _verify(folder)
+    shapes = _shapes(config, vocabulary.size(folder / "vocab.parquet") + 1)
+    tensors = _read_tensors(folder / "model.safetensors", shapes)
+    return Classifier(config, unflat(tensors), vocabulary.load(folder / "vocab.parquet"))
+
+
+def _neighbours(folder: Path) -> str:
+    models = sorted(config.parent.name for config in folder.parent.glob("*/config.json"))
+    return f"; {folder.parent} has {', '.join(models[:20])}" if models else "; `dvc repro` makes them, in data/models"
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file, or too large a one. A link to a file is one: DVC can be told to link to its cache."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "model.safetensors")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not a model: no {Path(error.filename or 'model.safetensors').name}") from None
-    except (ValueError, SafetensorError) as error:
-        raise UserError(f"{path}: not a model: {error}") from None
+        status = path.stat()
+    except OSError as error:
+        if path.name == SUMS and (path.parent / "config.json").is_file():
+            _read_config(path.parent / "config.json")  # an older format has no checksums
+        missing = isinstance(error, FileNotFoundError)
+        reason = f"no {path.name}" if missing else f"{path.name} cannot be read: {error.strerror}"
+        raise UserError(f"{path.parent}: not a model: {reason}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path.parent}: not a model: {path.name} is not a file")
+    limit = MAX_TEXT_BYTES if path.name in ("config.json", SUMS) else MAX_BYTES + MAX_TEXT_BYTES
+    if status.st_size > limit:
+        raise UserError(f"{path}: {status.st_size:,} bytes; at most {limit:,} are read")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; get the model again") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(_read_text(path))
+    except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets, among them
+        raise UserError(f"{path}: not JSON; get the model again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: not an object of keys and values; get the model again")
     if config.get("format") != FORMAT:
-        raise UserError(f"{path}: format {config.get('format')}; this version of flaxtext reads format {FORMAT}")
-    words = vocabulary.load(folder / "vocab.parquet")
-    expected = nnx.eval_shape(lambda: _network(config, words.rows, seed=0))
-    shapes = {name: array.shape for name, array in flat(split(expected)[1]).items()}
-    found = {name: array.shape for name, array in tensors.items()}
-    if shapes != found:
-        raise UserError(f"{path}: model.safetensors holds {found}; config.json and vocab.parquet ask for {shapes}")
-    return Classifier(config, unflat(tensors), words)
+        found = repr(config.get("format"))[:20]
+        raise UserError(f"{path}: format {found}; this version of flaxtext reads format {FORMAT}: train it again")
+    try:
+        Config.model_validate(config)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+        raise UserError(f"{path}: {key}: {' '.join(message.split())[:200]}") from None
+    return config
+
+
+def _verify(folder: Path) -> None:
+    """Compare the files with their checksums."""
+    lines = [line.split("  ", 1) for line in _read_text(folder / SUMS).splitlines()]
+    sums = {line[1]: line[0] for line in lines if len(line) == 2}
+    for name in FILES:
+        if name not in sums:
+            raise UserError(f"{folder / SUMS}: no checksum of {name}; get the model again")
+        if sums[name] != _sha256(folder / name):
+            raise UserError(
+                f"{folder / name}: damaged, edited or of another model: its SHA-256 is not that in {SUMS}; "
+                "get the model again"
+            )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Read float32 arrays of these names and shapes, and no others; nothing is allocated before they are compared."""
+    size = 4 * sum(math.prod(shape) for shape in shapes.values())
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > MAX_TEXT_BYTES:
+        raise UserError(f"{path}: not safetensors, or damaged: a header of {header:,} bytes; get the model again")
+    if path.stat().st_size != 8 + header + size:
+        raise UserError(
+            f"{path}: {path.stat().st_size:,} bytes; config.json and vocab.parquet ask for {8 + header + size:,}; "
+            "get the model again"
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, not a dict
+            found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+            for name in sorted(found.keys() | shapes.keys()):
+                expected = ("F32", shapes[name]) if name in shapes else None
+                if found.get(name) != expected:
+                    raise UserError(
+                        f"{path}: {name[:60]!r} is {_describe(found.get(name))}; "
+                        f"config.json and vocab.parquet ask for {_describe(expected)}"
+                    )
+            tensors = {name: file.get_tensor(name) for name in shapes}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not safetensors, or damaged: {' '.join(str(error).split())[:200]}") from None
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {name} holds NaN or infinity; train the model again")
+    return tensors
+
+
+def _describe(tensor: tuple[str, tuple[int, ...]] | None) -> str:
+    return f"{tensor[0]} of {' x '.join(map(str, tensor[1]))}" if tensor else "nothing"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ class Corpus:
 
     Attributes:
         classes: the class names, in the source's order; a label is an index into them.
+        origin: the source's name, and its files' checksums or its packages' versions.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -27,7 +29,8 @@ class Corpus:
             raise UserError(f"{path}: no such file; run `dvc repro` to make it")
         self._dataset = ds.dataset(path, format="parquet")
         metadata = self._dataset.schema.metadata or {}
-        self.classes: list[str] = json.loads(metadata[b"flaxtext"])["classes"]
+        self.origin: dict[str, Any] = json.loads(metadata[b"flaxtext"])
+        self.classes: list[str] = self.origin.pop("classes")
 
     def __len__(self) -> int:
         return int(self._dataset.count_rows())

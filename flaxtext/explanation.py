@@ -12,6 +12,7 @@ All samples are worked on at once, as arrays: no text is built and tokenized aga
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,22 @@ def explain(
     ids = (masked_ids(token_ids[:end], word_of_token, block, max_len) for block in blocks)
     probabilities = np.concatenate([predict(block) for block in ids])
     return Explanation(list(columns), probabilities[0], fit(masks, probabilities[:, labels], words))
+
+
+def as_json(explanation: Explanation, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Lay the models of an explanation, one for each of the names `classes`, out for JSON, rounded to six digits."""
+    models = []
+    for name, linear in zip(classes, explanation.models, strict=True):
+        figures = {key: rounded(getattr(linear, key)) for key in ("intercept", "score", "local_prediction")}
+        weights = zip(linear.indices, linear.weights, strict=True)
+        words = [{"word": explanation.words[index], "weight": rounded(weight)} for index, weight in weights]
+        models.append({"class": name, **figures, "words": words})
+    return models
+
+
+def rounded(value: float) -> float:
+    """Round to six digits, as a Python float and without negative zero."""
+    return round(float(value), 6) + 0.0
 
 
 def sample_masks(n_words: int, n_samples: int, rng: np.random.Generator) -> Masks:

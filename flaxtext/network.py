@@ -14,7 +14,7 @@ from flaxtext.pooling import POOLINGS, Embedded, size
 Parameters = dict[str, dict[str, Any]]
 """Layer -> name -> array, of JAX or of NumPy."""
 
-CHUNK_ROWS = 1024
+CHUNK_ROWS = 4096
 """Documents in one forward pass."""
 
 

@@ -33,7 +33,7 @@ def tokenize(texts: pa.Array) -> pa.LargeListArray:
     begins = np.flatnonzero(letter & gap[:-1])
     ends = np.flatnonzero(letter & gap[1:]) + 1
     word_offsets = np.concatenate([[0], np.cumsum(ends - begins)])
-    letters = data.translate(None, delete=b" ")
+    letters = np.compress(letter, np.frombuffer(data, np.uint8))
     words = pa.LargeStringArray.from_buffers(len(begins), pa.py_buffer(word_offsets), pa.py_buffer(letters))
     return pa.LargeListArray.from_arrays(np.searchsorted(begins, offsets), words)
 

@@ -1,6 +1,7 @@
 """Words and their ids: 1 for the most frequent word, ties in order of first appearance, 0 for padding."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,10 @@ from flaxtext.parallel import ordered_map
 from flaxtext.tokens import tokenize
 
 SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64()), ("id", pa.int32())])
+MAX_WORDS = 2**24
+BATCH_ROWS = 65_536
+ENCODINGS = {"PLAIN", "RLE", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+"""Of Parquet; the others can make much of few bytes."""
 
 
 class Vocabulary:
@@ -76,22 +81,65 @@ def _merge(tallies: list[tuple[pa.Array, np.ndarray]]) -> tuple[pa.Array, np.nda
 
 
 def save(vocabulary: Vocabulary, path: str | Path) -> None:
-    """Write `word, count, id`, sorted by id from 1, to a Parquet file."""
+    """Write `word, count, id`, sorted by id from 1, to a Parquet file.
+
+    Without compression, so that `load` can trust a file of strangers not to grow beyond its size.
+    """
     ids = pa.array(np.arange(1, vocabulary.rows, dtype=np.int32))
     table = pa.table([vocabulary.words, pa.array(vocabulary.counts), ids], schema=SCHEMA)
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="none")
+
+
+def size(path: str | Path) -> int:
+    """Return the number of words that a file claims to hold. Raises `UserError` where it is no vocabulary."""
+    with _open(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def load(path: str | Path) -> Vocabulary:
     """Read what `save` wrote. Raises `UserError` where the file is no vocabulary."""
+    words, counts, ids = [pa.array([], pa.string())], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+    with _open(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            if any(column.null_count for column in batch.columns):
+                raise UserError(f"{path}: not a vocabulary: a word, count or id is missing")
+            # Still encoded: distinct words take no more memory than the file has bytes.
+            if pc.count_distinct(batch["word"].indices).as_py() < len(batch):
+                raise UserError(f"{path}: not a vocabulary: a word stands twice")
+            words.append(batch["word"].dictionary_decode())
+            counts.append(batch["count"].to_numpy())
+            ids.append(batch["id"].to_numpy())
+    vocabulary = Vocabulary(pa.concat_arrays(words), np.concatenate(counts))
+    if not np.array_equal(np.concatenate(ids), np.arange(1, vocabulary.rows)):
+        raise UserError(f"{path}: not a vocabulary: expected word, count and id, sorted by id from 1")
     try:
-        table = pq.read_table(path)
+        vocabulary.words.validate(full=True)
+    except pa.ArrowInvalid:
+        raise UserError(f"{path}: not a vocabulary: a word is not UTF-8") from None
+    if pc.count_distinct(vocabulary.words).as_py() < len(vocabulary):
+        raise UserError(f"{path}: not a vocabulary: a word stands twice")
+    return vocabulary
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[pq.ParquetFile]:
+    """Open a file that holds the columns of `SCHEMA`, uncompressed, and a believable number of words."""
+    try:
+        with pq.ParquetFile(path, read_dictionary=["word"]) as file:
+            types = [pa.dictionary(pa.int32(), pa.string()), *SCHEMA.types[1:]]
+            if file.schema_arrow.names != SCHEMA.names or file.schema_arrow.types != types:
+                raise UserError(f"{path}: not a vocabulary: expected word, count and id, sorted by id from 1")
+            if file.metadata.num_rows > MAX_WORDS:
+                raise UserError(f"{path}: {file.metadata.num_rows:,} words; at most {MAX_WORDS:,} are read")
+            groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
+            columns = [group.column(index) for group in groups for index in range(len(SCHEMA))]
+            if any(
+                column.compression != "UNCOMPRESSED" or not ENCODINGS.issuperset(column.encodings) for column in columns
+            ):
+                raise UserError(f"{path}: not as this version of flaxtext writes vocabularies; run `dvc repro`")
+            yield file
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not a vocabulary: {error}") from None
-    ids = table["id"].to_numpy() if table.schema.equals(SCHEMA) else np.zeros(0)
-    if not table.schema.equals(SCHEMA) or not np.array_equal(ids, np.arange(1, len(table) + 1)):
-        raise UserError(f"{path}: not a vocabulary: expected word, count and id, sorted by id from 1")
-    return Vocabulary(table["word"].combine_chunks(), table["count"].to_numpy())
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise UserError(f"{path}: not a vocabulary: {' '.join(str(error).split())[:200]}") from None

@@ -17,7 +17,7 @@ from flaxtext import params
 from flaxtext.bundle import Classifier, load_bundle
 from flaxtext.compilation import keep_compiled
 from flaxtext.errors import UserError, run
-from flaxtext.explanation import explain
+from flaxtext.explanation import as_json, explain, rounded
 from flaxtext.files import write_json, write_text
 from flaxtext.pages import render_explanations
 
@@ -68,19 +68,8 @@ def explain_document(
         words=settings.words,
         rng=np.random.default_rng([settings.seed, row]),
     )
-    explanations = []
-    for name, linear in zip(explained, result.models, strict=True):
-        figures = {key: rounded(getattr(linear, key)) for key in ("intercept", "score", "local_prediction")}
-        weights = zip(linear.indices, linear.weights, strict=True)
-        words = [{"word": result.words[index], "weight": rounded(weight)} for index, weight in weights]
-        explanations.append({"class": name, **figures, "words": words})
     sides = {side: {"class": name, "probability": rounded(probability[name])} for side, name in named.items()}
-    return {"row": row, "reason": reason, "text": text, **sides, "explanations": explanations}
-
-
-def rounded(value: float) -> float:
-    """Round to 6 digits, as a Python float and without negative zero."""
-    return round(float(value), 6) + 0.0
+    return {"row": row, "reason": reason, "text": text, **sides, "explanations": as_json(result, explained)}
 
 
 def summary(documents: list[dict[str, Any]]) -> str:

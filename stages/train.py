@@ -12,6 +12,7 @@ import jax
 
 from flaxtext import params, vectors, vocabulary
 from flaxtext.bundle import build, save_bundle
+from flaxtext.card import render_card
 from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import Corpus
 from flaxtext.errors import run
@@ -38,11 +39,13 @@ def main() -> None:
     keep_compiled()
     words = vocabulary.load(args.vocab)
     train, validation = read(args.train, args.validation, variant)
+    corpus = Corpus(args.classes)
     config = {
         "variant": args.variant,
-        "classes": Corpus(args.classes).classes,
+        "classes": corpus.classes,
         "max_len": train.ids.shape[1],
         **variant.model_dump(),
+        "data": {**corpus.origin, "documents": len(train.labels), "validation_documents": len(validation.labels)},
     }
     network = build(config, words.rows, variant.seed)
     print(f"{args.variant}: {len(train.labels):,} documents, {len(validation.labels):,} for validation,", end=" ")
@@ -61,7 +64,9 @@ def main() -> None:
         seed=variant.seed,
         report=lambda epoch, seconds: print_epoch(epoch, seconds, variant.epochs),
     )
-    save_bundle(args.model, config, parameters, words)
+    last = {name: None if math.isnan(figure) else round(figure, 6) for name, figure in history[-1]._asdict().items()}
+    config["last_epoch"] = last
+    save_bundle(args.model, config, parameters, words, render_card(config, parameters, words))
     write_text(args.history, table(history))
 
 

@@ -80,6 +80,6 @@ def test_a_file_that_is_no_vocabulary(tmp_path):
     path.write_bytes(b"PAR1")
     with pytest.raises(UserError, match="not a vocabulary"):
         vocabulary.load(path)
-    pq.write_table(pa.table({"word": ["a"], "count": [1], "id": pa.array([2], pa.int32())}), path)
+    pq.write_table(pa.table({"word": ["a"], "count": [1], "id": pa.array([2], pa.int32())}), path, compression="none")
     with pytest.raises(UserError, match="expected word, count and id, sorted by id from 1"):
         vocabulary.load(path)
