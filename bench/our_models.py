@@ -68,7 +68,7 @@ class Fit:
 
     def classifier(self, words: Vocabulary) -> bundle.Classifier:
         """Make what a loaded bundle is: the trained network as it predicts from text."""
-        return bundle.Classifier(self.config, jax.tree.map(np.asarray, self.parameters), words)
+        return bundle.Classifier(self.config, [jax.tree.map(np.asarray, self.parameters)], words)
 
 
 def accuracy(model: bundle.Classifier, test: Vectors) -> float:

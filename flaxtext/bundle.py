@@ -11,20 +11,22 @@ import stat
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from flax import nnx
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 import flaxtext
 from flaxtext import vectors, vocabulary
 from flaxtext.errors import UserError
+from flaxtext.features import Features, per_word
 from flaxtext.files import atomic, write_json, write_text
-from flaxtext.network import POOLINGS, Network, Parameters, flat, probabilities, split, unflat
+from flaxtext.network import Network, Parameters, flat, probabilities, split, unflat
+from flaxtext.pooling import POOLINGS
 from flaxtext.tokens import tokenize
 from flaxtext.vocabulary import Vocabulary
 
@@ -36,6 +38,8 @@ LIBRARIES = ("flax", "jax", "numpy", "pyarrow", "safetensors")
 """Whose versions config.json names."""
 MAX_BYTES = 512 * 1024**2
 """Size of the parameters that is still taken for a model."""
+EXPANDED_ROWS = 16_384
+"""Documents whose features are laid out at a time."""
 MAX_TEXT_BYTES = 1024**2
 """Size of config.json and of the header of model.safetensors."""
 
@@ -85,9 +89,22 @@ class Config(Entry):
         list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=100_000), AfterValidator(_distinct)
     ]
     max_len: int = Field(ge=1, le=10_000)
-    pooling: Annotated[str, AfterValidator(_known_pooling)]
-    embed_dim: int = Field(ge=1, le=100_000)
-    hidden: int = Field(ge=1, le=100_000)
+    stem: int | None = Field(default=None, ge=1)
+    ngrams: int = Field(default=1, ge=1, le=5)
+    buckets: int = Field(default=1, ge=1, le=2**28)
+    model: Literal["network", "linear"] = "network"
+    pooling: Annotated[str, AfterValidator(_known_pooling)] = ""
+    embed_dim: int = Field(default=0, ge=1, le=100_000)
+    hidden: int = Field(default=0, ge=0, le=100_000)
+    seeds: int = Field(default=1, ge=1, le=100)
+    ensemble: bool = False
+
+    @model_validator(mode="after")
+    def _check_network(self) -> "Config":
+        missing = {"pooling", "embed_dim", "hidden"} - self.model_fields_set
+        if self.model == "network" and missing:
+            raise ValueError(f"{min(missing)} is missing")
+        return self
 
 
 class Classifier:
@@ -98,25 +115,61 @@ class Classifier:
         max_len: words of a document that count.
         vocabulary: the words it knows.
         config: what config.json says, the training parameters among it.
-        parameters: layer -> name -> float32 array.
-        graph: the network without them.
+        members: the parameters of each seed, the first seed's first: layer -> name -> float32 array.
+        features: what it reads in a document beside the words.
+        graph: the network without its parameters; None for a linear model.
     """
 
-    def __init__(self, config: dict[str, Any], parameters: Parameters, words: Vocabulary) -> None:
+    def __init__(self, config: dict[str, Any], members: list[Parameters], words: Vocabulary) -> None:
         self.config = config
         self.classes: list[str] = config["classes"]
         self.max_len: int = config["max_len"]
         self.vocabulary = words
-        self.parameters = parameters
-        self.graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, words.rows, seed=0)))
+        self.members = members
+        self.features = features(config, words)
+        self.graph: nnx.GraphDef[Network] | None = None
+        if not is_linear(config):
+            self.graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, self.features.rows, seed=0)))
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters of the first seed."""
+        return self.members[0]
+
+    @property
+    def size(self) -> int:
+        """The number of parameters that a prediction takes."""
+        used = self.members if self.config.get("ensemble") else self.members[:1]
+        return sum(int(array.size) for member in used for array in flat(member).values())
 
     def predict(self, texts: list[str]) -> np.ndarray:
         """Class probabilities of texts: `float32[len(texts), classes]`."""
         return self.probabilities(vectors.vectorize(pa.array(texts, pa.string()), self.vocabulary, self.max_len))
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
-        """Class probabilities of `ids: int32[n, max_len]`: `float32[n, classes]`."""
-        return probabilities(self.graph, self.parameters, ids)
+        """Class probabilities of `ids: int32[n, max_len]`, `float32[n, classes]`: an ensemble's are averaged."""
+        return self.combine(self.each(ids, 1 if not self.config.get("ensemble") else len(self.members)))
+
+    def each(self, ids: np.ndarray, members: int | None = None) -> np.ndarray:
+        """Class probabilities by each seed, or by the first `members`: `float32[members, n, classes]`."""
+        chosen = self.members[:members]
+        parts = []
+        for start in range(0, max(len(ids), 1), EXPANDED_ROWS):
+            expanded = self.features.expand(ids[start : start + EXPANDED_ROWS])
+            parts.append(np.stack([self._probabilities(member, expanded) for member in chosen]))
+        return np.concatenate(parts, axis=1)
+
+    def combine(self, each: np.ndarray) -> np.ndarray:
+        """Make of `each` what the classifier answers: an ensemble's average, or else the first seed's."""
+        answer: np.ndarray = each.mean(axis=0) if self.config.get("ensemble") else each[0]
+        return answer
+
+    def _probabilities(self, parameters: Parameters, ids: np.ndarray) -> np.ndarray:
+        if self.graph is None:
+            from flaxtext import linear  # which brings SciPy and scikit-learn; a network needs neither
+
+            return linear.probabilities(linear.Linear(**parameters["linear"]), ids)
+        return probabilities(self.graph, parameters, ids)
 
     def tokenize(self, texts: list[str]) -> list[list[str]]:
         """Split texts into words, those that it does not know included."""
@@ -134,16 +187,27 @@ class Classifier:
         return {word: index for index, word in enumerate(self.vocabulary.words.to_pylist(), start=1)}
 
 
+def features(config: dict[str, Any], words: Vocabulary) -> Features:
+    """Return what a configuration reads in a document; by default, words alone."""
+    stem, ngrams, buckets = config.get("stem"), config.get("ngrams", 1), config.get("buckets", 1)
+    return Features(words.words, stem=stem, ngrams=ngrams, buckets=buckets)
+
+
+def is_linear(config: dict[str, Any]) -> bool:
+    """Tell whether a configuration describes scikit-learn's linear model, and no network."""
+    return config.get("model") == "linear"
+
+
 def build(config: dict[str, Any], rows: int, seed: int) -> Network:
     """Make the network that a configuration describes, freshly initialised, in one compiled function.
 
-    Raises `UserError` where it would be larger than a bundle may be.
+    `rows` is that of its features. Raises `UserError` where it would be larger than a bundle may be.
     """
-    size = 4 * sum(math.prod(shape) for shape in _shapes(config, rows).values())
+    size = _bytes(_shapes(config, rows))
     if size > MAX_BYTES:
         raise UserError(
             f"the parameters would take {size >> 20:,} MB, and a model at most {MAX_BYTES >> 20}; "
-            "lower embed_dim, hidden, vectorize.max_len or build_vocab.max_words"
+            "lower embed_dim, hidden, buckets, vectorize.max_len or build_vocab.max_words"
         )
     network: Network = nnx.jit(lambda: _network(config, rows, seed))()
     return network
@@ -153,7 +217,7 @@ def _network(config: dict[str, Any], rows: int, seed: int) -> Network:
     return Network(
         rows=rows,
         classes=len(config["classes"]),
-        max_len=config["max_len"],
+        max_len=config["max_len"] * per_word(config.get("stem"), config.get("ngrams", 1)),
         pooling=config["pooling"],
         embed_dim=config["embed_dim"],
         hidden=config["hidden"],
@@ -162,24 +226,33 @@ def _network(config: dict[str, Any], rows: int, seed: int) -> Network:
 
 
 def _shapes(config: dict[str, Any], rows: int) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of each parameter of the network, in which no array is made."""
+    """Return the name and shape of each parameter; no array is made."""
+    if is_linear(config):
+        classes = len(config["classes"])
+        shapes = {"temperature": (), "kernel": (rows, classes), "idf": (rows,), "bias": (classes,)}
+        return {f"linear.{name}": shape for name, shape in shapes.items()}
     network = nnx.eval_shape(lambda: _network(config, rows, seed=0))
     return {name: tuple(array.shape) for name, array in flat(split(network)[1]).items()}
 
 
+def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
+    return 4 * sum(math.prod(shape) for shape in shapes.values())
+
+
 def save_bundle(
-    path: str | Path, config: dict[str, Any], parameters: Parameters, words: Vocabulary, card: str | None = None
+    path: str | Path, config: dict[str, Any], members: list[Parameters], words: Vocabulary, card: str | None = None
 ) -> None:
     """Write a bundle into the folder `path`, all or none.
 
     It holds `model.safetensors`, `config.json`, `vocab.parquet`, the model card `README.md` if there is one, and the
-    checksums of them all.
+    checksums of them all. The parameters of further seeds are in `model-2.safetensors` and so on.
     """
-    tensors = {name: np.asarray(array) for name, array in flat(parameters).items()}
     versions = {"flaxtext": flaxtext.__version__, **{name: version(name) for name in LIBRARIES}}
     with atomic(path) as folder:
         folder.mkdir()
-        (folder / "model.safetensors").write_bytes(save(tensors))
+        for number, parameters in enumerate(members, 1):
+            tensors = {name: np.asarray(array) for name, array in flat(parameters).items()}
+            (folder / _member(number)).write_bytes(save(tensors))
         write_json(folder / "config.json", {"format": FORMAT, "versions": versions, **config})
         vocabulary.save(words, folder / "vocab.parquet")
         if card is not None:
@@ -188,18 +261,32 @@ def save_bundle(
         write_text(folder / SUMS, "".join(f"{_sha256(folder / name)}  {name}\n" for name in names))
 
 
-def load_bundle(path: str | Path) -> Classifier:
-    """Read a bundle. Runs no code from it. Raises `UserError` where it is not whole and consistent."""
+def load_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
+    """Read a bundle. Runs no code from it. Raises `UserError` where it is not whole and consistent.
+
+    Of several seeds, it reads what predictions need, the first or, in an ensemble, all; or, if asked, all.
+    """
     folder = Path(path)
     if not folder.is_dir():
         raise UserError(f"{path}: no such model{_neighbours(folder)}")
     for name in (*FILES, SUMS):
         _check_file(folder / name)
     config = _read_config(folder / "config.json")
-    _verify(folder)
-    shapes = _shapes(config, vocabulary.size(folder / "vocab.parquet") + 1)
-    tensors = _read_tensors(folder / "model.safetensors", shapes)
-    return Classifier(config, unflat(tensors), vocabulary.load(folder / "vocab.parquet"))
+    seeds = config.get("seeds", 1) if every_seed or config.get("ensemble") else 1
+    names = [_member(number) for number in range(1, seeds + 1)]
+    for name in names[1:]:
+        _check_file(folder / name)
+    _verify(folder, {*FILES, *names})
+    words = vocabulary.load(folder / "vocab.parquet")
+    shapes = _shapes(config, features(config, words).rows)
+    if len(names) * _bytes(shapes) > MAX_BYTES:
+        raise UserError(f"{path}: parameters of {len(names) * _bytes(shapes):,} bytes; at most {MAX_BYTES:,} are read")
+    return Classifier(config, [unflat(_read_tensors(folder / name, shapes)) for name in names], words)
+
+
+def _member(number: int) -> str:
+    """Name the file of a seed's parameters, counted from 1."""
+    return "model.safetensors" if number == 1 else f"model-{number}.safetensors"
 
 
 def _neighbours(folder: Path) -> str:
@@ -253,11 +340,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _verify(folder: Path) -> None:
+def _verify(folder: Path, names: set[str]) -> None:
     """Compare the files with their checksums."""
     lines = [line.split("  ", 1) for line in _read_text(folder / SUMS).splitlines()]
     sums = {line[1]: line[0] for line in lines if len(line) == 2}
-    for name in FILES:
+    for name in sorted(names):
         if name not in sums:
             raise UserError(f"{folder / SUMS}: no checksum of {name}; get the model again")
         if sums[name] != _sha256(folder / name):
@@ -274,7 +361,7 @@ def _sha256(path: Path) -> str:
 
 def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Read float32 arrays of these names and shapes, and no others; nothing is allocated before they are compared."""
-    size = 4 * sum(math.prod(shape) for shape in shapes.values())
+    size = _bytes(shapes)
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > MAX_TEXT_BYTES:

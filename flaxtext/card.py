@@ -1,23 +1,51 @@
 """The model card: what a model is, what it was trained on and how, how to use it, and what not to expect of it."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flaxtext.network import Parameters, flat
 from flaxtext.vocabulary import Vocabulary
 
-NETWORK = ("pooling", "embed_dim", "hidden")
+NETWORK = ("model", "pooling", "embed_dim", "hidden", "stem", "ngrams", "buckets", "ensemble", "seeds")
 OWN = ("variant", "classes", "max_len", "data", "last_epoch", *NETWORK)
-"""The keys of a configuration that are no training parameters."""
+LINEAR = ("seed", "validation", "validation_from", "class_weights", "C")
+"""The training parameters that a linear model heeds."""
 
 
 def training_parameters(config: dict[str, Any]) -> dict[str, Any]:
     """Return what of a configuration says how the model was trained."""
-    return {name: value for name, value in config.items() if name not in (*OWN, "format", "versions")}
+    is_linear = config.get("model") == "linear"
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in (*OWN, "format", "versions") and (not is_linear or name in LINEAR)
+    }
+
+
+def network_parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a configuration says what the model is."""
+    return {name: config[name] for name in NETWORK if name in config}
+
+
+def in_words(config: dict[str, Any]) -> str:
+    """Say what a model is, in a line."""
+    reads = ["words"]
+    if config.get("stem"):
+        reads.append(f"stems of {config['stem']} letters")
+    if (n := config.get("ngrams", 1)) > 1:
+        lengths = "pairs" if n == 2 else f"runs of up to {n}"
+        reads.append(f"{lengths} of {reads[-1].split()[0]} in {config['buckets']:,} buckets")
+    if config.get("model") == "linear":
+        return f"TF-IDF and a linear support vector machine, of {', '.join(reads)}"
+    layer = f", hidden layer of {config['hidden']}" if config["hidden"] else ""
+    network = f"{config['pooling']} of {config['embed_dim']}-dimensional embeddings of {', '.join(reads)}{layer}"
+    return network + (f"; the average of {config['seeds']} seeds" if config.get("ensemble") else "")
 
 
 def render_card(config: dict[str, Any], parameters: Parameters, words: Vocabulary) -> str:
@@ -33,10 +61,15 @@ def render_card(config: dict[str, Any], parameters: Parameters, words: Vocabular
     environment.filters["md"] = escape_markdown
     environment.filters["number"] = "{:,}".format
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    arrays = {name: tuple(array.shape) for name, array in flat(parameters).items()}
-    size = sum(array.size for array in flat(parameters).values())
+    arrays = {name: tuple(np.shape(array)) for name, array in flat(parameters).items()}
+    size = sum(math.prod(shape) for shape in arrays.values()) * (config["seeds"] if config.get("ensemble") else 1)
     return environment.get_template("card.md").render(
-        config=config, training=training_parameters(config), arrays=arrays, size=size, words=len(words)
+        config=config,
+        model=in_words(config),
+        training=training_parameters(config),
+        arrays=arrays,
+        size=size,
+        words=len(words),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.export
@@ -48,16 +48,24 @@ def quantize(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
     """Trace a model to a function from `int32[batch, max_len]` to `float32[batch, classes]`, of any batch."""
-    table, scale = quantize(np.asarray(model.parameters["embedding"]["embedding"]))
+    if model.graph is None:
+        raise UserError("a linear model is scikit-learn's, and cannot be exported to JAX")
+    graph = model.graph
+    members = model.members if model.config.get("ensemble") else model.members[:1]
+
+    def parameters_of(member: Parameters) -> Parameters:
+        if not int8:
+            return cast(Parameters, jax.tree.map(jnp.asarray, member))
+        table, scale = quantize(np.asarray(member["embedding"]["embedding"]))
+        # The barrier keeps the compiler from working the product out in advance, and so from float32.
+        barrier: Any = jax.lax.optimization_barrier
+        codes, scales = barrier((jnp.asarray(table), jnp.asarray(scale)))
+        return {**jax.tree.map(jnp.asarray, member), "embedding": {"embedding": codes.astype(jnp.float32) * scales}}
 
     def probabilities(ids: jax.Array) -> jax.Array:
-        parameters: Parameters = jax.tree.map(jnp.asarray, model.parameters)
-        if int8:
-            # The barrier keeps the compiler from working the product out in advance, and so from float32.
-            barrier: Any = jax.lax.optimization_barrier
-            codes, scales = barrier((jnp.asarray(table), jnp.asarray(scale)))
-            parameters = {**parameters, "embedding": {"embedding": codes.astype(jnp.float32) * scales}}
-        return jax.nn.softmax(nnx.merge(model.graph, parameters)(ids))
+        expanded = model.features.expand(ids)
+        each = [jax.nn.softmax(nnx.merge(graph, parameters_of(member))(expanded)) for member in members]
+        return sum(each[1:], each[0]) / len(each)
 
     (batch,) = jax.export.symbolic_shape("batch")
     shape: Any = jax.ShapeDtypeStruct
@@ -91,7 +99,7 @@ def export_model(
     data = {name: bytes(exported.serialize()) for name, exported in exports.items()}
     lines = [f"{'':<10} {'bytes':>12}" + ("  accuracy" if judge else "")]
     if judge:
-        lines.append(f"{'model':<10} {_size(model):>12,}  {judge(model.probabilities):.4f}")
+        lines.append(f"{'model':<10} {4 * model.size:>12,}  {judge(model.probabilities):.4f}")
     for name, exported in exports.items():
         accuracy = f"  {judge(exported.call):.4f}" if judge else ""
         lines.append(f"{name:<10} {len(data[name]):>12,}{accuracy}")
@@ -105,10 +113,6 @@ def export_model(
         text = README.format(max_len=model.max_len, classes=len(model.classes), filters=FILTERS.split("\t")[0])
         write_text(folder / "README.md", text)
     return "\n".join(lines)
-
-
-def _size(model: Classifier) -> int:
-    return sum(int(array.nbytes) for layer in model.parameters.values() for array in layer.values())
 
 
 def _judge(model: Classifier, path: str | Path) -> Callable[[Callable[[np.ndarray], Any]], float]:

@@ -36,7 +36,7 @@ class Features:
         self._first_bucket, self._buckets, self._ngrams = self.rows, buckets, ngrams
         if ngrams > 1:
             self.rows += buckets
-        self.per_word = 1 + (stem is not None) + (ngrams - 1)
+        self.per_word = per_word(stem, ngrams)
 
     def expand(self, ids: Any) -> Any:
         """Lay out all that documents hold, position after position: `int32[n, max_len]` to `[n, max_len * per_word]`.
@@ -58,7 +58,12 @@ class Features:
             key = _mix(key * np.uint32(0x9E3779B1) + following.astype(np.uint32))
             bucket = self._first_bucket + (key % np.uint32(self._buckets)).astype(np.int32)
             parts.append(xp.where(following > 0, bucket, 0).astype(np.int32))
-        return xp.stack(parts, axis=2).reshape(len(ids), -1)
+        return xp.stack(parts, axis=2).reshape(ids.shape[0], ids.shape[1] * self.per_word)
+
+
+def per_word(stem: int | None, ngrams: int) -> int:
+    """Count the ids that a position of a document becomes."""
+    return 1 + (stem is not None) + (ngrams - 1)
 
 
 def _mix(key: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flaxtext.bundle import Classifier
-from flaxtext.card import training_parameters
+from flaxtext.card import in_words, network_parameters, training_parameters
 from flaxtext.errors import UserError
 from flaxtext.network import flat
 
@@ -24,12 +24,10 @@ def describe(model: Classifier, path: Path, metrics: Path | None = None) -> dict
     return {
         "name": config.get("variant", path.name),
         "classes": model.classes,
-        "pooling": config["pooling"],
-        "embed_dim": config["embed_dim"],
-        "hidden": config["hidden"],
+        **network_parameters(config),
         "max_len": model.max_len,
         "words": len(model.vocabulary),
-        "parameters": sum(int(array.size) for array in arrays.values()),
+        "parameters": model.size,
         "arrays": {name: list(array.shape) for name, array in arrays.items()},
         "bytes": {file.name: file.stat().st_size for file in sorted(path.iterdir()) if file.is_file()},
         "data": config.get("data"),
@@ -56,8 +54,7 @@ def test_figures(model: Classifier, path: Path, metrics: Path | None) -> dict[st
         test = figures["test"]
         last = (model.config.get("last_epoch") or {}).get("validation_accuracy")
         validation = figures.get("validation", {}).get("accuracy", last)
-        size = sum(int(array.size) for array in flat(model.parameters).values())
-        if (figures["parameters"], list(test["per_class"])) != (size, model.classes):
+        if (figures["parameters"], list(test["per_class"])) != (model.size, model.classes):
             return None
         if model.config.get("validation_from") == "train" and last is not None and abs(validation - last) > 1e-4:
             return None
@@ -97,6 +94,8 @@ def nearest(model: Classifier, word: str, count: int) -> list[tuple[str, float]]
         close = difflib.get_close_matches(tokens[0], model.vocabulary.words.to_pylist(), n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise UserError(f"the model does not know the word {tokens[0]!r}{hint}")
+    if "embedding" not in model.parameters:
+        raise UserError("a linear model has no embeddings, and so no nearest words")
     table = np.asarray(model.parameters["embedding"]["embedding"])[1 : model.vocabulary.rows]  # less padding
     lengths = np.maximum(np.linalg.norm(table, axis=1), np.finfo(np.float32).tiny)
     cosines = table @ table[index - 1] / (lengths * lengths[index - 1])
@@ -109,10 +108,7 @@ def report(facts: dict[str, Any]) -> str:
     """Lay the facts of `describe` out for reading."""
     data, last, test = facts["data"], facts["last_epoch"], facts["test"]
     rows = [
-        (
-            "network",
-            f"{facts['pooling']} of {facts['embed_dim']}-dimensional embeddings, hidden layer of {facts['hidden']}",
-        ),
+        ("model", in_words(facts)),
         ("classes", _listed(facts["classes"])),
         ("words", f"{facts['words']:,}; the first {facts['max_len']} known ones of a document count"),
         (

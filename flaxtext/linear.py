@@ -7,6 +7,8 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.svm import LinearSVC
 
+from flaxtext.vectors import Vectors
+
 CHUNK_ROWS = 16_384
 TEMPERATURES = np.geomspace(0.05, 20, 121)
 
@@ -28,9 +30,8 @@ class Linear(NamedTuple):
 
 
 def fit(
-    ids: np.ndarray,
-    labels: np.ndarray,
-    validation: tuple[np.ndarray, np.ndarray],
+    train: Vectors,
+    validation: Vectors,
     *,
     rows: int,
     classes: int,
@@ -38,15 +39,16 @@ def fit(
     class_weights: str | None,
     seed: int,
 ) -> Linear:
-    """Train on `ids: int32[n, width]`, features by number with 0 for padding, and `labels: int32[n]`.
+    """Train on documents as `int32[n, width]`, features by number with 0 for padding, and their labels.
 
     scikit-learn's TfidfTransformer and LinearSVC, one class against the rest. Margins are no probabilities; the
     temperature that makes validation likeliest (Guo et al. 2017) turns them into some. Without validation documents
     it is 1.
     """
-    tfidf = TfidfTransformer().fit(counts(ids, rows))
-    x = tfidf.transform(counts(ids, rows))
-    svm = LinearSVC(C=c, class_weight=class_weights, random_state=seed).fit(x, labels)
+    n_features = counts(train.ids, rows)
+    tfidf = TfidfTransformer().fit(n_features)
+    x = tfidf.transform(n_features)
+    svm = LinearSVC(C=c, class_weight=class_weights, random_state=seed).fit(x, train.labels)
     kernel, bias = np.zeros((rows, classes), np.float32), np.full(classes, -1.0, np.float32)
     if len(svm.classes_) == 2:  # one hyperplane for both
         kernel[:, svm.classes_] = np.concatenate([-svm.coef_, svm.coef_]).T / 2
@@ -56,26 +58,27 @@ def fit(
         bias[svm.classes_] = svm.intercept_
     seen = np.bincount(x.indices, minlength=rows) > 0
     model = Linear(np.where(seen, tfidf.idf_, 0).astype(np.float32), kernel, bias, np.ones((), np.float32))
-    watched, answers = validation
-    if len(answers):
-        margins = model_margins(model, watched)
-        losses = [-_log_softmax(margins / t)[np.arange(len(answers)), answers].mean() for t in TEMPERATURES]
-        model = model._replace(temperature=np.float32(TEMPERATURES[int(np.argmin(losses))]))
+    if len(validation.labels):
+        scores, rows_of = margins(model, validation.ids), np.arange(len(validation.labels))
+        losses = [-_log_softmax(scores / t)[rows_of, validation.labels].mean() for t in TEMPERATURES]
+        model = model._replace(temperature=np.array(TEMPERATURES[int(np.argmin(losses))], np.float32))
     return model
 
 
 def probabilities(model: Linear, ids: np.ndarray) -> np.ndarray:
     """Class probabilities of `ids: int32[n, width]`: `float32[n, classes]`."""
     chunks = [ids[start : start + CHUNK_ROWS] for start in range(0, len(ids), CHUNK_ROWS)] or [ids]
-    logits = np.concatenate([model_margins(model, chunk) for chunk in chunks]) / model.temperature
-    return np.exp(_log_softmax(logits)).astype(np.float32)
+    logits = np.concatenate([margins(model, chunk) for chunk in chunks]) / model.temperature
+    probability: np.ndarray = np.exp(_log_softmax(logits)).astype(np.float32)
+    return probability
 
 
-def model_margins(model: Linear, ids: np.ndarray) -> np.ndarray:
+def margins(model: Linear, ids: np.ndarray) -> np.ndarray:
     """Return each class's margin, `float64[n, classes]`."""
     x = counts(ids, len(model.idf)).multiply(model.idf).tocsr()
     norms = np.sqrt(np.asarray(x.multiply(x).sum(axis=1))).ravel()
-    return np.asarray(x @ model.kernel) / np.maximum(norms, 1e-12)[:, None] + model.bias
+    result: np.ndarray = np.asarray(x @ model.kernel) / np.maximum(norms, 1e-12)[:, None] + model.bias
+    return result
 
 
 def counts(ids: np.ndarray, rows: int) -> sp.csr_array:
@@ -90,4 +93,5 @@ def counts(ids: np.ndarray, rows: int) -> sp.csr_array:
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result

@@ -77,11 +77,10 @@ def split(network: Network) -> tuple[nnx.GraphDef[Network], Parameters]:
 
 def flat(parameters: Parameters) -> dict[str, Any]:
     """Name parameters by their path, such as `hidden.kernel`, in the order that data meets them."""
-    layers = ("embedding", "hidden", "output")
     return {
         f"{layer}.{name}": parameters[layer][name]
-        for layer in layers
-        for name in sorted(parameters.get(layer, ()), reverse=True)  # kernel before bias
+        for layer in sorted(parameters)  # embedding, hidden, output
+        for name in sorted(parameters[layer], reverse=True)  # kernel before bias
     }
 
 

@@ -159,7 +159,7 @@ class Train(Section):
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["balanced"] | None = None
     seed: Seed = 0
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, le=100)
     shuffle: bool = True
     validation: float = Field(default=0.05, ge=0, lt=1)
     validation_from: Split = "train"

@@ -91,12 +91,6 @@ def save(vocabulary: Vocabulary, path: str | Path) -> None:
         pq.write_table(table, temporary, compression="none")
 
 
-def size(path: str | Path) -> int:
-    """Return the number of words that a file claims to hold. Raises `UserError` where it is no vocabulary."""
-    with _open(path) as file:
-        return int(file.metadata.num_rows)
-
-
 def load(path: str | Path) -> Vocabulary:
     """Read what `save` wrote. Raises `UserError` where the file is no vocabulary."""
     words, counts, ids = [pa.array([], pa.string())], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]

@@ -1,11 +1,12 @@
 """Judge one variant; the only stage that reads the test split for figures.
 
-Reads the model and both splits' vectors; writes every document's prediction, the figures, and the test
-split's true and predicted classes for the confusion matrix.
+Reads the model and both splits' vectors; writes every document's prediction, by the model and by each seed, the
+figures, and the test split's true and predicted classes for the confusion matrix.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,27 +36,32 @@ def main() -> None:
     bins = params.load().evaluate.calibration_bins
 
     keep_compiled()
-    model = load_bundle(args.model)
+    model = load_bundle(args.model, every_seed=True)
     train, test = vectors.read(args.train), vectors.read(args.test)
     labels = np.concatenate([train.labels, test.labels])
-    probability = np.concatenate([model.probabilities(train.ids), model.probabilities(test.ids)])
+    each = np.concatenate([model.each(train.ids), model.each(test.ids)], axis=1)
+    probability = model.combine(each)
     rows = np.concatenate([np.arange(len(train.labels)), np.arange(len(test.labels))])
     splits = np.array(["train"] * len(train.labels) + ["test"] * len(test.labels), dtype=object)
     if model.config["validation_from"] == "train":
         chosen = held_out(train.labels, model.config["validation"], model.config["seed"])
         splits[: len(chosen)][chosen] = "validation"
 
-    metrics = {
+    metrics: dict[str, Any] = {
         split: evaluate(probability[splits == split], labels[splits == split], model.classes, bins)
         for split in ("train", "validation", "test")
         if (splits == split).any()
     }
-    size = sum(array.size for layer in model.parameters.values() for array in layer.values())
     predicted = probability.argmax(axis=1)
     is_test = splits == "test"
     print(f"{args.variant} on the test split")
     print(report(metrics["test"], confusion(predicted[is_test], labels[is_test], len(model.classes))))
     print("  ".join(f"{split} accuracy {figures['accuracy']:.3f}" for split, figures in metrics.items()))
+
+    by_seed = each.argmax(axis=2)
+    if len(by_seed) > 1:
+        metrics["seeds"] = spread((by_seed[:, is_test] == labels[is_test]).mean(axis=1))
+        print("test accuracy by seed: mean {mean:.4f}, standard deviation {std:.4f}".format(**metrics["seeds"]))
 
     names = pa.array(model.classes)
     table = pa.table(
@@ -65,6 +71,7 @@ def main() -> None:
             "label": names.take(pa.array(labels)),
             "predicted": names.take(pa.array(predicted)),
             "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probability.reshape(-1)), len(model.classes)),
+            "by_seed": pa.FixedSizeListArray.from_arrays(names.take(pa.array(by_seed.T.reshape(-1))), len(by_seed)),
         }
     )
     with atomic(args.predictions) as temporary:
@@ -72,7 +79,13 @@ def main() -> None:
     with atomic(args.confusion) as temporary:
         pairs = table.filter(pc.field("split") == "test").select(["label", "predicted"])
         pairs.to_pandas().to_csv(temporary, index=False, lineterminator="\n")
-    write_json(args.metrics, {**metrics, "parameters": size})
+    write_json(args.metrics, {**metrics, "parameters": model.size})
+
+
+def spread(accuracy: np.ndarray) -> dict[str, Any]:
+    """Describe the test accuracies of the seeds, `float[seeds]`."""
+    figures = {"mean": accuracy.mean(), "std": accuracy.std(ddof=1)}
+    return {**{name: round(float(value), 6) for name, value in figures.items()}, "runs": accuracy.round(6).tolist()}
 
 
 if __name__ == "__main__":

@@ -1,30 +1,32 @@
 """Train one variant.
 
 Reads vectors and vocabulary, and the variant's lines of params.yaml; writes the model, a folder that
-predicts with nothing else, and the history, one row an epoch.
+predicts with nothing else, and the history of its first seed, one row an epoch.
 """
 
 import argparse
 import math
 from pathlib import Path
+from typing import Any
 
-import jax
+import numpy as np
 
 from flaxtext import params, vectors, vocabulary
-from flaxtext.bundle import build, save_bundle
+from flaxtext.bundle import build, features, save_bundle
 from flaxtext.card import render_card
 from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import Corpus
 from flaxtext.errors import run
 from flaxtext.files import write_text
-from flaxtext.network import Network, flat, split
+from flaxtext.network import Parameters, flat, split
+from flaxtext.params import LinearVariant, NetworkVariant
 from flaxtext.splits import held_out
-from flaxtext.training import Epoch, fit
+from flaxtext.training import Epoch, best_epoch, fit, score
 from flaxtext.vectors import Vectors
 
 
 def main() -> None:
-    """Train, then write model and history."""
+    """Train each seed, then write model and history."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
     parser.add_argument("--train", type=Path, required=True)
@@ -40,34 +42,25 @@ def main() -> None:
     words = vocabulary.load(args.vocab)
     train, validation = read(args.train, args.validation, variant)
     corpus = Corpus(args.classes)
-    config = {
+    config: dict[str, Any] = {
         "variant": args.variant,
         "classes": corpus.classes,
         "max_len": train.ids.shape[1],
         **variant.model_dump(),
         "data": {**corpus.origin, "documents": len(train.labels), "validation_documents": len(validation.labels)},
     }
-    network = build(config, words.rows, variant.seed)
-    print(f"{args.variant}: {len(train.labels):,} documents, {len(validation.labels):,} for validation,", end=" ")
-    print(f"on {jax.devices()[0].device_kind}")
-    print_layers(network)
+    print(f"{args.variant}: {len(train.labels):,} documents, {len(validation.labels):,} for validation")
 
-    parameters, history = fit(
-        network,
-        train,
-        validation,
-        epochs=variant.epochs,
-        batch_size=variant.batch_size,
-        optimizer=variant.optimizer,
-        learning_rate=variant.learning_rate,
-        shuffle=variant.shuffle,
-        seed=variant.seed,
-        report=lambda epoch, seconds: print_epoch(epoch, seconds, variant.epochs),
-    )
-    last = {name: None if math.isnan(figure) else round(figure, 6) for name, figure in history[-1]._asdict().items()}
-    config["last_epoch"] = last
-    save_bundle(args.model, config, parameters, words, render_card(config, parameters, words))
-    write_text(args.history, table(history))
+    reads = features(config, words)
+    train, validation = (Vectors(reads.expand(ids), labels) for ids, labels in (train, validation))
+    if isinstance(variant, LinearVariant):
+        runs = [train_linear(variant, train, validation, reads.rows, len(corpus.classes))]
+    else:
+        runs = [train_network(variant, seed, config, train, validation, reads.rows) for seed in seeds(variant)]
+    members, histories = [parameters for parameters, _ in runs], [history for _, history in runs]
+    config |= {"seeds": len(runs), "last_epoch": rounded(last(variant, histories[0]))}
+    save_bundle(args.model, config, members, words, render_card(config, members[0], words))
+    write_text(args.history, table(histories[0]))
 
 
 def read(train: Path, validation: Path, variant: params.Variant) -> tuple[Vectors, Vectors]:
@@ -79,6 +72,68 @@ def read(train: Path, validation: Path, variant: params.Variant) -> tuple[Vector
     return Vectors(ids[~chosen], labels[~chosen]), Vectors(ids[chosen], labels[chosen])
 
 
+def seeds(variant: params.Variant) -> range:
+    """Return the seeds to train with, one after the other."""
+    return range(variant.seed, variant.seed + variant.seeds)
+
+
+def train_network(
+    variant: NetworkVariant, seed: int, config: dict[str, Any], train: Vectors, validation: Vectors, rows: int
+) -> tuple[Parameters, list[Epoch]]:
+    """Train the network that the variant describes, with one seed."""
+    network = build(config, rows, seed)
+    if variant.seeds > 1:
+        print(f"seed {seed}")
+    if seed == variant.seed:
+        print_layers(split(network)[1])
+    settings = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "shuffle", "patience")
+    objective = ("label_smoothing", "word_dropout", "class_weights")
+    parameters, history = fit(
+        network,
+        train,
+        validation,
+        **{name: getattr(variant, name) for name in (*settings, *objective)},
+        seed=seed,
+        report=lambda epoch, seconds: print_epoch(epoch, seconds, variant.epochs),
+    )
+    if variant.patience is not None:
+        print(f"kept: epoch {best_epoch(history)}, of the lowest validation loss")
+    return parameters, history
+
+
+def train_linear(
+    variant: LinearVariant, train: Vectors, validation: Vectors, rows: int, classes: int
+) -> tuple[Parameters, list[Epoch]]:
+    """Train scikit-learn's linear model; its history is one row."""
+    from flaxtext import linear  # scikit-learn takes a second to import
+
+    model = linear.fit(
+        train,
+        validation,
+        rows=rows,
+        classes=classes,
+        c=variant.C,
+        class_weights=variant.class_weights,
+        seed=variant.seed,
+    )
+    parameters = {"linear": model._asdict()}
+    print_layers(parameters)
+    watched = score(linear.probabilities(model, validation.ids), validation.labels)
+    loss, accuracy = score(linear.probabilities(model, train.ids), train.labels)
+    print(f"train accuracy {accuracy:.3f}, validation accuracy {watched[1]:.3f}")
+    return parameters, [Epoch(1, math.nan, loss, *watched)]
+
+
+def last(variant: params.Variant, history: list[Epoch]) -> Epoch:
+    """Return the epoch whose parameters are kept."""
+    return history[best_epoch(history) - 1] if variant.patience is not None else history[-1]
+
+
+def rounded(epoch: Epoch) -> dict[str, float | None]:
+    """Round an epoch's figures to six digits, for JSON."""
+    return {name: None if math.isnan(figure) else round(figure, 6) for name, figure in epoch._asdict().items()}
+
+
 def table(history: list[Epoch]) -> str:
     """Lay out the history as CSV, a row an epoch."""
     rows = [
@@ -88,12 +143,12 @@ def table(history: list[Epoch]) -> str:
     return "".join(",".join(map(str, row)) + "\n" for row in rows)
 
 
-def print_layers(network: Network) -> None:
-    """Print each layer's name and shape, and the number of parameters."""
-    arrays = flat(split(network)[1])
+def print_layers(parameters: Parameters) -> None:
+    """Print each array's name and shape, and the number of parameters."""
+    arrays = flat(parameters)
     for name, array in arrays.items():
         print(f"  {name:<20} {' x '.join(map(str, array.shape)):>14}")
-    print(f"  {sum(array.size for array in arrays.values()):,} parameters")
+    print(f"  {sum(np.size(array) for array in arrays.values()):,} parameters")
 
 
 def print_epoch(epoch: Epoch, seconds: float, epochs: int) -> None:
