@@ -38,6 +38,9 @@ LIBRARIES = ("flax", "jax", "numpy", "pyarrow", "safetensors")
 """Whose versions config.json names."""
 MAX_BYTES = 512 * 1024**2
 """Size of the parameters that is still taken for a model."""
+KEYS = "ngrams.keys"
+"""Where model.safetensors holds the hashes of the n-grams that it knows, uint32."""
+NO_KEYS = np.zeros(0, np.uint32)
 EXPANDED_ROWS = 16_384
 """Documents whose features are laid out at a time."""
 MAX_TEXT_BYTES = 1024**2
@@ -91,7 +94,7 @@ class Config(Entry):
     max_len: int = Field(ge=1, le=10_000)
     stem: int | None = Field(default=None, ge=1)
     ngrams: int = Field(default=1, ge=1, le=5)
-    buckets: int = Field(default=1, ge=1, le=2**28)
+    ngram_rows: int = Field(default=0, ge=0, le=2**24)
     model: Literal["network", "linear"] = "network"
     pooling: Annotated[str, AfterValidator(_known_pooling)] = ""
     embed_dim: int = Field(default=0, ge=1, le=100_000)
@@ -116,17 +119,19 @@ class Classifier:
         vocabulary: the words it knows.
         config: what config.json says, the training parameters among it.
         members: the parameters of each seed, the first seed's first: layer -> name -> float32 array.
-        features: what it reads in a document beside the words.
+        features: what it reads in a document.
         graph: the network without its parameters; None for a linear model.
     """
 
-    def __init__(self, config: dict[str, Any], members: list[Parameters], words: Vocabulary) -> None:
+    def __init__(
+        self, config: dict[str, Any], members: list[Parameters], words: Vocabulary, features: Features | None = None
+    ) -> None:
         self.config = config
         self.classes: list[str] = config["classes"]
         self.max_len: int = config["max_len"]
         self.vocabulary = words
         self.members = members
-        self.features = features(config, words)
+        self.features = features or Features(words.words, stem=None, ngrams=1, keys=NO_KEYS)
         self.graph: nnx.GraphDef[Network] | None = None
         if not is_linear(config):
             self.graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, self.features.rows, seed=0)))
@@ -187,12 +192,6 @@ class Classifier:
         return {word: index for index, word in enumerate(self.vocabulary.words.to_pylist(), start=1)}
 
 
-def features(config: dict[str, Any], words: Vocabulary) -> Features:
-    """Return what a configuration reads in a document; by default, words alone."""
-    stem, ngrams, buckets = config.get("stem"), config.get("ngrams", 1), config.get("buckets", 1)
-    return Features(words.words, stem=stem, ngrams=ngrams, buckets=buckets)
-
-
 def is_linear(config: dict[str, Any]) -> bool:
     """Tell whether a configuration describes scikit-learn's linear model, and no network."""
     return config.get("model") == "linear"
@@ -201,13 +200,13 @@ def is_linear(config: dict[str, Any]) -> bool:
 def build(config: dict[str, Any], rows: int, seed: int) -> Network:
     """Make the network that a configuration describes, freshly initialised, in one compiled function.
 
-    `rows` is that of its features. Raises `UserError` where it would be larger than a bundle may be.
+    `rows` is that of its `Features`. Raises `UserError` where it would be larger than a bundle may be.
     """
     size = _bytes(_shapes(config, rows))
     if size > MAX_BYTES:
         raise UserError(
             f"the parameters would take {size >> 20:,} MB, and a model at most {MAX_BYTES >> 20}; "
-            "lower embed_dim, hidden, buckets, vectorize.max_len or build_vocab.max_words"
+            "lower embed_dim, hidden, ngrams, vectorize.max_len or build_vocab.max_words"
         )
     network: Network = nnx.jit(lambda: _network(config, rows, seed))()
     return network
@@ -240,20 +239,27 @@ def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
 
 
 def save_bundle(
-    path: str | Path, config: dict[str, Any], members: list[Parameters], words: Vocabulary, card: str | None = None
+    path: str | Path,
+    config: dict[str, Any],
+    members: list[Parameters],
+    words: Vocabulary,
+    keys: np.ndarray | None = None,
+    card: str | None = None,
 ) -> None:
     """Write a bundle into the folder `path`, all or none.
 
     It holds `model.safetensors`, `config.json`, `vocab.parquet`, the model card `README.md` if there is one, and the
-    checksums of them all. The parameters of further seeds are in `model-2.safetensors` and so on.
+    checksums of them all. The parameters of further seeds are in `model-2.safetensors` and so on. `keys: uint32[k]` are
+    those of the n-grams that the model knows (`Features`).
     """
+    keys = NO_KEYS if keys is None else keys
     versions = {"flaxtext": flaxtext.__version__, **{name: version(name) for name in LIBRARIES}}
     with atomic(path) as folder:
         folder.mkdir()
         for number, parameters in enumerate(members, 1):
             tensors = {name: np.asarray(array) for name, array in flat(parameters).items()}
-            (folder / _member(number)).write_bytes(save(tensors))
-        write_json(folder / "config.json", {"format": FORMAT, "versions": versions, **config})
+            (folder / _member(number)).write_bytes(save(tensors | ({KEYS: keys} if len(keys) else {})))
+        write_json(folder / "config.json", {"format": FORMAT, "versions": versions, **config, "ngram_rows": len(keys)})
         vocabulary.save(words, folder / "vocab.parquet")
         if card is not None:
             write_text(folder / "README.md", card)
@@ -278,10 +284,19 @@ def load_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
         _check_file(folder / name)
     _verify(folder, {*FILES, *names})
     words = vocabulary.load(folder / "vocab.parquet")
-    shapes = _shapes(config, features(config, words).rows)
+    stem, ngrams, n_keys = config.get("stem"), config.get("ngrams", 1), config.get("ngram_rows", 0)
+    rows = Features(words.words, stem=stem, ngrams=ngrams, keys=NO_KEYS).rows + n_keys
+    shapes = _shapes(config, rows)
     if len(names) * _bytes(shapes) > MAX_BYTES:
         raise UserError(f"{path}: parameters of {len(names) * _bytes(shapes):,} bytes; at most {MAX_BYTES:,} are read")
-    return Classifier(config, [unflat(_read_tensors(folder / name, shapes)) for name in names], words)
+    if n_keys:
+        shapes[KEYS] = (n_keys,)
+    members = [_read_tensors(folder / name, shapes) for name in names]
+    [keys, *_] = [member.pop(KEYS, NO_KEYS) for member in members]  # the same for each seed
+    if (keys[1:] <= keys[:-1]).any():
+        raise UserError(f"{folder / names[0]}: {KEYS} are not in ascending order; get the model again")
+    features = Features(words.words, stem=stem, ngrams=ngrams, keys=keys)
+    return Classifier(config, [unflat(member) for member in members], words, features)
 
 
 def _member(number: int) -> str:
@@ -360,7 +375,7 @@ def _sha256(path: Path) -> str:
 
 
 def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Read float32 arrays of these names and shapes, and no others; nothing is allocated before they are compared."""
+    """Read arrays of these names and shapes, float32 or `KEYS`, and no others; nothing is allocated before that."""
     size = _bytes(shapes)
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
@@ -376,7 +391,7 @@ def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, n
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, not a dict
             found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
             for name in sorted(found.keys() | shapes.keys()):
-                expected = ("F32", shapes[name]) if name in shapes else None
+                expected = ("U32" if name == KEYS else "F32", shapes[name]) if name in shapes else None
                 if found.get(name) != expected:
                     raise UserError(
                         f"{path}: {name[:60]!r} is {_describe(found.get(name))}; "

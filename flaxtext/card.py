@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from flaxtext.network import Parameters, flat
 from flaxtext.vocabulary import Vocabulary
 
-NETWORK = ("model", "pooling", "embed_dim", "hidden", "stem", "ngrams", "buckets", "ensemble", "seeds")
+NETWORK = ("model", "pooling", "embed_dim", "hidden", "stem", "ngrams", "ngram_min_count", "ensemble", "seeds")
 OWN = ("variant", "classes", "max_len", "data", "last_epoch", *NETWORK)
 LINEAR = ("seed", "validation", "validation_from", "class_weights", "C")
 """The training parameters that a linear model heeds."""
@@ -40,7 +40,7 @@ def in_words(config: dict[str, Any]) -> str:
         reads.append(f"stems of {config['stem']} letters")
     if (n := config.get("ngrams", 1)) > 1:
         lengths = "pairs" if n == 2 else f"runs of up to {n}"
-        reads.append(f"{lengths} of {reads[-1].split()[0]} in {config['buckets']:,} buckets")
+        reads.append(f"{lengths} of {reads[-1].split()[0]}")
     if config.get("model") == "linear":
         return f"TF-IDF and a linear support vector machine, of {', '.join(reads)}"
     layer = f", hidden layer of {config['hidden']}" if config["hidden"] else ""

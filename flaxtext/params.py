@@ -179,7 +179,7 @@ class Features(Section):
 
     stem: int | None = Field(default=None, ge=1)
     ngrams: int = Field(default=1, ge=1, le=5)
-    buckets: int = Field(default=2**18, ge=1, le=2**28)
+    ngram_min_count: int = Field(default=1, ge=1)
 
 
 class NetworkVariant(Train, Features):

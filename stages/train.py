@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from flaxtext import params, vectors, vocabulary
-from flaxtext.bundle import build, features, save_bundle
+from flaxtext import features, params, vectors, vocabulary
+from flaxtext.bundle import build, save_bundle
 from flaxtext.card import render_card
 from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import Corpus
@@ -51,7 +51,9 @@ def main() -> None:
     }
     print(f"{args.variant}: {len(train.labels):,} documents, {len(validation.labels):,} for validation")
 
-    reads = features(config, words)
+    reads = features.fit(
+        words.words, train.ids, stem=variant.stem, ngrams=variant.ngrams, min_count=variant.ngram_min_count
+    )
     train, validation = (Vectors(reads.expand(ids), labels) for ids, labels in (train, validation))
     if isinstance(variant, LinearVariant):
         runs = [train_linear(variant, train, validation, reads.rows, len(corpus.classes))]
@@ -59,7 +61,7 @@ def main() -> None:
         runs = [train_network(variant, seed, config, train, validation, reads.rows) for seed in seeds(variant)]
     members, histories = [parameters for parameters, _ in runs], [history for _, history in runs]
     config |= {"seeds": len(runs), "last_epoch": rounded(last(variant, histories[0]))}
-    save_bundle(args.model, config, members, words, render_card(config, members[0], words))
+    save_bundle(args.model, config, members, words, reads.keys, render_card(config, members[0], words))
     write_text(args.history, table(histories[0]))
 
 

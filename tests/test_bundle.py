@@ -39,7 +39,7 @@ def words():
 
 def make(path, config=CONFIG, card=None):
     parameters = split(build(config, words().rows, seed=0))[1]
-    save_bundle(path, config, parameters, words(), card and card(config, parameters, words()))
+    save_bundle(path, config, [parameters], words(), card=card and card(config, parameters, words()))
     return path
 
 

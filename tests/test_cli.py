@@ -78,7 +78,7 @@ def trained(tmp_path_factory):
         "validation_accuracy": history[-1].validation_accuracy,
     }
     model = folder / "data/models/pets_8"
-    bundle.save_bundle(model, config, parameters, words)
+    bundle.save_bundle(model, config, [parameters], words)
     command = [sys.executable, "stages/evaluate.py", "pets_8", "--model", str(model)]
     for name, path in {
         "train": "train.parquet",

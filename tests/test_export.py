@@ -32,7 +32,7 @@ for rows in (1, 2, 77):
 def make(folder, pooling="mean"):
     words = vocabulary.fit([pa.array([" ".join(f"w{number}" for number in range(200))])])
     config = {"classes": ["a", "b", "c"], "max_len": 12, "pooling": pooling, "embed_dim": 6, "hidden": 10}
-    save_bundle(folder / "model", config, split(build(config, words.rows, seed=3))[1], words)
+    save_bundle(folder / "model", config, [split(build(config, words.rows, seed=3))[1]], words)
     return load_bundle(folder / "model")
 
 

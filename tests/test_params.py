@@ -69,8 +69,8 @@ def test_a_variant_overrides_train(values):
         ("train.patience", 0, "train.patience: expected greater than or equal to 1, got 0"),
         (
             "variants.linear",
-            {"model": "linear", "bucket": 1},
-            "variants.linear.bucket: unknown key; did you mean buckets?",
+            {"model": "linear", "ngram": 2},
+            "variants.linear.ngram: unknown key; did you mean ngrams?",
         ),
         ("variants.sum_20", {"pooling": "sum"}, "variants.sum_20.embed_dim: missing"),
         (

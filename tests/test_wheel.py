@@ -25,7 +25,7 @@ def test_a_model_is_used_with_the_wheel_alone(tmp_path):
 
     words = vocabulary.fit([pa.array(["a good film", "a bad film"])])
     config = {"classes": ["bad", "good"], "max_len": 4, "pooling": "mean", "embed_dim": 3, "hidden": 5}
-    save_bundle(tmp_path / "model", config, split(build(config, words.rows, seed=0))[1], words)
+    save_bundle(tmp_path / "model", config, [split(build(config, words.rows, seed=0))[1]], words)
     np.save(tmp_path / "expected.npy", load_bundle(tmp_path / "model").predict(["a good film"]))
     code = """
 import sys, pathlib, numpy as np
