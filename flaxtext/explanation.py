@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from flaxtext.vectors import pad
+
 Ids = NDArray[np.int32]
 Masks = NDArray[np.bool_]
 
@@ -149,6 +151,44 @@ def fit(masks: Masks, probabilities: NDArray[np.floating], n_words: int) -> list
             order = _by_size(coef)
             models.append(LinearModel(chosen[order], coef[order], intercept, score, intercept + float(coef.sum())))
     return models
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What each word of a document adds to the probability of each class, by leaving it out.
+
+    `word_ids: int32[n_words]` are the distinct known words that reach the classifier, in order of first appearance;
+    `weights: float32[n_words, n_classes]` the document's `probabilities: float32[n_classes]` less those of the
+    document without the word.
+    """
+
+    word_ids: Ids
+    probabilities: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def leave_one_out(
+    documents: Sequence[Ids], predict: Callable[[Ids], NDArray[np.float32]], max_len: int
+) -> list[Contributions]:
+    """Leave each word out of each document, every occurrence of it, and ask the classifier: exact, no sampling.
+
+    `documents` hold the ids of a document's words, `int32[n_tokens]` of any length, 0 for an unknown word;
+    `predict` maps `int32[n, max_len]` to `float32[n, n_classes]`. The words that remain close up, as when the
+    shortened text is tokenized, so one from beyond `max_len` may come in. The words beyond are not left out in
+    their turn: it would change nothing. All documents go through together.
+    """
+    known = [ids[ids != 0] for ids in documents]
+    words = [ids[np.sort(np.unique(ids[:max_len], return_index=True)[1])] for ids in known]
+    # A row of each document as it is, then one without each word, which `pad` drops as it drops unknown words.
+    rows = [np.where(ids == np.append(0, own)[:, None], 0, ids) for ids, own in zip(known, words, strict=True)]
+    lengths = np.concatenate([np.full(len(block), block.shape[1]) for block in rows] or [np.zeros(0, int)])
+    flat = np.concatenate([block.reshape(-1) for block in rows] or [np.zeros(0, np.int32)]).astype(np.int32)
+    probabilities = predict(pad(flat, np.append(0, np.cumsum(lengths)), max_len))
+    starts = np.append(0, np.cumsum([len(block) for block in rows]))
+    return [
+        Contributions(own, probabilities[start], probabilities[start] - probabilities[start + 1 : end])
+        for own, start, end in zip(words, starts, starts[1:], strict=False)
+    ]
 
 
 def _by_size(weights: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -156,6 +156,14 @@ class Compare(Section):
     seed: Seed = 0
 
 
+class Report(Section):
+    """What the report shows; it stays small enough to open at once."""
+
+    mistakes: int = Field(default=500, ge=0)
+    characters: int = Field(default=1000, ge=1)
+    words: int = Field(default=20_000, ge=1)
+
+
 class Params(Section):
     """The whole of params.yaml; `variants` holds each variant with the values of `train` filled in."""
 
@@ -168,6 +176,7 @@ class Params(Section):
     evaluate: Evaluate
     explain: Explain
     compare: Compare
+    report: Report
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
@@ -305,6 +314,7 @@ def _known_keys(location: list[Any]) -> list[str]:
         "evaluate": Evaluate,
         "explain": Explain,
         "compare": Compare,
+        "report": Report,
     }
     if not location:
         return list(Params.model_fields)

@@ -10,6 +10,7 @@ from flaxtext import params
 from flaxtext.errors import UserError, run
 
 METRICS = Path("metrics")
+REPORT = Path("data/report/index.html")
 
 
 def table(folder: Path, variants: list[str]) -> pd.DataFrame:
@@ -48,7 +49,8 @@ def main() -> None:
         "Predictions     data/predictions/VARIANT.parquet\n"
         "Explanations    data/explanations/VARIANT.html\n"
         "Figures         metrics/VARIANT.json   (dvc metrics show, dvc metrics diff)\n"
-        "Plots           dvc plots show"
+        "Plots           dvc plots show\n"
+        f"Report          {REPORT.resolve()}"
     )
 
 

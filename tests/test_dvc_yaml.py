@@ -56,13 +56,20 @@ def test_every_local_import_of_a_stage_is_among_its_deps(name):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_templates_that_a_stage_renders_are_among_its_deps(name):
-    pages = "flaxtext/pages.py" in STAGES[name]["deps"]
+    modules = {"flaxtext/pages.py": "explanations.*", "flaxtext/report.py": "report.*"}
+    patterns = [pattern for module, pattern in modules.items() if module in STAGES[name]["deps"]]
+    rendered = [path for pattern in patterns for path in (PROJECT / "flaxtext/templates").glob(pattern)]
     listed = [dep for dep in STAGES[name]["deps"] if dep.startswith("flaxtext/templates/")]
-    assert bool(listed) == pages
+    assert sorted(path.relative_to(PROJECT).as_posix() for path in rendered) == sorted(listed)
+
+
+def test_the_report_depends_on_every_section_that_it_shows():
+    sections = [key.replace("sources.${data.source}", "sources") for key in STAGES["report"]["params"]]
+    assert sections == list(PARAMS)
 
 
 def words_of(command):
-    return [word for word in command.split() if "/" in word]
+    return [word for word in command.split() if "/" in word or word == "metrics"]
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -73,7 +80,11 @@ def test_the_command_names_the_data_that_the_stage_depends_on_and_writes(name):
         for kind in ("outs", "plots", "metrics")
         for out in stage.get(kind, [])
     ]
-    deps = [dep for dep in stage["deps"] if not dep.endswith((".py", ".html", ".lock")) and dep != "data/inputs"]
+    deps = [
+        dep
+        for dep in stage["deps"]
+        if not dep.endswith((".py", ".lock")) and "/templates/" not in dep and dep != "data/inputs"
+    ]
     assert sorted({*deps, *outs}) == sorted(set(words_of(stage["cmd"])) - {f"stages/{name}.py"})
 
 

@@ -99,7 +99,8 @@ def project(tmp_path_factory):
     shell(folder, "git", "init", "--quiet")
     ran = repro(folder)
     assert ran[:3] == ["download", "build_vocab", "vectorize"]
-    assert sorted(ran[3:]) == sorted([*of("average_20", "sum_20"), "compare"])
+    assert sorted(ran[3:-1]) == sorted([*of("average_20", "sum_20"), "compare"])
+    assert ran[-1] == "report"
     commit(folder, "first")
     return folder
 
@@ -126,18 +127,22 @@ def test_a_second_run_runs_nothing(clean):
 PREDICTIONS = ["evaluate@average_20", "evaluate@sum_20", "train@average_20", "train@sum_20"]
 
 CHANGES = [
-    (["variants.sum_20.embed_dim=8"], ["compare", *of("sum_20")]),
-    (["variants.new={pooling: sum, embed_dim: 6}"], ["compare", *of("new")]),
-    (["explain.words=5"], ["explain@average_20", "explain@sum_20"]),
-    (["compare.resamples=100"], ["compare"]),
-    (["evaluate.calibration_bins=5"], ["evaluate@average_20", "evaluate@sum_20"]),
-    (["train.epochs=1"], ["compare", *of("average_20", "sum_20")]),
-    (["vectorize.max_len=4"], ["compare", *of("average_20", "sum_20"), "vectorize"]),
-    (["vectorize.format=npz"], [*PREDICTIONS, "vectorize"]),  # the same models and predictions: explain has no news
-    (["build_vocab.max_words=1000"], ["build_vocab"]),  # more than there are: the same vocabulary
-    (["data.verify=false"], ["download"]),  # the same documents
+    (["variants.sum_20.embed_dim=8"], ["compare", *of("sum_20"), "report"]),
+    (["variants.new={pooling: sum, embed_dim: 6}"], ["compare", *of("new"), "report"]),
+    (["explain.words=5"], ["explain@average_20", "explain@sum_20", "report"]),
+    (["report.mistakes=3"], ["report"]),
+    (["compare.resamples=100"], ["compare", "report"]),
+    (["evaluate.calibration_bins=5"], ["evaluate@average_20", "evaluate@sum_20", "report"]),
+    (["train.epochs=1"], ["compare", *of("average_20", "sum_20"), "report"]),
+    (["vectorize.max_len=4"], ["compare", *of("average_20", "sum_20"), "report", "vectorize"]),
+    (
+        ["vectorize.format=npz"],
+        [*PREDICTIONS, "report", "vectorize"],
+    ),  # but the same models: nothing new to explain
+    (["build_vocab.max_words=1000"], ["build_vocab", "report"]),  # more than there are: the same vocabulary
+    (["data.verify=false"], ["download", "report"]),  # the same documents
     (["sources.ag_news.label=2"], []),  # not the source in use
-    (["train.validation_from=test"], ["compare", *of("average_20", "sum_20")]),
+    (["train.validation_from=test"], ["compare", *of("average_20", "sum_20"), "report"]),
 ]
 
 
@@ -148,7 +153,7 @@ def test_a_changed_line_runs_what_depends_on_it_and_its_revert_runs_nothing(clea
     assert sorted(repro(clean)) == expected
     (clean / "params.yaml").write_bytes(before)
     # The predictions of a variant that was taken out again still lie in the folder that compare depends on.
-    assert repro(clean) == (["compare"] if (clean / "data/predictions/new.parquet").exists() else [])
+    assert repro(clean) == (["compare", "report"] if (clean / "data/predictions/new.parquet").exists() else [])
     (clean / "data/predictions/new.parquet").unlink(missing_ok=True)
     assert shell(clean, "git", "status", "--porcelain", "metrics/average_20.json", "metrics/sum_20.json") == ""
 
@@ -223,7 +228,8 @@ def content(path):
 
 
 @pytest.mark.parametrize(
-    "stage", ["download", "build_vocab", "vectorize", "train@sum_20", "evaluate@sum_20", "explain@sum_20", "compare"]
+    "stage",
+    ["download", "build_vocab", "vectorize", "train@sum_20", "evaluate@sum_20", "explain@sum_20", "compare", "report"],
 )
 def test_a_stage_killed_as_it_finishes_leaves_no_half_output(clean, stage):
     command, outs = command_of(clean, stage)
