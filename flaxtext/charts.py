@@ -1,9 +1,11 @@
 """The report's charts as Vega-Lite, made with Altair.
 
 Colours are CSS variables of the page, which the browser resolves as it draws: a chart follows the page into dark mode.
-Charts are as wide as their place, and drawn by the one copy of Vega that the page carries.
+Charts are as wide as their place, and drawn by the one copy of Vega that the page carries. Classes are ordered by the
+domain of their scale: Vega-Lite turns a `sort` into an expression, where not every class name can stand.
 """
 
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -38,6 +40,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
+@cache
 def library() -> str:
     """Return the JavaScript that draws charts, `vegaEmbed` with all it needs, as one classic script."""
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
@@ -72,8 +75,8 @@ def confusion(matrix: np.ndarray, classes: list[str], variant: str) -> Chart:
     ]
     table = pd.DataFrame(rows, columns=["true", "predicted", "documents", "share"])
     base = alt.Chart(table).encode(
-        x=alt.X("predicted:N", sort=classes, title="predicted class", axis=alt.Axis(labelAngle=-35)),
-        y=alt.Y("true:N", sort=classes, title="true class"),
+        x=alt.X("predicted:N", scale=alt.Scale(domain=classes), title="predicted class", axis=alt.Axis(labelAngle=-35)),
+        y=alt.Y("true:N", scale=alt.Scale(domain=classes), title="true class"),
         tooltip=[
             alt.Tooltip("true:N", title="true class"),
             alt.Tooltip("predicted:N", title="predicted class"),
@@ -108,8 +111,13 @@ def per_class(scores: dict[str, dict[str, dict[str, float]]], measure: str, titl
         alt.Chart(pd.DataFrame(rows))
         .mark_bar()
         .encode(
-            y=alt.Y("class:N", sort=classes, title=None, axis=alt.Axis(ticks=False, domain=False)),
-            yOffset=alt.YOffset("variant:N", sort=variants),
+            y=alt.Y(
+                "class:N",
+                scale=alt.Scale(domain=classes, paddingInner=0.25),
+                title=None,
+                axis=alt.Axis(ticks=False, domain=False),
+            ),
+            yOffset=alt.YOffset("variant:N", scale=alt.Scale(domain=variants)),
             x=alt.X("value:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f")),
             color=_color(variants),
             tooltip=["variant:N", "class:N", alt.Tooltip("value:Q", title=title, format=".3f"), "documents:Q"],

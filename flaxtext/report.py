@@ -270,26 +270,33 @@ def side_by_side(explanations: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def tabulate(value: Mapping[str, Any], title: str = "") -> list[tuple[str, Table]]:
-    """Lay out nested figures, whatever they are, as titled tables: what is nested in a table becomes its own.
+    """Lay out nested figures, whatever they are, as titled tables.
 
-    Entries with the same plain keys make one table, a row each.
+    Entries that share keys, such as two splits, stand beside each other, the longer side going down the page.
     """
-    plain = [[_title(key), item] for key, item in value.items() if not isinstance(item, dict | list)]
+    plain = {key: item for key, item in value.items() if not isinstance(item, dict | list)}
     nested = {
-        _title(key): item if isinstance(item, dict) else {str(number): part for number, part in enumerate(item, 1)}
+        key: item if isinstance(item, dict) else {str(number): part for number, part in enumerate(item, 1)}
         for key, item in value.items()
         if isinstance(item, dict | list)
     }
-    tables = [(title or "Summary", Table([], plain))] if plain else []
-    keys = {tuple(entry) for entry in nested.values()}
-    if len(nested) > 1 and len(keys) == 1 and not any(map(_is_nested, nested.values())):
-        columns = ["", *(_title(column) for column in keys.pop())]
-        return [
-            *tables,
-            (title or "Summary", Table(columns, [[key, *entry.values()] for key, entry in nested.items()])),
-        ]
-    for key, entry in nested.items():
-        tables += tabulate(entry, f"{title}: {key}" if title else key[:1].upper() + key[1:])
+    heading = title[:1].upper() + title[1:] or "Summary"
+    tables = [(heading, Table([], [[_title(key), item] for key, item in plain.items()]))] if plain else []
+    if len(nested) > 1 and set.intersection(*map(set, nested.values())):
+        keys = list(dict.fromkeys(key for entry in nested.values() for key in entry))
+        deeper = [key for key in keys if any(isinstance(entry.get(key), dict | list) for entry in nested.values())]
+        names, columns = list(nested), [key for key in keys if key not in deeper]
+        rows = [[entry.get(key) for key in columns] for entry in nested.values()]
+        if len(columns) > len(names):
+            names, columns, rows = columns, names, [list(row) for row in zip(*rows, strict=True)]
+        if rows:
+            rows = [[_title(name), *row] for name, row in zip(names, rows, strict=True)]
+            tables.append((heading, Table(["", *map(_title, columns)], rows)))
+        groups = {key: {name: entry[key] for name, entry in nested.items() if key in entry} for key in deeper}
+    else:
+        groups = nested
+    for key, entry in groups.items():
+        tables += tabulate(entry, f"{title}: {_title(key)}" if title else _title(key))
     return tables
 
 
@@ -449,10 +456,6 @@ def _flatten(prefix: str, value: Any) -> Iterable[tuple[str, str]]:
             yield from _flatten(f"{prefix}.{key}" if prefix else str(key), item)
     else:
         yield prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _is_nested(value: Mapping[str, Any]) -> bool:
-    return any(isinstance(item, dict | list) for item in value.values())
 
 
 def _title(key: Any) -> str:

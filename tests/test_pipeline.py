@@ -150,7 +150,7 @@ CHANGES = [
 def test_a_changed_line_runs_what_depends_on_it_and_its_revert_runs_nothing(clean, assignments, expected):
     before = (clean / "params.yaml").read_bytes()
     edit(clean, *assignments)
-    assert sorted(repro(clean)) == expected
+    assert sorted(repro(clean)) == sorted(expected)
     (clean / "params.yaml").write_bytes(before)
     # The predictions of a variant that was taken out again still lie in the folder that compare depends on.
     assert repro(clean) == (["compare", "report"] if (clean / "data/predictions/new.parquet").exists() else [])
