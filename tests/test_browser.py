@@ -232,7 +232,9 @@ def test_hostile_texts_and_classes_are_text(visit, hostile_page, hostile):
     page.locator("#try-text").fill("</textarea><script>document.title = 1</script> one 🦊 שלום")
     assert page.locator("#try-answers mark, #try-answers .text").first.is_visible()
     assert page.locator("script").count() == 3
-    page.locator("[data-chart=f1] path").nth(3).hover()
+    page.locator("[data-chart=confusion-0] .mark-text text").first.hover()
+    tooltip = page.locator("#vg-tooltip-element.visible")
+    assert HOSTILE_CLASSES[0] in tooltip.text_content()
 
 
 def test_every_control_is_reached_by_keyboard(visit, pydocs_page):
