@@ -148,6 +148,14 @@ class Explain(Section):
     seed: Seed = 0
 
 
+class Faithfulness(Section):
+    """On how many test documents, and with how many samples each, explanations are held against random words."""
+
+    documents: int | None = Field(default=1000, ge=1)
+    samples: int = Field(default=1000, ge=10)
+    seed: Seed = 0
+
+
 class Compare(Section):
     """How variants are compared."""
 
@@ -175,6 +183,7 @@ class Params(Section):
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
     evaluate: Evaluate
     explain: Explain
+    faithfulness: Faithfulness
     compare: Compare
     report: Report
 
@@ -313,6 +322,7 @@ def _known_keys(location: list[Any]) -> list[str]:
         "variants": Variant,
         "evaluate": Evaluate,
         "explain": Explain,
+        "faithfulness": Faithfulness,
         "compare": Compare,
         "report": Report,
     }

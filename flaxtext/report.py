@@ -41,6 +41,7 @@ TRIED = 1000
 """Test documents, the first, on which a packed network is held against its model."""
 
 EXAMPLE_CHARACTERS = 300
+IMPORTANT_WORDS = 12
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -61,6 +62,14 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """What each word adds to each class's probability, averaged over documents: `weights: float32[words, classes]`."""
+
+    words: list[str]
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
 class Run:
     """What a finished run left, by variant in the order of params.yaml.
 
@@ -69,6 +78,7 @@ class Run:
         histories: a row an epoch.
         texts: row of the test split -> text, for the rows that `rows_needed` names.
         comparison: the content of metrics/comparison.json.
+        faithfulness: the content of metrics/explanations/VARIANT.json.
         checks: the content of metrics/data.json; empty where there is none.
     """
 
@@ -80,6 +90,8 @@ class Run:
     models: dict[str, Classifier]
     texts: dict[int, str]
     comparison: dict[str, Any]
+    faithfulness: dict[str, Any]
+    importance: dict[str, Importance]
     checks: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -135,6 +147,8 @@ def render(run: Run) -> str:
         "limits": _limits(run, documents),
         "characters": run.params.report.characters,
         "explained": side_by_side(run.explanations),
+        "faithfulness": run.faithfulness,
+        "important": important_words(run.importance, run.classes),
         "checks": tabulate(run.checks),
         "parameters": parameters(run.params),
         **dict(zip(("example_classes", "examples"), _examples(run), strict=True)),
@@ -267,6 +281,24 @@ def side_by_side(explanations: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return laid_out
+
+
+def important_words(importance: Mapping[str, Importance], classes: list[str]) -> list[dict[str, Any]]:
+    """Name the words that add most to each class in any variant, with what they add in each, in points."""
+    found = []
+    for number, name in enumerate(classes):
+        own = {
+            variant: dict(zip(table.words, (100 * table.weights[:, number]).tolist(), strict=True))
+            for variant, table in importance.items()
+        }
+        largest: dict[str, float] = {}
+        for weights in own.values():
+            for word in sorted(weights, key=lambda word: -weights[word])[:IMPORTANT_WORDS]:
+                largest[word] = max(largest.get(word, 0), weights[word])
+        shown = sorted(largest, key=lambda word: (-largest[word], word))[:IMPORTANT_WORDS]
+        rows = [{"word": word, "weights": [weights.get(word) for weights in own.values()]} for word in shown]
+        found.append({"class": name, "words": rows, "scale": max(largest.values(), default=0) or 1})
+    return found
 
 
 def tabulate(value: Mapping[str, Any], title: str = "") -> list[tuple[str, Table]]:

@@ -20,13 +20,13 @@ from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import read_texts
 from flaxtext.errors import UserError, run
 from flaxtext.files import write_text
-from flaxtext.report import Predictions, Run, render, rows_needed
+from flaxtext.report import Importance, Predictions, Run, render, rows_needed
 
 
 def main() -> None:
     """Gather what the other stages wrote, and render it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for folder in ("models", "history", "predictions", "explanations", "metrics"):
+    for folder in ("models", "history", "predictions", "explanations", "importance", "metrics"):
         parser.add_argument(f"--{folder}", type=Path, required=True, help="a folder with a file or folder a variant")
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--html", type=Path, required=True)
@@ -48,6 +48,8 @@ def main() -> None:
             explanations={name: read_json(args.explanations / f"{name}.json") for name in variants},
             models={name: load_bundle(args.models / name) for name in variants},
             texts=read_texts(args.test, rows_needed(predictions, loaded.report.mistakes)),
+            faithfulness={name: read_json(args.metrics / "explanations" / f"{name}.json") for name in variants},
+            importance={name: read_importance(args.importance / f"{name}.parquet", len(classes)) for name in variants},
             comparison=read_json(args.metrics / "comparison.json"),
             checks=read_json(checks) if checks.exists() else {},
         )
@@ -74,6 +76,13 @@ def read_predictions(path: Path, classes: list[str]) -> Predictions:
         predicted=pc.index_in(table["predicted"], names).to_numpy(),
         probabilities=probabilities.reshape(len(table), len(classes)),
     )
+
+
+def read_importance(path: Path, classes: int) -> Importance:
+    """Read what each word adds to each class."""
+    table = pq.read_table(path)
+    weights = table["weights"].combine_chunks().flatten().to_numpy()
+    return Importance(table["word"].to_pylist(), weights.reshape(len(table), classes))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ from flaxtext import params, vectors, vocabulary
 from flaxtext.bundle import Classifier, build
 from flaxtext.comparison import compare
 from flaxtext.evaluation import evaluate
+from flaxtext.faithfulness import contributions, importance, judge
 from flaxtext.network import split
-from flaxtext.report import Predictions, Run
+from flaxtext.report import Importance, Predictions, Run
 from flaxtext.training import Epoch, fit
 from flaxtext.vectors import Vectors
 from stages.explain import explain_document
+from stages.faithfulness import as_documents
 
 VARIANTS = {
     "flatten_10": {"pooling": "flatten", "embed_dim": 10},
@@ -49,6 +51,7 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
     known = Vectors(vectors.vectorize(pa.array(train, pa.string()), words, 50), np.asarray(train_labels, np.int32))
     ids, labels = vectors.vectorize(pa.array(test, pa.string()), words, 50), np.asarray(test_labels, np.int32)
     models, histories, predictions, metrics, explanations = {}, {}, {}, {}, {}
+    faithfulness, important = {}, {}
     for name, own in variants.items():
         config = {"classes": classes, **settings, **own}
         network = build(config, words.rows, seed=0)
@@ -87,6 +90,12 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
             )
             for row in range(min(explained, len(test)))
         ]
+        documents = as_documents(model, dict(enumerate(test[:explained])))
+        found = contributions(documents, model.probabilities, 50)
+        faithfulness[name] = judge(documents, found, model.probabilities, max_len=50, samples=50, seed=0)
+        counts, weights = importance(found, words.rows)
+        held = np.flatnonzero(counts)
+        important[name] = Importance(words.words.take(pa.array(held - 1)).to_pylist(), weights[held])
     answers = {name: own.predicted for name, own in predictions.items()}
     standings, pairs = compare(labels, answers, len(classes), resamples=100, confidence=0.95, seed=0)
     comparison = {
@@ -96,7 +105,18 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
         "pairs": [{**asdict(pair), "says": str(pair)} for pair in pairs],
     }
     texts = dict(enumerate(test))
-    return Run(loaded, metrics, histories, predictions, explanations, models, texts, comparison)
+    return Run(
+        params=loaded,
+        metrics=metrics,
+        histories=histories,
+        predictions=predictions,
+        explanations=explanations,
+        models=models,
+        texts=texts,
+        comparison=comparison,
+        faithfulness=faithfulness,
+        importance=important,
+    )
 
 
 def hostile_run(**options):

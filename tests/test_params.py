@@ -43,7 +43,7 @@ def test_a_variant_overrides_train(values):
             "foo",
             3,
             "foo: unknown key; known: data, sources, build_vocab, vectorize, train, variants, evaluate, explain, "
-            "compare, report",
+            "faithfulness, compare, report",
         ),
         ("train.epochs", "3", "train.epochs: expected a whole number, got '3'"),
         ("train.epochs", 0, "train.epochs: expected greater than or equal to 1, got 0"),

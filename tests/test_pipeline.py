@@ -32,7 +32,7 @@ WORDS = {
     "dogs": ["bark", "leash", "fetch", "bone", "tail", "puppy"],
     "birds": ["tweet", "feather", "nest", "wing", "tail", "chick"],
 }
-PER_VARIANT = ["train", "evaluate", "explain"]
+PER_VARIANT = ["train", "evaluate", "explain", "faithfulness"]
 
 
 def shell(folder, *command, check=True):
@@ -90,7 +90,14 @@ def project(tmp_path_factory):
         rows.writerow(["text", "label"])
         rows.writerows([" ".join(rng.choices(WORDS[label], k=rng.randint(2, 9))), label] for label in list(WORDS) * 100)
     add_source(folder, "pets", "{train: data/inputs/pets.csv}")
-    edit(folder, "data.source=pets", "train.epochs=2", "train.batch_size=64", "explain.samples=200")
+    edit(
+        folder,
+        "data.source=pets",
+        "train.epochs=2",
+        "train.batch_size=64",
+        "explain.samples=200",
+        "faithfulness.samples=50",
+    )
     text = (folder / "params.yaml").read_text(encoding="utf-8")
     (folder / "params.yaml").write_text(re.sub(r"\n  (flatten_10|flatten_20): .*", "", text))
     text = (folder / "dvc.yaml").read_text(encoding="utf-8")
@@ -130,6 +137,7 @@ CHANGES = [
     (["variants.sum_20.embed_dim=8"], ["compare", *of("sum_20"), "report"]),
     (["variants.new={pooling: sum, embed_dim: 6}"], ["compare", *of("new"), "report"]),
     (["explain.words=5"], ["explain@average_20", "explain@sum_20", "report"]),
+    (["faithfulness.documents=5"], ["faithfulness@average_20", "faithfulness@sum_20", "report"]),
     (["report.mistakes=3"], ["report"]),
     (["compare.resamples=100"], ["compare", "report"]),
     (["evaluate.calibration_bins=5"], ["evaluate@average_20", "evaluate@sum_20", "report"]),
@@ -171,7 +179,7 @@ def test_metrics_and_params_diff_between_two_commits(clean):
     try:
         figures = json.loads(shell(clean, "dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json"))
         assert figures["metrics/sum_20.json"]["parameters"]["diff"] < 0
-        assert sorted(figures) == ["metrics/comparison.json", "metrics/sum_20.json"]
+        assert sorted(figures) == ["metrics/comparison.json", "metrics/explanations/sum_20.json", "metrics/sum_20.json"]
         changed = json.loads(shell(clean, "dvc", "params", "diff", "HEAD~1", "HEAD", "--json"))
         assert changed["params.yaml"] == {"variants.sum_20.embed_dim": {"old": 20, "new": 3, "diff": -17}}
     finally:

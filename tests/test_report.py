@@ -305,6 +305,17 @@ def test_explanations_stand_side_by_side():
     assert found[1]["scale"] == 1
 
 
+def test_the_words_that_count_in_any_variant_are_named_for_all():
+    one = report.Importance(["x", "y"], np.array([[0.02, -0.02], [0.01, 0.0]]))
+    two = report.Importance(["y", "z"], np.array([[-0.01, 0.0], [0.05, 0.03]]))
+    first, second = report.important_words({"one": one, "two": two}, CLASSES)
+    assert [word["word"] for word in first["words"]] == ["z", "x", "y"]
+    assert first["words"][0]["weights"] == [None, pytest.approx(5)]
+    assert first["words"][2]["weights"] == [pytest.approx(1), pytest.approx(-1)]
+    assert first["scale"] == pytest.approx(5)
+    assert [word["word"] for word in second["words"]] == ["z", "x", "y"]
+
+
 @pytest.mark.parametrize("bins", [1, 7, 15])
 def test_the_calibration_curve_is_that_of_the_calibration_error(bins):
     rng = np.random.default_rng(0)
@@ -334,7 +345,9 @@ def test_a_run_without_validation_or_mistakes_or_a_second_variant():
 
 
 def test_the_stage_says_what_is_missing(tmp_path):
-    folders = [f"--{name}={tmp_path}" for name in ("models", "history", "predictions", "explanations", "metrics")]
+    folders = [
+        f"--{name}={tmp_path}" for name in ("models", "history", "predictions", "explanations", "importance", "metrics")
+    ]
     command = [sys.executable, "stages/report.py", *folders, "--test=t.parquet", f"--html={tmp_path}/index.html"]
     ended = subprocess.run(command, cwd=PROJECT, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
