@@ -197,14 +197,15 @@ def test_the_words_of_a_mistake_carry_what_leaving_them_out_takes(hostile):
 
 
 def test_unknown_words_of_a_mistake_carry_none():
-    test, labels = ["purr zebra", "bark"], [1, 0]
-    run = make_run(TEXTS, LABELS, test, labels, CLASSES, epochs=100, variants={"sum_20": VARIANTS["sum_20"]})
-    [document] = [document for document in mistakes(run) if document["row"] == 0]
+    test = ["purr zebra", "purr zebra"]  # of both classes: one is a mistake
+    run = make_run(TEXTS, LABELS, test, [0, 1], CLASSES, epochs=0, variants={"sum_20": VARIANTS["sum_20"]})
+    [document] = mistakes(run)
     assert [weight is None for weight in document["answers"][0]["weights"]] == [False, True]
 
 
-def test_long_texts_and_many_mistakes_are_cut(monkeypatch):
-    run = hostile_run(report={"characters": 10, "mistakes": 2, "words": 5})
+def test_long_texts_and_many_mistakes_are_cut(hostile, monkeypatch):
+    short = values_of(variants=VARIANTS, report={"characters": 10, "mistakes": 2, "words": 5})
+    run = dataclasses.replace(hostile, params=short)
     page = Page(render(run))
     assert 0 < len(page.data["mistakes"]) <= 2 * len(VARIANTS)
     assert all(len(mistake["text"]) == 10 and mistake["more"] > 0 for mistake in page.data["mistakes"])
@@ -335,12 +336,21 @@ def test_confusion_charts_hold_shares_of_rows():
     assert [len(rows) for rows in large["datasets"].values()] == [30]
 
 
-def test_a_run_without_validation_or_mistakes_or_a_second_variant():
-    run = make_run(TEXTS, LABELS, TEXTS[:5], LABELS[:5], CLASSES, epochs=60, variants={"sum_20": VARIANTS["sum_20"]})
-    history = run.histories["sum_20"].assign(validation_loss=np.nan, validation_accuracy=np.nan)
-    page = Page(render(dataclasses.replace(run, histories={"sum_20": history})))
+def test_a_run_without_validation_or_mistakes_or_a_second_variant(run):
+    of_variants = ("metrics", "histories", "predictions", "explanations", "models", "faithfulness", "importance")
+    alone = {name: {"sum_20": getattr(run, name)["sum_20"]} for name in of_variants}
+    alone["comparison"] = run.comparison | {
+        "variants": {"sum_20": run.comparison["variants"]["sum_20"]},
+        "pairs": [],
+    }
+    unseen = run.histories["sum_20"].assign(validation_loss=np.nan, validation_accuracy=np.nan)
+    right = run.predictions["sum_20"].labels
+    alone["histories"] = {"sum_20": unseen}
+    alone["predictions"] = {"sum_20": dataclasses.replace(run.predictions["sum_20"], predicted=right)}
+    page = Page(render(dataclasses.replace(run, **alone)))
     assert page.data["mistakes"] == []
     assert "validation_accuracy" not in page.data["charts"]
+    assert "train_loss" in page.data["charts"]
     assert "Which differences are real" not in page.text
 
 
