@@ -14,17 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flaxtext.explanation import Contributions, Ids, explain, leave_one_out
-from flaxtext.vectors import pad
+from flaxtext.explanation import BLOCK_DOCUMENTS, Contributions, Ids, explain, predict_shortened
 
 Predict = Callable[[Ids], NDArray[np.float32]]
 Scores = Sequence[NDArray[np.float64]]
 
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of a document's tokens, ERASER's; of a share below one token, one is taken."""
-
-BLOCK = 256
-"""Documents that go through the classifier together."""
 
 RANDOM_ORDERS = 10
 TOP_WORDS = 5
@@ -74,7 +70,7 @@ def judge(
 ) -> dict[str, Any]:
     """Hold LIME, and leaving words out, against random words, on the class predicted; figures rounded to six digits.
 
-    `found` is what `contributions` found in the `documents`, each of which holds a known word. LIME's `fit` is the
+    `found` is what `leave_one_out` found in the `documents`, each of which holds a known word. LIME's `fit` is the
     mean R2 of its linear models, its `stability` the share of weightiest words that two seeds agree on.
     `lime_over_random` is by how much LIME is better, with the 95% interval over documents.
     """
@@ -116,12 +112,6 @@ def lime(
     return found
 
 
-def contributions(documents: Sequence[Document], predict: Predict, max_len: int) -> list[Contributions]:
-    """Leave each word out of each document (`flaxtext.explanation.leave_one_out`), in bounded memory."""
-    blocks = [documents[start : start + BLOCK] for start in range(0, len(documents), BLOCK)]
-    return [one for block in blocks for one in leave_one_out([d.ids for d in block], predict, max_len)]
-
-
 def faithfulness(
     documents: Sequence[Document], scores: Scores, labels: Ids, predict: Predict, max_len: int
 ) -> Faithfulness:
@@ -132,7 +122,7 @@ def faithfulness(
     """
     losses = [
         _losses(documents[block], scores[block], labels[block], predict, max_len)
-        for block in (slice(start, start + BLOCK) for start in range(0, len(documents), BLOCK))
+        for block in (slice(start, start + BLOCK_DOCUMENTS) for start in range(0, len(documents), BLOCK_DOCUMENTS))
     ]
     comprehensiveness, sufficiency = np.concatenate(losses).T
     return Faithfulness(comprehensiveness, sufficiency)
@@ -199,9 +189,7 @@ def _losses(
         ranks[best] = np.arange(len(best))
         chosen = ranks < np.ceil(np.array(BINS) * len(best))[:, None]
         rows.append(np.concatenate([ids[None], np.where(chosen, 0, ids), np.where(chosen, ids, 0)]))
-    lengths = np.concatenate([np.full(len(block), block.shape[1]) for block in rows])
-    flat = np.concatenate([block.reshape(-1) for block in rows]).astype(np.int32)
-    probabilities = predict(pad(flat, np.append(0, np.cumsum(lengths)), max_len))
+    probabilities = predict_shortened(rows, predict, max_len)
     ours = probabilities.reshape(len(rows), 1 + 2 * len(BINS), -1)[np.arange(len(rows)), :, labels].astype(np.float64)
     losses = (ours[:, :1] - ours[:, 1:]).reshape(len(rows), 2, len(BINS))
     means: NDArray[np.float64] = losses.mean(axis=2)

@@ -17,6 +17,9 @@ from flaxtext.bundle import Classifier
 TOLERANCE = 0.02
 """How far a probability may be from the model's."""
 
+ONE_WORD = 200
+"""Documents of one word that a network is tried on."""
+
 EXACT_ROWS = 512
 """Embeddings that stay as they are: padding, which a document may hold fifty times, and the most frequent words."""
 
@@ -113,7 +116,8 @@ class Portable:
 def portable(model: Classifier, words: int, ids: np.ndarray) -> Portable:
     """Make `model` portable with its `words` most frequent words, and hold it against the model.
 
-    `ids: int32[n, max_len]` are documents to try both on, ids up to `words` alone.
+    `ids: int32[n, max_len]` are documents to try both on, ids up to `words` alone; documents of a single word, one for
+    each of the most frequent, are tried too.
 
     Raises:
         NotPortableError: a kind of model that the page does not know, or one whose probabilities it misses by
@@ -145,6 +149,9 @@ def portable(model: Classifier, words: int, ids: np.ndarray) -> Portable:
         quantise(np.asarray(output["kernel"]), np.int16),
         np.asarray(output["bias"]),
     )
+    one_word = np.zeros((1 + min(words, ONE_WORD), model.max_len), np.int32)
+    one_word[:, 0] = np.arange(len(one_word))  # the first is empty
+    ids = np.concatenate([ids, one_word])
     gap = np.abs(network.probabilities(ids) - model.probabilities(ids)).max(initial=0)
     if not gap <= TOLERANCE:
         raise NotPortableError(f"in few bits its probabilities are {gap:.2f} off")

@@ -16,8 +16,8 @@ from flaxtext.bundle import Classifier, load_bundle
 from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import Corpus, read_texts
 from flaxtext.errors import UserError, run
-from flaxtext.explanation import Contributions
-from flaxtext.faithfulness import Document, contributions, importance, judge
+from flaxtext.explanation import Contributions, leave_one_out
+from flaxtext.faithfulness import Document, importance, judge
 from flaxtext.files import atomic, write_json
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     documents = choose(model, args.test, settings.documents, settings.seed)
     if not documents:
         raise UserError(f"{args.test}: no document holds a word that {args.model} knows")
-    found = contributions(documents, model.probabilities, model.max_len)
+    found = leave_one_out([document.ids for document in documents], model.probabilities, model.max_len)
     metrics = judge(
         documents, found, model.probabilities, max_len=model.max_len, samples=settings.samples, seed=settings.seed
     )

@@ -12,7 +12,8 @@ from flaxtext import params, vectors, vocabulary
 from flaxtext.bundle import Classifier, build
 from flaxtext.comparison import compare
 from flaxtext.evaluation import evaluate
-from flaxtext.faithfulness import contributions, importance, judge
+from flaxtext.explanation import leave_one_out
+from flaxtext.faithfulness import importance, judge
 from flaxtext.network import split
 from flaxtext.report import Importance, Predictions, Run
 from flaxtext.training import Epoch, fit
@@ -91,7 +92,7 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
             for row in range(min(explained, len(test)))
         ]
         documents = as_documents(model, dict(enumerate(test[:explained])))
-        found = contributions(documents, model.probabilities, 50)
+        found = leave_one_out([document.ids for document in documents], model.probabilities, 50)
         faithfulness[name] = judge(documents, found, model.probabilities, max_len=50, samples=50, seed=0)
         counts, weights = importance(found, words.rows)
         held = np.flatnonzero(counts)

@@ -6,10 +6,8 @@ from hypothesis import strategies as st
 from flaxtext.explanation import leave_one_out
 from flaxtext.faithfulness import (
     BINS,
-    BLOCK,
     Document,
     agreement,
-    contributions,
     faithfulness,
     importance,
     judge,
@@ -34,6 +32,10 @@ def predict(ids):
 
 def document(ids, row=0):
     return Document(row, [f"w{id_}" if id_ else f"unknown{place}" for place, id_ in enumerate(ids)], np.int32(ids))
+
+
+def left_out(documents):
+    return leave_one_out([own.ids for own in documents], predict, MAX_LEN)
 
 
 def row_of(ids):
@@ -89,22 +91,23 @@ def many(n=60, seed=0):
 
 
 def test_blocks_change_nothing(monkeypatch):
-    documents = many(BLOCK // 8)
+    documents = many(32)
     labels = np.zeros(len(documents), np.int32)
     scores = [np.arange(own.reach(MAX_LEN), dtype=float) for own in documents]
     whole = faithfulness(documents, scores, labels, predict, MAX_LEN)
-    found = contributions(documents, predict, MAX_LEN)
-    monkeypatch.setattr("flaxtext.faithfulness.BLOCK", 7)
+    found = left_out(documents)
+    monkeypatch.setattr("flaxtext.explanation.BLOCK_DOCUMENTS", 7)
+    monkeypatch.setattr("flaxtext.faithfulness.BLOCK_DOCUMENTS", 7)
     np.testing.assert_array_equal(
         faithfulness(documents, scores, labels, predict, MAX_LEN).sufficiency, whole.sufficiency
     )
-    for one, other in zip(found, contributions(documents, predict, MAX_LEN), strict=True):
+    for one, other in zip(found, left_out(documents), strict=True):
         np.testing.assert_array_equal(one.weights, other.weights)
 
 
 def test_true_explanations_beat_random_words_and_false_ones_do_not():
     documents = many()
-    found = contributions(documents, predict, MAX_LEN)
+    found = left_out(documents)
     labels = np.array([one.probabilities.argmax() for one in found], np.int32)
     true = scores_of_contributions(documents, found, labels, MAX_LEN)
     chance = random_words(documents, labels, predict, MAX_LEN, np.random.default_rng(0))
@@ -116,7 +119,7 @@ def test_true_explanations_beat_random_words_and_false_ones_do_not():
 
 def test_judging_prints_plain_figures_and_another_document_changes_nothing():
     documents = many()
-    found = contributions(documents, predict, MAX_LEN)
+    found = left_out(documents)
     figures = judge(documents, found, predict, max_len=MAX_LEN, samples=300, seed=0)
     assert figures == judge(documents, found, predict, max_len=MAX_LEN, samples=300, seed=0)
     assert figures["documents"] == len(documents)
@@ -146,7 +149,7 @@ def test_lime_weighs_every_word_and_unknown_ones_count_for_nothing():
 
 def test_importance_adds_up_over_documents():
     documents = [document([1, 2, 1]), document([2, 3]), document([0, 2])]
-    found = contributions(documents, predict, MAX_LEN)
+    found = left_out(documents)
     counts, weights = importance(found, 20)
     assert counts[:5].tolist() == [0, 1, 3, 1, 0]
     expected = sum(one.weights[one.word_ids.tolist().index(2)] for one in found) / 3
