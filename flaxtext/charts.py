@@ -85,15 +85,12 @@ def confusion(matrix: np.ndarray, classes: list[str], variant: str) -> Chart:
         ],
     )
     cells = base.mark_rect(color="var(--for)").encode(
-        fillOpacity=alt.FillOpacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.03, 1]), legend=None)
+        # Light enough that the ink of the page, dark or light, can be read on it.
+        fillOpacity=alt.FillOpacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.03, 0.6]), legend=None)
     )
     layers = [cells]
     if len(classes) <= 12:
-        is_dark = alt.datum.share > 0.6
-        numbers = base.mark_text(fontSize=12).encode(
-            text=alt.Text("share:Q", format=".0%"),
-            color=alt.when(is_dark).then(alt.value("var(--card)")).otherwise(alt.value("var(--ink)")),
-        )
+        numbers = base.mark_text(fontSize=12, color="var(--ink)").encode(text=alt.Text("share:Q", format=".0%"))
         layers.append(numbers)
     height = min(600, max(180, 44 * len(classes)))
     return _finish(alt.layer(*layers).properties(height=height, title=variant), f"Confusion matrix of {variant}")
