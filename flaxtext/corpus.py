@@ -53,3 +53,15 @@ class Corpus:
         for fragment in self._dataset.get_fragments():
             for row_group in fragment.split_by_row_group():
                 yield from row_group.to_batches(columns=columns, batch_size=BATCH_ROWS, use_threads=False)
+
+
+def read_texts(path: str | Path, rows: set[int]) -> dict[int, str]:
+    """Read the texts of some rows of a split, batch by batch: row -> text, in file order."""
+    texts: dict[int, str] = {}
+    wanted = np.array(sorted(rows), np.int64)
+    start = 0
+    for batch in ds.dataset(path).to_batches(columns=["text"]):
+        own = wanted[(wanted >= start) & (wanted < start + len(batch))]
+        texts.update(zip(own.tolist(), batch["text"].take(pa.array(own - start)).to_pylist(), strict=True))
+        start += len(batch)
+    return texts

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from flaxtext.vectors import pad
+
 Ids = NDArray[np.int32]
 Masks = NDArray[np.bool_]
 
@@ -25,6 +27,7 @@ KERNEL_WIDTH = 25  # this and the two alphas are the lime package's
 SELECTION_ALPHA = 0.01
 RIDGE_ALPHA = 1.0
 MAX_TOKENS = 1000
+BLOCK_DOCUMENTS = 256  # that leave-one-out lays out at once
 BLOCK_ROWS = 1024  # samples that go through at once: few enough for the CPU's cache
 
 
@@ -166,6 +169,61 @@ def fit(masks: Masks, probabilities: NDArray[np.floating], n_words: int) -> list
             order = _by_size(coef)
             models.append(LinearModel(chosen[order], coef[order], intercept, score, intercept + float(coef.sum())))
     return models
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What each word of a document adds to the probability of each class, by leaving it out.
+
+    `word_ids: int32[n_words]` are the distinct known words that reach the classifier, in order of first appearance;
+    `weights: float32[n_words, n_classes]` the document's `probabilities: float32[n_classes]` less those of the
+    document without the word.
+    """
+
+    word_ids: Ids
+    probabilities: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def leave_one_out(
+    documents: Sequence[Ids], predict: Callable[[Ids], NDArray[np.float32]], max_len: int
+) -> list[Contributions]:
+    """Leave each word out of each document, every occurrence of it, and ask the classifier: exact, no sampling.
+
+    `documents` hold the ids of a document's words, `int32[n_tokens]` of any length, 0 for an unknown word;
+    `predict` maps `int32[n, max_len]` to `float32[n, n_classes]`. The words that remain close up, as when the
+    shortened text is tokenized, so one from beyond `max_len` may come in. The words beyond are not left out in
+    their turn: it would change nothing.
+    """
+    blocks = [documents[start : start + BLOCK_DOCUMENTS] for start in range(0, len(documents), BLOCK_DOCUMENTS)]
+    return [one for block in blocks for one in _leave_one_out(block, predict, max_len)]
+
+
+def predict_shortened(
+    blocks: Sequence[Ids], predict: Callable[[Ids], NDArray[np.float32]], max_len: int
+) -> NDArray[np.float32]:
+    """Ask the classifier about shortened documents, all at once: `float32[rows of all blocks, n_classes]`.
+
+    A block, `int32[rows, n_tokens]`, holds shortened forms of one document, 0 where a word is left out.
+    """
+    lengths = np.concatenate([np.full(len(block), block.shape[1]) for block in blocks])
+    ids = np.concatenate([block.reshape(-1) for block in blocks]).astype(np.int32)
+    return predict(pad(ids, np.append(0, np.cumsum(lengths)), max_len))
+
+
+def _leave_one_out(
+    documents: Sequence[Ids], predict: Callable[[Ids], NDArray[np.float32]], max_len: int
+) -> list[Contributions]:
+    known = [ids[ids != 0] for ids in documents]
+    words = [ids[np.sort(np.unique(ids[:max_len], return_index=True)[1])] for ids in known]
+    # A row of each document as it is, then one without each word, which `pad` drops as it drops unknown words.
+    rows = [np.where(ids == np.append(0, own)[:, None], 0, ids) for ids, own in zip(known, words, strict=True)]
+    probabilities = predict_shortened(rows, predict, max_len)
+    starts = np.append(0, np.cumsum([len(block) for block in rows]))
+    return [
+        Contributions(own, probabilities[start], probabilities[start] - probabilities[start + 1 : end])
+        for own, start, end in zip(words, starts, starts[1:], strict=False)
+    ]
 
 
 def _by_size(weights: NDArray[np.float64]) -> NDArray[np.int64]:

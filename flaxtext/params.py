@@ -228,12 +228,28 @@ class Explain(Section):
     seed: Seed = 0
 
 
+class Faithfulness(Section):
+    """On how many test documents, and with how many samples each, explanations are held against random words."""
+
+    documents: int | None = Field(default=1000, ge=1)
+    samples: int = Field(default=1000, ge=10)
+    seed: Seed = 0
+
+
 class Compare(Section):
     """How variants are compared."""
 
     resamples: int = Field(default=2000, ge=100)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     seed: Seed = 0
+
+
+class Report(Section):
+    """What the report shows; it stays small enough to open at once."""
+
+    mistakes: int = Field(default=500, ge=0)
+    characters: int = Field(default=1000, ge=1)
+    words: int = Field(default=20_000, ge=1)
 
 
 class Params(Section):
@@ -257,7 +273,9 @@ class Params(Section):
     ]
     evaluate: Evaluate
     explain: Explain
+    faithfulness: Faithfulness
     compare: Compare
+    report: Report
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
@@ -410,7 +428,9 @@ def _known_keys(location: list[Any], is_linear: bool) -> list[str]:
         "variants": LinearVariant if is_linear else NetworkVariant,
         "evaluate": Evaluate,
         "explain": Explain,
+        "faithfulness": Faithfulness,
         "compare": Compare,
+        "report": Report,
     }
     if not location:
         return list(Params.model_fields)

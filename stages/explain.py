@@ -16,6 +16,7 @@ import pyarrow.dataset as ds
 from flaxtext import params
 from flaxtext.bundle import Classifier, load_bundle
 from flaxtext.compilation import keep_compiled
+from flaxtext.corpus import read_texts
 from flaxtext.errors import UserError, run
 from flaxtext.explanation import as_json, explain, rounded
 from flaxtext.files import write_json, write_text
@@ -38,16 +39,6 @@ def choose(rows: list[int] | None, mistakes: int, predictions: pa.Table) -> dict
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")].tolist()
     chosen = dict.fromkeys(rows, "chosen")
     return chosen | dict.fromkeys([row for row in worst if row not in chosen][:mistakes], "mistake")
-
-
-def read_texts(path: Path, rows: set[int]) -> dict[int, str]:
-    """Read the texts of some rows, batch by batch."""
-    texts: dict[int, str] = {}
-    start = 0
-    for batch in ds.dataset(path).to_batches(columns=["text"]):
-        texts |= {row: batch["text"][row - start].as_py() for row in rows if start <= row < start + len(batch)}
-        start += len(batch)
-    return texts
 
 
 def explain_document(

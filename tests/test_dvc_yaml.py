@@ -61,16 +61,25 @@ def test_every_local_import_of_a_stage_is_among_its_deps(name):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_templates_that_a_stage_renders_are_among_its_deps(name):
-    expected = set()
-    for dep in STAGES[name]["deps"]:
-        if dep.startswith("flaxtext/") and dep.endswith(".py"):
-            text = (PROJECT / dep).read_text(encoding="utf-8")
-            expected |= {f"flaxtext/templates/{used}" for used in re.findall(r'get_template\("([^"]+)"\)', text)}
-    assert {dep for dep in STAGES[name]["deps"] if dep.startswith("flaxtext/templates/")} == expected
+    templates = {path.name: path for path in (PROJECT / "flaxtext/templates").iterdir()}
+    waiting = [PROJECT / dep for dep in STAGES[name]["deps"] if dep.startswith("flaxtext/") and dep.endswith(".py")]
+    used: set[str] = set()
+    while waiting:
+        named = re.findall(r'"([\w.]+\.[a-z]+)"', waiting.pop().read_text(encoding="utf-8"))
+        new = templates.keys() & set(named) - used
+        used |= new
+        waiting += [templates[template] for template in new]
+    listed = {dep for dep in STAGES[name]["deps"] if dep.startswith("flaxtext/templates/")}
+    assert listed == {f"flaxtext/templates/{template}" for template in used}
+
+
+def test_the_report_depends_on_every_section_that_it_shows():
+    sections = [key.replace("sources.${data.source}", "sources") for key in STAGES["report"]["params"]]
+    assert sections == list(PARAMS)
 
 
 def words_of(command):
-    return [word for word in command.split() if "/" in word]
+    return [word for word in command.split() if "/" in word or word == "metrics"]
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -84,7 +93,7 @@ def test_the_command_names_the_data_that_the_stage_depends_on_and_writes(name):
     deps = [
         dep
         for dep in stage["deps"]
-        if not dep.startswith(("stages/", "flaxtext/", "requirements.lock")) and dep != "data/inputs"
+        if not dep.endswith((".py", ".lock")) and "/templates/" not in dep and dep != "data/inputs"
     ]
     assert sorted({*deps, *outs}) == sorted(set(words_of(stage["cmd"])) - {f"stages/{name}.py"})
 

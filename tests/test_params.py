@@ -43,7 +43,7 @@ def test_a_variant_overrides_train(values):
             "foo",
             3,
             "foo: unknown key; known: data, sources, build_vocab, check, vectorize, train, variants, evaluate, "
-            "explain, compare",
+            "explain, faithfulness, compare, report",
         ),
         ("check.max_leakage", 5, "check.max_leakage: expected less than or equal to 1, got 5"),
         ("check.max_leak", 0.1, "check.max_leak: unknown key; did you mean max_leakage?"),

@@ -1,0 +1,247 @@
+"""The report in a real browser: Debian's or the user's Chromium, driven by Playwright."""
+
+import shutil
+
+import numpy as np
+import pytest
+from conftest import PROJECT
+from runs import HOSTILE_CLASSES, VARIANTS, hostile_run, make_run
+
+from flaxtext import params, pydocs
+from flaxtext.report import render
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DOCUMENTS = 200
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright; make test installs it")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page file and wait for its charts; it must ask for nothing else and report no error."""
+    contexts, noise = [], []
+
+    def open_page(path, width=1200, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: noise.append(message.text))
+        page.on("pageerror", lambda error: noise.append(str(error)))
+        page.on("request", lambda request: noise.append(request.url) if request.url != path.as_uri() else None)
+        page.on("dialog", lambda dialog: noise.append(dialog.message))
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-charts=drawn]", timeout=60_000)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert noise == []
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    return hostile_run()
+
+
+@pytest.fixture(scope="module")
+def hostile_page(hostile, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    path.write_text(render(hostile), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def pydocs_run():
+    """All four variants, briefly trained on a part of the embedded corpus."""
+    packages = params.load(PROJECT / "params.yaml").sources["pydocs"].packages
+    documents = list(pydocs.documents(packages))[::5]
+    classes = list(packages)
+    is_test = np.arange(len(documents)) % 5 == 0
+    texts = np.array([text for text, _ in documents], object)
+    labels = np.array([classes.index(label) for _, label in documents])
+    train, test = (texts[~is_test].tolist(), labels[~is_test]), (texts[is_test].tolist(), labels[is_test])
+    return make_run(*train, *test, classes, epochs=8)
+
+
+@pytest.fixture(scope="module")
+def pydocs_page(pydocs_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    path.write_text(render(pydocs_run), encoding="utf-8")
+    return path
+
+
+def test_every_chart_is_drawn(visit, pydocs_page):
+    page = visit(pydocs_page)
+    places = page.locator("[data-chart]")
+    assert places.count() >= 10
+    assert page.locator("[data-chart] svg").count() == places.count()
+    assert page.title() == "pydocs: the report"
+
+
+def test_charts_follow_the_page_into_the_dark(visit, pydocs_page):
+    colors = []
+    for scheme in ("light", "dark"):
+        page = visit(pydocs_page, scheme=scheme)
+        label = page.locator("[data-chart=train_loss] .role-axis-label text").first
+        colors.append(
+            (
+                label.evaluate("e => getComputedStyle(e).fill"),
+                page.locator("body").evaluate("e => getComputedStyle(e).backgroundColor"),
+            )
+        )
+    assert colors[0][0] != colors[1][0]
+    assert colors[0][1] != colors[1][1]
+
+
+def test_the_box_answers_as_the_models_do(visit, pydocs_page, pydocs_run):
+    page = visit(pydocs_page)
+    rows = np.random.default_rng(0).choice(len(pydocs_run.texts), DOCUMENTS, replace=False)
+    texts = [pydocs_run.texts[int(row)] for row in rows]
+    texts[:3] = ["", "zzzunknown", "ΑΣ.Α İΣ \u2028 arrays\r\narray\tArray"]
+    answers = page.evaluate("texts => texts.map(flaxtext.predict)", texts)
+    for name in VARIANTS:
+        expected = pydocs_run.models[name].predict(texts)
+        found = np.array([answer[name] for answer in answers])
+        assert expected.max(axis=1).mean() > 0.6  # the models have opinions
+        np.testing.assert_allclose(found, expected, atol=0.02)
+        assert np.mean(np.abs(found - expected)) < 0.002
+
+
+def test_typing_shows_probabilities_and_words_at_once(visit, pydocs_page, pydocs_run):
+    page = visit(pydocs_page)
+    text = "Return the zzzunknown DataFrame, pandas."
+    page.locator("#try-text").fill(text)
+    cards = page.locator("#try-answers article")
+    assert cards.count() == len(VARIANTS)
+    for index, (name, model) in enumerate(pydocs_run.models.items()):
+        card = cards.nth(index)
+        assert card.locator("h3").inner_text() == name
+        [expected] = model.predict([text])
+        shown = [float(value) for value in card.locator(".bars .number").all_inner_texts()]
+        np.testing.assert_allclose(shown, expected, atol=0.02)
+        assert card.locator(".text").inner_text() == text
+        assert card.locator(".unknown").all_inner_texts() == ["zzzunknown"]
+        predicted = expected.argmax()
+        without = model.predict(["Return the DataFrame"])[0, predicted]
+        mark = card.locator("mark", has_text="pandas")
+        if mark.count():
+            weight = float(mark.get_attribute("title").replace("−", "-"))
+            assert weight == pytest.approx(expected[predicted] - without, abs=0.02)
+    assert page.locator("#try-status").inner_text() == "5 words, 1 of them unknown and dropped"
+    page.get_by_role("button", name="Example: pandas").click()
+    assert page.locator("#try-text").input_value() != text
+
+
+def test_the_example_shown_first_is_answered(visit, pydocs_page):
+    page = visit(pydocs_page)
+    assert page.locator("#try-answers article").count() == len(VARIANTS)
+    assert len(page.locator("#try-text").input_value()) > 50
+
+
+def test_mistakes_are_filtered_and_searched(visit, pydocs_page):
+    page = visit(pydocs_page)
+    mistakes = page.evaluate("JSON.parse(document.getElementById('page-data').textContent).mistakes")
+    classes, variants = list(params.load(PROJECT / "params.yaml").sources["pydocs"].packages), list(VARIANTS)
+    count, cards = page.locator("#mistakes-count"), page.locator("#mistakes-list article")
+    assert count.inner_text() == f"{len(mistakes)} of {len(mistakes)} documents"
+    assert cards.count() == 10
+    page.locator("#mistakes-more").click()
+    assert cards.count() == 20
+
+    page.locator("#mistakes-variant").select_option("sum_20")
+    page.locator("#mistakes-true").select_option("NumPy")
+    page.locator("#mistakes-predicted").select_option("pandas")
+    wanted = [
+        mistake
+        for mistake in mistakes
+        if classes[mistake["true"]] == "NumPy"
+        and any(
+            variants[answer["variant"]] == "sum_20" and classes[answer["predicted"]] == "pandas"
+            for answer in mistake["answers"]
+        )
+    ]
+    assert wanted
+    assert count.inner_text().startswith(f"{len(wanted)} of ")
+    pressed = page.locator("#mistakes-list button[aria-pressed=true]").all_inner_texts()
+    assert len(pressed) == min(10, len(wanted))
+    assert all(text.startswith(("sum_20: pandas 0.", "sum_20: pandas 1.")) for text in pressed)
+    assert cards.first.locator(".text").inner_text().split() == wanted[0]["text"].split()
+
+    page.locator("#mistakes-search").fill("  ARRAY ")
+    found = [mistake for mistake in wanted if "array" in mistake["text"].lower()]
+    assert count.inner_text().startswith(f"{len(found)} of ")
+    page.locator("#mistakes-search").fill("no such words anywhere")
+    assert count.inner_text().startswith("0 of ")
+    assert cards.count() == 0
+    assert page.locator("#mistakes-more").is_hidden()
+
+
+def test_a_mistake_shows_each_variants_words(visit, pydocs_page):
+    page = visit(pydocs_page)
+    card = page.locator("#mistakes-list article").first
+    buttons = card.locator("button")
+    assert card.locator("mark").count() > 0
+    before = card.locator("mark").evaluate_all("marks => marks.map(mark => mark.title)")
+    buttons.last.focus()
+    page.keyboard.press("Enter")
+    assert buttons.last.get_attribute("aria-pressed") == "true"
+    assert card.locator("button[aria-pressed=true]").count() == 1
+    if buttons.count() > 1:
+        assert card.locator("mark").evaluate_all("marks => marks.map(mark => mark.title)") != before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scroll(visit, pydocs_page, hostile_page, scheme):
+    for path in (pydocs_page, hostile_page):
+        page = visit(path, width=390, scheme=scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.evaluate("scrollTo(500, 0)")
+        assert page.evaluate("scrollX") == 0
+
+
+def test_hostile_texts_and_classes_are_text(visit, hostile_page, hostile):
+    page = visit(hostile_page)
+    assert page.title() == "pydocs: the report"
+    assert page.locator("img").count() == 0
+    assert page.locator("script").count() == 3
+    shown = page.locator("#mistakes-list article .text").evaluate_all("all => all.map(one => one.textContent)")
+    mistakes = page.evaluate("JSON.parse(document.getElementById('page-data').textContent).mistakes")
+    assert shown == [mistake["text"] for mistake in mistakes[: len(shown)]]
+    assert {mistake["text"] for mistake in mistakes} <= set(hostile.texts.values())
+    options = page.locator("#mistakes-true option").evaluate_all("all => all.slice(1).map(one => one.textContent)")
+    assert options == HOSTILE_CLASSES
+    for name in HOSTILE_CLASSES[:3]:
+        assert name[:8] in page.locator("[data-chart=f1] svg").text_content()
+    page.locator("#try-text").fill("</textarea><script>document.title = 1</script> one 🦊 שלום")
+    assert page.locator("#try-answers mark, #try-answers .text").first.is_visible()
+    assert page.locator("script").count() == 3
+    page.locator("[data-chart=confusion-0] .mark-text text").first.hover()
+    tooltip = page.locator("#vg-tooltip-element.visible")
+    assert HOSTILE_CLASSES[0] in tooltip.text_content()
+
+
+def test_every_control_is_reached_by_keyboard(visit, pydocs_page):
+    page = visit(pydocs_page)
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.getAttribute('href')"))
+    assert {"#results", "#mistakes", "try-text", "mistakes-variant", "mistakes-true", "mistakes-predicted"} <= reached
+    assert {"mistakes-search"} <= reached

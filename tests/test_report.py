@@ -1,0 +1,365 @@
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import PROJECT
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import HOSTILE_CLASSES, HOSTILE_TEXTS, VARIANTS, hostile_run, make_run, values_of
+
+from flaxtext import charts, portable, report
+from flaxtext.evaluation import calibration_error
+from flaxtext.report import mistakes, pack, parameters, render, side_by_side, tabulate, to_json, worst_mistakes
+
+CLASSES = ["cats", "dogs"]
+TEXTS = ["purr purr meow tail", "bark bone tail", "meow whisker", "fetch a bone", "purr unknownish tail", ""] * 4
+LABELS = [0, 1, 0, 1, 0, 1] * 4
+
+
+@pytest.fixture(scope="module")
+def run():
+    return make_run(TEXTS, LABELS, TEXTS, LABELS, CLASSES, epochs=0)
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    return hostile_run()
+
+
+class Page(HTMLParser):
+    """A page as a browser reads it: tags, text, and what stands in scripts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.texts, self.scripts, self.open = [], [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "br", "input", "wbr"):
+            self.open.append(tag)
+            if tag == "script":
+                self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return "".join(self.texts)
+
+    @property
+    def data(self):
+        return json.loads(self.scripts[0])
+
+
+def test_the_page_shows_figures_findings_and_parameters(run):
+    page = Page(render(run))
+    assert page.open == []
+    assert ("html", {"lang": "en"}) in page.tags
+    for name in VARIANTS:
+        assert f"{run.metrics[name]['test']['loss']:.3f}" in page.text
+    for pair in run.comparison["pairs"]:
+        assert pair["says"] in page.text
+    assert "train.learning_rate" in page.text
+    assert list(page.data["networks"]) == list(VARIANTS)
+    places = [attrs["data-chart"] for _, attrs in page.tags if "data-chart" in attrs]
+    assert sorted(places) == sorted(page.data["charts"])
+    links = [attrs["href"][1:] for tag, attrs in page.tags if tag == "a"]
+    assert set(links) <= {attrs.get("id") for _, attrs in page.tags}
+
+
+def test_the_same_run_gives_the_same_bytes(run):
+    assert render(run) == render(run)
+
+
+def test_the_page_is_self_contained_and_small(run):
+    page = Page(render(run))
+    assert len(render(run).encode()) < 5_000_000
+    for _, attrs in page.tags:
+        assert "src" not in attrs
+        assert attrs.get("href", "#").startswith("#")
+    assert not re.search(r"https?:|//cdn|@import|url\(", page.text)
+
+
+def test_the_policy_lets_the_pages_own_scripts_run_alone(run):
+    page = Page(render(run))
+    [policy] = [attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in policy
+    hashes = {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in page.scripts[1:]}
+    assert hashes == set(re.findall(r"'sha256-(.+?)'", policy))
+
+
+def test_no_text_or_class_breaks_out(run, hostile):
+    plain, page = Page(render(run)), Page(render(hostile))
+    assert page.open == []
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags}
+    assert len(page.scripts) == len(plain.scripts) == 3
+    assert page.data["classes"] == HOSTILE_CLASSES
+    texts = {mistake["text"] for mistake in page.data["mistakes"]}
+    assert all(any(text.startswith(start) for text in texts) for start in HOSTILE_TEXTS)
+    for name in HOSTILE_CLASSES:
+        assert name in page.text
+    for character in "<>&\u2028\u2029":
+        assert character not in page.scripts[0]
+
+
+@given(st.recursive(st.text() | st.integers(), st.lists))
+def test_json_for_a_script_reads_back(value):
+    text = to_json(value)
+    assert json.loads(text) == value
+    assert not set(text) & set("<>&\u2028\u2029")
+
+
+def test_checks_are_shown_where_there_are_any(run):
+    assert "Data checks" not in render(run)
+    checks = {"leakage": {"documents": 3, "share": 0.25, "ok": False}, "train": {"a": None}}
+    page = Page(render(dataclasses.replace(run, checks=checks)))
+    assert "Data checks" in page.text
+    assert "0.25" in page.text
+    assert ("a", {"href": "#data"}) in page.tags
+
+
+def test_any_figures_become_tables():
+    splits = {
+        "train": {"documents": 5, "classes": {"a": 3, "b": 2}},
+        "test": {"documents": 2, "classes": {"a": 1, "b": 1}},
+    }
+    assert tabulate(splits) == [
+        ("Summary", (["", "documents"], [["train", 5], ["test", 2]])),
+        ("Classes", (["", "a", "b"], [["train", 3, 2], ["test", 1, 1]])),
+    ]
+    assert tabulate({"x_y": {"a": 1, "b": [1, 2]}, "c": 3}) == [
+        ("Summary", ([], [["c", 3]])),
+        ("X y", ([], [["a", 1]])),
+        ("X y: b", ([], [["1", 1], ["2", 2]])),
+    ]
+    longer = {"one": {"a": 1, "b": 2, "c": 3}, "two": {"a": 4, "b": 5, "c": 6}}
+    assert tabulate({"t": longer}) == [("T", (["", "one", "two"], [["a", 1, 4], ["b", 2, 5], ["c", 3, 6]]))]
+    assert tabulate({}) == []
+
+
+def test_parameters_are_flat_and_name_the_source_in_use():
+    flat = dict(parameters(values_of(train={"epochs": 7})))
+    assert flat["train.epochs"] == "7"
+    assert flat["variants.sum_20.pooling"] == "sum"
+    assert "variants.sum_20.epochs" not in flat
+    assert flat["sources.pydocs.packages.JAX"] == "jax"
+    assert not [key for key in flat if key.startswith("sources.ag_news")]
+    assert flat["data.mirror"] == "null"
+    assert flat["build_vocab.fit_on"] == '["train"]'
+
+
+def answers(labels, probabilities):
+    probabilities = np.array(probabilities, np.float32)
+    return report.Predictions(np.array(labels), probabilities.argmax(axis=1), probabilities)
+
+
+def test_the_worst_mistakes_of_every_variant_come_first():
+    labels = [0, 0, 0, 1]
+    one = answers(labels, [[0.1, 0.9], [0.4, 0.6], [0.8, 0.2], [0.3, 0.7]])
+    two = answers(labels, [[0.9, 0.1], [0.2, 0.8], [0.05, 0.95], [0.1, 0.9]])
+    assert worst_mistakes({"one": one, "two": two}, 1) == [2, 0]
+    assert worst_mistakes({"one": one, "two": two}, 9) == [2, 0, 1]
+    assert worst_mistakes({"one": one, "two": two}, 0) == []
+
+
+def test_the_words_of_a_mistake_carry_what_leaving_them_out_takes(hostile):
+    listed = mistakes(hostile)
+    assert listed
+    for document in listed[:6]:
+        text = hostile.texts[document["row"]]
+        for answer in document["answers"]:
+            model = list(hostile.models.values())[answer["variant"]]
+            [words] = model.tokenize([text])
+            before = model.predict([text])[0, answer["predicted"]]
+            assert answer["probability"] == pytest.approx(before, abs=6e-4)
+            for word, weight in zip(dict.fromkeys(words), answer["weights"], strict=True):
+                shortened = " ".join(other for other in words if other != word)
+                expected = before - model.predict([shortened])[0, answer["predicted"]]
+                assert weight == pytest.approx(1000 * expected, abs=0.51)
+
+
+def test_unknown_words_of_a_mistake_carry_none():
+    test = ["purr zebra", "purr zebra"]  # of both classes: one is a mistake
+    run = make_run(TEXTS, LABELS, test, [0, 1], CLASSES, epochs=0, variants={"sum_20": VARIANTS["sum_20"]})
+    [document] = mistakes(run)
+    assert [weight is None for weight in document["answers"][0]["weights"]] == [False, True]
+
+
+def test_long_texts_and_many_mistakes_are_cut(hostile, monkeypatch):
+    short = values_of(variants=VARIANTS, report={"characters": 10, "mistakes": 2, "words": 5})
+    run = dataclasses.replace(hostile, params=short)
+    page = Page(render(run))
+    assert 0 < len(page.data["mistakes"]) <= 2 * len(VARIANTS)
+    assert all(len(mistake["text"]) == 10 and mistake["more"] > 0 for mistake in page.data["mistakes"])
+    assert "5 most frequent of the models’" in page.text
+    first = len(to_json(mistakes(run)[0]))
+    monkeypatch.setattr(report, "MISTAKES_BYTES", first)
+    assert len(mistakes(run)) == 1
+
+
+def test_words_are_cut_to_the_size_of_the_page_then_networks(run, monkeypatch):
+    monkeypatch.setattr(report, "FEWEST_WORDS", 2)
+    monkeypatch.setattr(portable, "EXACT_ROWS", 1)
+    all_words, networks, left_out = pack(run, 10**7)
+    assert list(networks) == list(VARIANTS)
+    assert left_out == {}
+    size = sum(len(to_json(network.encode())) for network in networks.values())
+    fewer, networks, left_out = pack(run, size - 500)
+    assert 2 <= len(fewer.split(" ")) < len(all_words.split(" "))
+    assert all(len(network.embedding.matrix) == len(fewer.split(" ")) + 1 for network in networks.values())
+    _, networks, left_out = pack(run, 50_000)
+    assert set(left_out) == {"flatten_10", "flatten_20"}
+    assert "too large" in left_out["flatten_20"]
+    assert list(networks) == ["average_20", "sum_20"]
+
+
+def test_a_packed_network_answers_like_its_model(run):
+    ids = np.random.default_rng(0).integers(0, 8, (200, 50)).astype(np.int32)
+    for model in run.models.values():
+        network = portable.portable(model, len(model.vocabulary), ids)
+        np.testing.assert_allclose(network.probabilities(ids), model.probabilities(ids), atol=0.005)
+
+
+@pytest.mark.parametrize("change", ["unknown pooling", "no embeddings", "more rows", "other arithmetic", "vocabulary"])
+def test_a_network_that_the_page_cannot_compute_is_left_out(run, change, monkeypatch):
+    model = run.models["average_20"]
+    other = object.__new__(type(model))
+    other.__dict__.update(model.__dict__)
+    if change == "unknown pooling":
+        other.config = model.config | {"pooling": "attention"}
+    elif change == "no embeddings":
+        other.config = {"classes": CLASSES, "max_len": 50}
+        other.parameters = {"linear": {"kernel": np.zeros((9, 2), np.float32)}}
+        other.probabilities = model.probabilities
+    elif change == "more rows":
+        table = model.parameters["embedding"]["embedding"]
+        other.parameters = model.parameters | {"embedding": {"embedding": np.concatenate([table, table])}}
+    elif change == "other arithmetic":
+        monkeypatch.setattr(portable, "POOLINGS", portable.POOLINGS | {"mean": lambda rows: -5 * rows.mean(axis=1)})
+    else:
+        words = type(model.vocabulary)(model.vocabulary.words.take(pa.array([1, 0])), model.vocabulary.counts[:2])
+        other.vocabulary = words
+    page = Page(render(dataclasses.replace(run, models={**run.models, "average_20": other})))
+    assert list(page.data["networks"]) == ["flatten_10", "flatten_20", "sum_20"]
+    assert [attrs for _, attrs in page.tags if attrs.get("data-left-out") == "average_20"]
+    assert "average_20 is left out: " in page.text
+
+
+@given(st.integers(0, 5), st.integers(1, 4), st.integers(0, 6), st.sampled_from([np.int8, np.int16]), st.integers(0, 9))
+def test_rounding_is_half_a_step_at_most(rows, columns, exact, kind, seed):
+    matrix = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
+    table = portable.quantise(matrix, kind, exact)
+    assert table.matrix.shape == matrix.shape
+    assert table.matrix.dtype == np.float32
+    np.testing.assert_array_equal(table.matrix[:exact], matrix[:exact])
+    step = np.abs(matrix).max(axis=1, initial=0, keepdims=True) / np.iinfo(kind).max
+    assert np.all(np.abs(table.matrix - matrix) <= 0.501 * step)
+
+
+def test_zeros_and_empty_tables_are_exact():
+    table = portable.quantise(np.zeros((3, 2), np.float32), np.int8)
+    assert not table.matrix.any()
+
+
+def test_explanations_stand_side_by_side():
+    def entry(row, weights, true="a", predicted="b"):
+        return {
+            "row": row,
+            "text": f"text {row}",
+            "true": {"class": true, "probability": 0.25},
+            "predicted": {"class": predicted, "probability": 0.75},
+            "explanations": [
+                {"class": predicted, "score": 0.1, "words": []},
+                {"class": true, "score": 0.5, "words": [{"word": w, "weight": x} for w, x in weights.items()]},
+            ],
+        }
+
+    found = side_by_side(
+        {"v1": [entry(1, {"x": 0.1, "y": -0.2}), entry(7, {})], "v2": [entry(5, {}), entry(1, {"z": 0.3, "x": 0.05})]}
+    )
+    assert [document["row"] for document in found] == [1, 7, 5]
+    assert [side["variant"] for side in found[0]["sides"]] == ["v1", "v2"]
+    assert found[0]["words"] == [
+        {"word": "z", "weights": [None, 0.3]},
+        {"word": "y", "weights": [-0.2, None]},
+        {"word": "x", "weights": [0.1, 0.05]},
+    ]
+    assert found[0]["scale"] == 0.3
+    assert found[1]["scale"] == 1
+
+
+def test_the_words_that_count_in_any_variant_are_named_for_all():
+    one = report.Importance(["x", "y"], np.array([[0.02, -0.02], [0.01, 0.0]]))
+    two = report.Importance(["y", "z"], np.array([[-0.01, 0.0], [0.05, 0.03]]))
+    first, second = report.important_words({"one": one, "two": two}, CLASSES)
+    assert [word["word"] for word in first["words"]] == ["z", "x", "y"]
+    assert first["words"][0]["weights"] == [None, pytest.approx(5)]
+    assert first["words"][2]["weights"] == [pytest.approx(1), pytest.approx(-1)]
+    assert first["scale"] == pytest.approx(5)
+    assert [word["word"] for word in second["words"]] == ["z", "x", "y"]
+
+
+@pytest.mark.parametrize("bins", [1, 7, 15])
+def test_the_calibration_curve_is_that_of_the_calibration_error(bins):
+    rng = np.random.default_rng(0)
+    probability = rng.dirichlet(np.ones(3), 500).astype(np.float32)
+    labels = rng.integers(0, 3, 500)
+    table = charts.calibration_bins(probability, probability.argmax(axis=1) == labels, bins)
+    gaps = (table["documents"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 500
+    assert gaps == pytest.approx(calibration_error(probability, labels, bins), abs=1e-4)
+    assert table["documents"].sum() == 500
+
+
+def test_confusion_charts_hold_shares_of_rows():
+    chart = charts.confusion(np.array([[3, 1], [0, 0]]), CLASSES, "v")
+    [rows] = chart["datasets"].values()
+    assert [row["share"] for row in rows] == [0.75, 0.25, 0, 0]
+    large = charts.confusion(np.eye(30, dtype=int), [str(number) for number in range(30)], "v")
+    assert [len(rows) for rows in large["datasets"].values()] == [30]
+
+
+def test_a_run_without_validation_or_mistakes_or_a_second_variant(run):
+    of_variants = ("metrics", "histories", "predictions", "explanations", "models", "faithfulness", "importance")
+    alone = {name: {"sum_20": getattr(run, name)["sum_20"]} for name in of_variants}
+    alone["comparison"] = run.comparison | {
+        "variants": {"sum_20": run.comparison["variants"]["sum_20"]},
+        "pairs": [],
+    }
+    unseen = run.histories["sum_20"].assign(validation_loss=np.nan, validation_accuracy=np.nan)
+    right = run.predictions["sum_20"].labels
+    alone["histories"] = {"sum_20": unseen}
+    alone["predictions"] = {"sum_20": dataclasses.replace(run.predictions["sum_20"], predicted=right)}
+    page = Page(render(dataclasses.replace(run, **alone)))
+    assert page.data["mistakes"] == []
+    assert "validation_accuracy" not in page.data["charts"]
+    assert "train_loss" in page.data["charts"]
+    assert "Which differences are real" not in page.text
+
+
+def test_the_stage_says_what_is_missing(tmp_path):
+    folders = [
+        f"--{name}={tmp_path}" for name in ("models", "history", "predictions", "explanations", "importance", "metrics")
+    ]
+    command = [sys.executable, "stages/report.py", *folders, "--test=t.parquet", f"--html={tmp_path}/index.html"]
+    ended = subprocess.run(command, cwd=PROJECT, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [f"error: {tmp_path}/flatten_10.json: no such file; run `dvc repro` to make it"]
+    assert not (tmp_path / "index.html").exists()
