@@ -179,7 +179,9 @@ def macro_f1_of(labels: np.ndarray, predicted: np.ndarray, times: np.ndarray, n_
 
     def totals(classes: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Sum up, for each class, how often the documents of that class are counted: `float[n_classes, r]`."""
-        summed: np.ndarray = csr_array((weights, (classes, np.arange(len(classes)))), (n_classes, len(classes))) @ documents
+        summed: np.ndarray = (
+            csr_array((weights, (classes, np.arange(len(classes)))), (n_classes, len(classes))) @ documents
+        )
         return summed
 
     met_or_predicted = totals(labels, np.ones(len(labels))) + totals(predicted, np.ones(len(labels)))
@@ -205,48 +207,38 @@ def _bootstrap(
     The average model of an ensemble cannot be drawn again from classes; its figure moves by as much as the mean
     figure of the drawn seeds differs from that of all.
     """
-    seeds_rng = rng.spawn(1)[0]  # of its own, so that what documents are drawn does not depend on seeds
-    is_ensemble = {name: not np.array_equal(runs[name][0], answers) for name, answers in predicted.items()}
-    # What is judged: the runs, and the ensembles after them; each by a row of `answers`.
-    rows, answers = {}, []
-    for name in predicted:
-        judged = [*runs[name], *([predicted[name]] if is_ensemble[name] else [])]
-        rows[name] = slice(len(answers), len(answers) + len(judged))
-        answers += judged
+    answers, weights, samples = {}, {}, {}
+    seeds_rng = rng.spawn(1)[0]  # of its own, so that which documents are drawn does not depend on it
+    for name, each in runs.items():
+        drawn = max(len(each) - 1, 1)
+        shares = seeds_rng.multinomial(drawn, np.full(len(each), 1 / len(each)), size=resamples).T / drawn
+        answers[name], weights[name], samples[name] = each, shares, np.empty((2, resamples))
+        if not np.array_equal(each[0], predicted[name]):  # an ensemble
+            answers[name] = np.vstack([each, predicted[name]])
+            weights[name] = np.vstack([shares - 1 / len(each), np.ones(resamples)])
 
     # Documents of the same class that got the same predictions are one kind; what matters is how often it is drawn.
-    kinds, counts = np.unique(np.stack([labels, *answers]), axis=1, return_counts=True)
+    kinds, counts = np.unique(np.vstack([labels, *answers.values()]), axis=1, return_counts=True)
+    ends = np.cumsum([len(rows) for rows in answers.values()])
+    answers = dict(zip(answers, np.split(kinds[1:], ends[:-1]), strict=True))
 
-    def figures(times: np.ndarray) -> np.ndarray:
-        """Accuracy and macro F1, `float[2, answers, r]`, of `float[r, kinds]`, how often a kind is drawn."""
-        accuracy = [times[:, row == kinds[0]].sum(axis=1) / len(labels) for row in kinds[1:]]
-        return np.array([accuracy, [macro_f1_of(kinds[0], row, times, n_classes) for row in kinds[1:]]])
+    def figures(name: str, times: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Weigh accuracy and macro F1, `float[2, r]`, of kinds drawn `times: int[r, kinds]`; `float[answers, r]`."""
+        accuracy = [times[:, row == kinds[0]].sum(axis=1) / len(labels) for row in answers[name]]
+        macro_f1 = [macro_f1_of(kinds[0], row, times, n_classes) for row in answers[name]]
+        weighted: np.ndarray = (np.array([accuracy, macro_f1]) * weights).sum(axis=1)
+        return weighted
 
-    def combined(name: str, found: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        """Figures of a variant, `float[2, r]`, with `shares: float[seeds, r]` of the seeds."""
-        own = found[:, rows[name]]
-        drawn = (own[:, : len(shares)] * shares).sum(axis=1)
-        if not is_ensemble[name]:
-            return drawn
-        return own[:, -1] + drawn - own[:, : len(shares)].mean(axis=1)
-
-    found = figures(counts[None])
     values = {}
-    for name in predicted:
-        accuracy, macro_f1 = combined(name, found, np.full((len(runs[name]), 1), 1 / len(runs[name])))[:, 0]
-        values[name] = float(accuracy), float(macro_f1)
-
-    shares = {}
     for name, each in runs.items():
-        n_drawn = max(len(each) - 1, 1)
-        drawn = seeds_rng.multinomial(n_drawn, np.full(len(each), 1 / len(each)), size=resamples)
-        shares[name] = drawn.T / n_drawn
-    samples = {name: np.empty((2, resamples)) for name in predicted}
+        is_ensemble = len(answers[name]) > len(each)
+        equal = np.array([0] * len(each) + [1] if is_ensemble else [1 / len(each)] * len(each))
+        accuracy, macro_f1 = figures(name, counts[None], equal[:, None])[:, 0]
+        values[name] = float(accuracy), float(macro_f1)
     block = min(BLOCK, max(1, CELLS // len(counts)))
     for start in range(0, resamples, block):
         times = rng.multinomial(len(labels), counts / len(labels), size=min(block, resamples - start))
         part = slice(start, start + len(times))
-        found = figures(times)
-        for name in predicted:
-            samples[name][:, part] = combined(name, found, shares[name][:, part])
+        for name in runs:
+            samples[name][:, part] = figures(name, times, weights[name][:, part])
     return values, samples

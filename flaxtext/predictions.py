@@ -57,8 +57,6 @@ def judged(tables: dict[str, pa.Table]) -> Judged:
     return Judged(
         labels=numbers(next(iter(tables.values()))["label"]),
         predicted={name: numbers(table["predicted"]) for name, table in tables.items()},
-        by_seed={
-            name: numbers(each.flatten()).reshape(-1, each.type.list_size).T for name, each in seeds.items()
-        },
+        by_seed={name: numbers(each.flatten()).reshape(-1, each.type.list_size).T for name, each in seeds.items()},
         n_classes=max(table.schema.field("probabilities").type.list_size for table in tables.values()),
     )
