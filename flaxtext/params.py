@@ -166,11 +166,13 @@ class Train(Section):
     patience: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _check_patience(self) -> "Train":
+    def _check_together(self) -> "Train":
         if self.patience is not None and self.validation_from != "train":
             raise ValueError("patience would choose by the test split; set validation_from: train")
         if self.patience is not None and not self.validation:
             raise ValueError("patience needs documents to watch; set validation above 0")
+        if self.seed + self.seeds > 2**32:
+            raise ValueError("seed, with seeds counted from it, goes beyond 2**32 - 1; lower seed")
         return self
 
 
