@@ -11,9 +11,10 @@ import numpy as np
 from bench import PROJECT
 from bench.documents import Split, read
 from bench.measure import peak_memory
-from bench.our_vectors import MAX_LEN, Files, batches, vectorize
-from flaxtext import bundle, features, params, training, vocabulary
+from bench.our_vectors import Files, batches, vectorize
+from flaxtext import bundle, params, training, variants, vocabulary
 from flaxtext.explanation import explain
+from flaxtext.splits import held_out
 from flaxtext.vectors import Vectors
 from flaxtext.vocabulary import Vocabulary
 
@@ -149,42 +150,34 @@ def read_and_train(folder: str, shuffle: bool) -> dict[str, float]:
 
 
 def shipped(folder: str, variant: str) -> dict[str, Any]:
-    """Read the vectors and train a variant of params.yaml on all of them, twice: the second time, all is compiled.
+    """Read the vectors and train a variant of params.yaml, twice: the second time, all is compiled.
 
-    Returns the seconds of both and, on the test split, the accuracy and which documents it got right.
+    The share that the variant holds out is watched, as the train stage does. Returns the seconds of both and, on the
+    test split, the accuracy and which documents it got right.
     """
     settings = params.load(PROJECT / "params.yaml").variants[variant]
-    if not isinstance(settings, params.NetworkVariant):
-        raise TypeError(f"{variant} is no network")
     result: dict[str, Any] = {}
     for name in ("with compilation", "compilation apart"):
         started = time.perf_counter()
         files = Files(folder)
-        config = {"classes": files.classes, "max_len": MAX_LEN, **settings.model_dump()}
-        train = files.vectors("train")
-        reads = features.fit(
-            files.words.words,
-            train.ids,
-            stem=settings.stem,
-            ngrams=settings.ngrams,
-            min_count=settings.ngram_min_count,
-        )
-        train = Vectors(reads.expand(train.ids), train.labels)
-        names = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "shuffle")
-        objective = ("label_smoothing", "word_dropout", "class_weights")
-        members = [
-            training.fit(
-                bundle.build(config, reads.rows, seed),
-                train,
-                Vectors(train.ids[:0], train.labels[:0]),
-                **{key: getattr(settings, key) for key in (*names, *objective)},
-                seed=seed,
-            )[0]
-            for seed in range(settings.seed, settings.seed + settings.seeds)
-        ]
+        trained = train_shipped(settings, *hold_out(files.vectors("train"), settings.validation), files)
         result[name] = time.perf_counter() - started
         result.setdefault("peak", peak_memory())
-    model = bundle.Classifier(config, [jax.tree.map(np.asarray, member) for member in members], files.words, reads)
+    model = bundle.Classifier(trained.config, trained.members, files.words, trained.features)
     test = files.vectors("test")
     right = model.probabilities(test.ids).argmax(axis=1) == test.labels
     return {**result, "accuracy": float(right.mean()), "right": right.astype(int).tolist()}
+
+
+def hold_out(documents: Vectors, share: float) -> tuple[Vectors, Vectors]:
+    """Split documents into those to train on and those to watch."""
+    chosen = held_out(documents.labels, share, seed=0)
+    return Vectors(documents.ids[~chosen], documents.labels[~chosen]), Vectors(
+        documents.ids[chosen], documents.labels[chosen]
+    )
+
+
+def train_shipped(variant: params.Variant, documents: Vectors, validation: Vectors, files: Files) -> variants.Trained:
+    """Train a variant as the train stage does."""
+    about = {"name": "bench", "words": files.words, "classes": files.classes, "origin": {"source": "bench"}}
+    return variants.train(variant, documents, validation, **about)
