@@ -1,17 +1,25 @@
 """Which variant is better, and how sure that is: intervals, paired differences and what they show.
 
 All figures are of one test split that every variant predicted, so two variants are compared document by document.
+
+A variant that was trained with one seed is judged as the model that it is, and its intervals know of the chance in
+documents alone. One with several seeds is judged as what its lines of params.yaml give with any seed: its figure is the
+mean over its seeds, or that of the average model if it is an ensemble, and its intervals know of both chances.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.sparse import csr_array
+from scipy.stats import binomtest, norm
 
 BLOCK = 100
-"""Resamples drawn at a time, to bound memory."""
+"""Resamples drawn at a time, at most."""
+
+CELLS = 1 << 22
+"""Resamples times kinds of documents drawn at a time, to bound memory."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +32,28 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """Test accuracy of a variant's runs, one a seed: their mean, standard deviation (n - 1), and each."""
+
+    mean: float
+    std: float
+    runs: list[float]
+
+
+@dataclass(frozen=True)
 class Standing:
     """Where a variant stands.
 
     Attributes:
         accuracy, macro_f1: on the test split.
         rank: 1 plus the number of variants that are shown to be better.
+        seeds: None for a variant with one seed.
     """
 
     accuracy: Estimate
     macro_f1: Estimate
     rank: int
+    seeds: Seeds | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +62,8 @@ class Pair:
 
     Attributes:
         difference: of their accuracies.
-        p: exact McNemar test, two-sided, that they err equally often.
+        p: that they err equally often, two-sided: McNemar's exact test; where either has several seeds, the normal
+            test of the difference with its bootstrap standard error.
         p_holm: the same, corrected for the number of pairs.
         shown: whether the corrected test shows a difference at the level asked for.
     """
@@ -65,8 +85,9 @@ class Pair:
 
 def compare(
     labels: np.ndarray,
-    predicted: dict[str, np.ndarray],
+    predicted: Mapping[str, np.ndarray],
     n_classes: int,
+    by_seed: Mapping[str, np.ndarray] | None = None,
     *,
     resamples: int,
     confidence: float,
@@ -74,37 +95,50 @@ def compare(
 ) -> tuple[dict[str, Standing], list[Pair]]:
     """Compare variants' predictions, `int[n]` each, of documents with `labels: int[n]`.
 
-    Intervals are percentiles of a bootstrap over documents, each resample shared by all variants. Differences are
-    tested by McNemar's exact test, corrected by Holm's method, at level `1 - confidence`. Standings come best
-    accuracy first, pairs in the order of the standings.
+    For variants with several seeds, `by_seed` has what each seed's run predicted, `int[seeds, n]`; where that of the
+    first seed is not the variant's own prediction, the variant is an ensemble of them.
+
+    Intervals are percentiles of a bootstrap over documents, each resample shared by all variants; it draws seeds as
+    well, each variant's on its own. Differences are tested, and p-values corrected by Holm's method, at level
+    `1 - confidence`. Standings come best accuracy first, pairs in the order of the standings.
     """
-    accuracy, macro_f1 = _bootstrap(labels, list(predicted.values()), n_classes, resamples, np.random.default_rng(seed))
+    runs = {name: (by_seed or {}).get(name, answers[None]) for name, answers in predicted.items()}
+    values, samples = _bootstrap(labels, predicted, runs, n_classes, resamples, np.random.default_rng(seed))
     quantiles = [(1 - confidence) / 2, (1 + confidence) / 2]
-    column = {name: index for index, name in enumerate(predicted)}
-    correct = {name: answers == labels for name, answers in predicted.items()}
-    names = sorted(predicted, key=lambda name: (-correct[name].mean(), name))
+    names = sorted(predicted, key=lambda name: (-values[name][0], name))
+
+    def estimate(value: float, sample: np.ndarray) -> Estimate:
+        return Estimate(value, *map(float, np.quantile(sample, quantiles)))
 
     pairs = list(combinations(names, 2))
-    p_values = [mcnemar(correct[first], correct[second]) for first, second in pairs]
-    results = []
-    for (first, second), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
-        spread = np.quantile(accuracy[:, column[first]] - accuracy[:, column[second]], quantiles)
-        difference = Estimate(float(correct[first].mean() - correct[second].mean()), *map(float, spread))
-        results.append(Pair(first, second, difference, p, p_holm, p_holm < 1 - confidence))
-
-    def estimate(value: float, samples: np.ndarray) -> Estimate:
-        return Estimate(value, *map(float, np.quantile(samples, quantiles)))
-
-    standings = {}
-    for name in names:
-        ones = np.ones((1, len(labels)))
-        value = float(macro_f1_of(labels, predicted[name], ones, n_classes)[0])
-        standings[name] = Standing(
-            accuracy=estimate(float(correct[name].mean()), accuracy[:, column[name]]),
-            macro_f1=estimate(value, macro_f1[:, column[name]]),
+    differences, p_values = [], []
+    for first, second in pairs:
+        value, sample = values[first][0] - values[second][0], samples[first][0] - samples[second][0]
+        differences.append(estimate(value, sample))
+        if len(runs[first]) == len(runs[second]) == 1:
+            p_values.append(mcnemar(predicted[first] == labels, predicted[second] == labels))
+        else:
+            p_values.append(normal_test(value, float(sample.std())))
+    results = [
+        Pair(first, second, difference, p, p_holm, p_holm < 1 - confidence)
+        for (first, second), difference, p, p_holm in zip(pairs, differences, p_values, holm(p_values), strict=True)
+    ]
+    standings = {
+        name: Standing(
+            accuracy=estimate(values[name][0], samples[name][0]),
+            macro_f1=estimate(values[name][1], samples[name][1]),
             rank=1 + sum(pair.shown and pair.second == name for pair in results),
+            seeds=seeds_of(runs[name], labels) if len(runs[name]) > 1 else None,
         )
+        for name in names
+    }
     return standings, results
+
+
+def seeds_of(runs: np.ndarray, labels: np.ndarray) -> Seeds:
+    """Describe the accuracies of several seeds' predictions, `int[seeds, n]`."""
+    accuracy = (runs == labels).mean(axis=1)
+    return Seeds(float(accuracy.mean()), float(accuracy.std(ddof=1)), accuracy.tolist())
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
@@ -117,6 +151,13 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     if only_first + only_second == 0:
         return 1.0
     return float(binomtest(only_first, only_first + only_second).pvalue)
+
+
+def normal_test(difference: float, standard_error: float) -> float:
+    """Two-sided p-value that a difference is 0, given its standard error, by the normal distribution."""
+    if not standard_error:
+        return float(difference == 0)
+    return float(2 * norm.sf(abs(difference) / standard_error))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -133,26 +174,71 @@ def macro_f1_of(labels: np.ndarray, predicted: np.ndarray, times: np.ndarray, n_
 
     A class that is neither met nor predicted counts as 0, as in scikit-learn with `zero_division=0`.
     """
-    right, met_or_predicted = np.zeros((n_classes, len(times))), np.zeros((n_classes, len(times)))
-    is_right = labels == predicted
-    np.add.at(right, labels[is_right], times.T[is_right])
-    np.add.at(met_or_predicted, labels, times.T)
-    np.add.at(met_or_predicted, predicted, times.T)
-    f1: np.ndarray = (2 * right / np.maximum(met_or_predicted, 1)).mean(axis=0)
+    is_right = (labels == predicted).astype(float)
+    documents = np.ascontiguousarray(times.T, float)
+
+    def totals(classes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Sum up, for each class, how often the documents of that class are counted: `float[n_classes, r]`."""
+        summed: np.ndarray = (
+            csr_array((weights, (classes, np.arange(len(classes)))), (n_classes, len(classes))) @ documents
+        )
+        return summed
+
+    met_or_predicted = totals(labels, np.ones(len(labels))) + totals(predicted, np.ones(len(labels)))
+    f1: np.ndarray = (2 * totals(labels, is_right) / np.maximum(met_or_predicted, 1)).mean(axis=0)
     return f1
 
 
 def _bootstrap(
-    labels: np.ndarray, predicted: list[np.ndarray], n_classes: int, resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Resample documents: accuracy and macro F1, `float[resamples, variants]` each."""
+    labels: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
+    runs: Mapping[str, np.ndarray],
+    n_classes: int,
+    resamples: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, tuple[float, float]], dict[str, np.ndarray]]:
+    """Compute each variant's accuracy and macro F1, and resample them: `float[2, resamples]`.
+
+    A resample draws documents and, for each variant with several, seeds: the Multi-Bootstrap of Sellam et al. 2022
+    (The MultiBERTs), for seeds that are not paired. It draws one seed fewer than there are, since as many as there are
+    would make the variance between seeds too small by the factor (seeds - 1) / seeds (Rao and Wu 1988). What documents
+    and seeds do together is counted more than once (Owen 2007), so intervals are rather too wide than too narrow.
+
+    The average model of an ensemble cannot be drawn again from classes; its figure moves by as much as the mean
+    figure of the drawn seeds differs from that of all.
+    """
+    answers, weights, samples = {}, {}, {}
+    seeds_rng = rng.spawn(1)[0]  # of its own, so that which documents are drawn does not depend on it
+    for name, each in runs.items():
+        drawn = max(len(each) - 1, 1)
+        shares = seeds_rng.multinomial(drawn, np.full(len(each), 1 / len(each)), size=resamples).T / drawn
+        answers[name], weights[name], samples[name] = each, shares, np.empty((2, resamples))
+        if not np.array_equal(each[0], predicted[name]):  # an ensemble
+            answers[name] = np.vstack([each, predicted[name]])
+            weights[name] = np.vstack([shares - 1 / len(each), np.ones(resamples)])
+
     # Documents of the same class that got the same predictions are one kind; what matters is how often it is drawn.
-    kinds, counts = np.unique(np.stack([labels, *predicted]), axis=1, return_counts=True)
-    accuracy, macro_f1 = np.empty((resamples, len(predicted))), np.empty((resamples, len(predicted)))
-    for start in range(0, resamples, BLOCK):
-        times = rng.multinomial(len(labels), counts / len(labels), size=min(BLOCK, resamples - start))
-        rows = slice(start, start + len(times))
-        for variant, answers in enumerate(kinds[1:]):
-            accuracy[rows, variant] = times[:, answers == kinds[0]].sum(axis=1) / len(labels)
-            macro_f1[rows, variant] = macro_f1_of(kinds[0], answers, times, n_classes)
-    return accuracy, macro_f1
+    kinds, counts = np.unique(np.vstack([labels, *answers.values()]), axis=1, return_counts=True)
+    ends = np.cumsum([len(rows) for rows in answers.values()])
+    answers = dict(zip(answers, np.split(kinds[1:], ends[:-1]), strict=True))
+
+    def figures(name: str, times: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Weigh accuracy and macro F1, `float[2, r]`, of kinds drawn `times: int[r, kinds]`; `float[answers, r]`."""
+        accuracy = [times[:, row == kinds[0]].sum(axis=1) / len(labels) for row in answers[name]]
+        macro_f1 = [macro_f1_of(kinds[0], row, times, n_classes) for row in answers[name]]
+        weighted: np.ndarray = (np.array([accuracy, macro_f1]) * weights).sum(axis=1)
+        return weighted
+
+    values = {}
+    for name, each in runs.items():
+        is_ensemble = len(answers[name]) > len(each)
+        equal = np.array([0] * len(each) + [1] if is_ensemble else [1 / len(each)] * len(each))
+        accuracy, macro_f1 = figures(name, counts[None], equal[:, None])[:, 0]
+        values[name] = float(accuracy), float(macro_f1)
+    block = min(BLOCK, max(1, CELLS // len(counts)))
+    for start in range(0, resamples, block):
+        times = rng.multinomial(len(labels), counts / len(labels), size=min(block, resamples - start))
+        part = slice(start, start + len(times))
+        for name in runs:
+            samples[name][:, part] = figures(name, times, weights[name][:, part])
+    return values, samples
