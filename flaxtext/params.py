@@ -323,6 +323,13 @@ def variant(params: Params, name: str) -> Variant:
 
 def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
     """Set values such as `data.source=ag_news` in params.yaml, keeping its comments; all or none."""
+    text = edited(assignments, path)
+    if text != Path(path).read_text(encoding="utf-8"):
+        write_text(path, text)
+
+
+def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
+    """Return the text of params.yaml with values set, as `edit` does. Raises `UserError` where one is refused."""
     yaml = YAML()
     yaml.width = 4096
     yaml.preserve_quotes = True
@@ -342,10 +349,9 @@ def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
         if last not in place or place[last] != value:
             place[last] = value
     check(values, str(path))
-    edited = io.StringIO()
-    yaml.dump(values, edited)
-    if edited.getvalue() != Path(path).read_text(encoding="utf-8"):
-        write_text(path, edited.getvalue())
+    output = io.StringIO()
+    yaml.dump(values, output)
+    return output.getvalue()
 
 
 def _parse(path: Path, yaml: YAML) -> Any:
