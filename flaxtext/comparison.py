@@ -7,6 +7,7 @@ documents alone. One with several seeds is judged as what its lines of params.ya
 mean over its seeds, or that of the average model if it is an ensemble, and its intervals know of both chances.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,6 +15,7 @@ from itertools import combinations
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 
 BLOCK = 100
 """Resamples drawn at a time, at most."""
@@ -62,8 +64,8 @@ class Pair:
 
     Attributes:
         difference: of their accuracies.
-        p: that they err equally often, two-sided: McNemar's exact test; where either has several seeds, the normal
-            test of the difference with its bootstrap standard error.
+        p: that they err equally often, two-sided: McNemar's exact test; where either has several seeds, the
+            difference over its bootstrap standard error, by Student's t.
         p_holm: the same, corrected for the number of pairs.
         shown: whether the corrected test shows a difference at the level asked for.
     """
@@ -99,40 +101,84 @@ def compare(
     first seed is not the variant's own prediction, the variant is an ensemble of them.
 
     Intervals are percentiles of a bootstrap over documents, each resample shared by all variants; it draws seeds as
-    well, each variant's on its own. Differences are tested, and p-values corrected by Holm's method, at level
-    `1 - confidence`. Standings come best accuracy first, pairs in the order of the standings.
+    well, each variant's on its own, and few seeds widen them. Differences are tested, and p-values corrected by Holm's
+    method, at level `1 - confidence`. Standings come best accuracy first, pairs in the order of the standings.
     """
     runs = {name: (by_seed or {}).get(name, answers[None]) for name, answers in predicted.items()}
-    values, samples = _bootstrap(labels, predicted, runs, n_classes, resamples, np.random.default_rng(seed))
-    quantiles = [(1 - confidence) / 2, (1 + confidence) / 2]
-    names = sorted(predicted, key=lambda name: (-values[name][0], name))
-
-    def estimate(value: float, sample: np.ndarray) -> Estimate:
-        return Estimate(value, *map(float, np.quantile(sample, quantiles)))
+    found = _bootstrap(labels, predicted, runs, n_classes, resamples, np.random.default_rng(seed))
+    names = sorted(predicted, key=lambda name: (-found[name][0].value, name))
 
     pairs = list(combinations(names, 2))
-    differences, p_values = [], []
-    for first, second in pairs:
-        value, sample = values[first][0] - values[second][0], samples[first][0] - samples[second][0]
-        differences.append(estimate(value, sample))
-        if len(runs[first]) == len(runs[second]) == 1:
-            p_values.append(mcnemar(predicted[first] == labels, predicted[second] == labels))
-        else:
-            p_values.append(normal_test(value, float(sample.std())))
+    differences = [found[first][0] - found[second][0] for first, second in pairs]
+    p_values = [
+        mcnemar(predicted[first] == labels, predicted[second] == labels)
+        if len(runs[first]) == len(runs[second]) == 1
+        else difference.p
+        for (first, second), difference in zip(pairs, differences, strict=True)
+    ]
     results = [
-        Pair(first, second, difference, p, p_holm, p_holm < 1 - confidence)
+        Pair(first, second, difference.estimate(confidence), p, p_holm, p_holm < 1 - confidence)
         for (first, second), difference, p, p_holm in zip(pairs, differences, p_values, holm(p_values), strict=True)
     ]
+
+    def share(figure: Resampled) -> Estimate:
+        found = figure.estimate(confidence)
+        return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
+
     standings = {
         name: Standing(
-            accuracy=estimate(values[name][0], samples[name][0]),
-            macro_f1=estimate(values[name][1], samples[name][1]),
+            accuracy=share(found[name][0]),
+            macro_f1=share(found[name][1]),
             rank=1 + sum(pair.shown and pair.second == name for pair in results),
             seeds=seeds_of(runs[name], labels) if len(runs[name]) > 1 else None,
         )
         for name in names
     }
     return standings, results
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A figure and its resamples.
+
+    Attributes:
+        value: the figure.
+        samples: `float[resamples]`.
+        between_seeds: for each variant of several seeds that it comes from, the part of its variance that they make,
+            and how many they are.
+    """
+
+    value: float
+    samples: np.ndarray
+    between_seeds: tuple[tuple[float, int], ...] = ()
+
+    def __sub__(self, other: "Resampled") -> "Resampled":
+        return Resampled(
+            self.value - other.value, self.samples - other.samples, self.between_seeds + other.between_seeds
+        )
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom: many where documents make the variance, few where few seeds do (Satterthwaite 1946)."""
+        from_seeds = sum(part**2 / (seeds - 1) for part, seeds in self.between_seeds)
+        if not from_seeds:
+            return math.inf
+        return max(float(self.samples.var()) ** 2 / from_seeds, min(seeds - 1 for _, seeds in self.between_seeds))
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value that it is 0, by Student's t and the standard deviation of the resamples."""
+        error = float(self.samples.std())
+        return float(2 * student.sf(abs(self.value) / error, self.freedom)) if error else float(self.value == 0)
+
+    def estimate(self, confidence: float) -> Estimate:
+        """Take the percentiles of the resamples for the interval, wider by as much as Student's t is for few seeds."""
+        quantiles = [(1 - confidence) / 2, (1 + confidence) / 2]
+        low, high = map(float, np.quantile(self.samples, quantiles))
+        if self.freedom < math.inf:
+            wider = float(student.ppf(quantiles[1], self.freedom) / norm.ppf(quantiles[1]))
+            low, high = self.value + wider * (low - self.value), self.value + wider * (high - self.value)
+        return Estimate(self.value, low, high)
 
 
 def seeds_of(runs: np.ndarray, labels: np.ndarray) -> Seeds:
@@ -151,13 +197,6 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     if only_first + only_second == 0:
         return 1.0
     return float(binomtest(only_first, only_first + only_second).pvalue)
-
-
-def normal_test(difference: float, standard_error: float) -> float:
-    """Two-sided p-value that a difference is 0, given its standard error, by the normal distribution."""
-    if not standard_error:
-        return float(difference == 0)
-    return float(2 * norm.sf(abs(difference) / standard_error))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -196,8 +235,8 @@ def _bootstrap(
     n_classes: int,
     resamples: int,
     rng: np.random.Generator,
-) -> tuple[dict[str, tuple[float, float]], dict[str, np.ndarray]]:
-    """Compute each variant's accuracy and macro F1, and resample them: `float[2, resamples]`.
+) -> dict[str, tuple[Resampled, Resampled]]:
+    """Compute each variant's accuracy and macro F1, and resample them.
 
     A resample draws documents and, for each variant with several, seeds: the Multi-Bootstrap of Sellam et al. 2022
     (The MultiBERTs), for seeds that are not paired. It draws one seed fewer than there are, since as many as there are
@@ -222,23 +261,27 @@ def _bootstrap(
     ends = np.cumsum([len(rows) for rows in answers.values()])
     answers = dict(zip(answers, np.split(kinds[1:], ends[:-1]), strict=True))
 
-    def figures(name: str, times: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Weigh accuracy and macro F1, `float[2, r]`, of kinds drawn `times: int[r, kinds]`; `float[answers, r]`."""
+    def figures(name: str, times: np.ndarray) -> np.ndarray:
+        """Accuracy and macro F1, `float[2, answers, r]`, with the kinds drawn `times: int[r, kinds]`."""
         accuracy = [times[:, row == kinds[0]].sum(axis=1) / len(labels) for row in answers[name]]
-        macro_f1 = [macro_f1_of(kinds[0], row, times, n_classes) for row in answers[name]]
-        weighted: np.ndarray = (np.array([accuracy, macro_f1]) * weights).sum(axis=1)
-        return weighted
+        return np.array([accuracy, [macro_f1_of(kinds[0], row, times, n_classes) for row in answers[name]]])
 
-    values = {}
-    for name, each in runs.items():
-        is_ensemble = len(answers[name]) > len(each)
-        equal = np.array([0] * len(each) + [1] if is_ensemble else [1 / len(each)] * len(each))
-        accuracy, macro_f1 = figures(name, counts[None], equal[:, None])[:, 0]
-        values[name] = float(accuracy), float(macro_f1)
     block = min(BLOCK, max(1, CELLS // len(counts)))
     for start in range(0, resamples, block):
         times = rng.multinomial(len(labels), counts / len(labels), size=min(block, resamples - start))
         part = slice(start, start + len(times))
         for name in runs:
-            samples[name][:, part] = figures(name, times, weights[name][:, part])
-    return values, samples
+            samples[name][:, part] = (figures(name, times) * weights[name][:, part]).sum(axis=1)
+
+    results = {}
+    for name, each in runs.items():
+        own = figures(name, counts[None])[:, :, 0]
+        by_run, ensemble = own[:, : len(each)], own[:, len(each) :]
+        values = (ensemble if ensemble.size else by_run).mean(axis=1)
+        between = by_run.var(axis=1, ddof=1) / len(each) if len(each) > 1 else None
+        accuracy, macro_f1 = (
+            Resampled(float(values[i]), samples[name][i], () if between is None else ((float(between[i]), len(each)),))
+            for i in range(2)
+        )
+        results[name] = accuracy, macro_f1
+    return results
