@@ -47,10 +47,11 @@ def main() -> None:
         started = time.monotonic()
         try:
             name = experiment(args.variant, setting, end - started)
-        except (TimeoutError, KeyboardInterrupt) as stop:
-            print(
-                "stopped" if isinstance(stop, KeyboardInterrupt) else f"{args.minutes:g} minutes are over", flush=True
-            )
+        except TimeoutError:
+            print(f"{args.minutes:g} minutes are over", flush=True)
+            break
+        except KeyboardInterrupt:
+            print("stopped", flush=True)
             break
         if name is not None:
             done[name] = setting
