@@ -98,12 +98,11 @@ def project(tmp_path_factory):
         "train.batch_size=64",
         "explain.samples=200",
         "faithfulness.samples=50",
+        "variants={average_20: {pooling: mean, embed_dim: 20}, sum_20: {pooling: sum, embed_dim: 20}}",
     )
-    text = (folder / "params.yaml").read_text(encoding="utf-8")
-    (folder / "params.yaml").write_text(re.sub(r"\n  (flatten_10|flatten_20): .*", "", text))
     text = (folder / "dvc.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"\n  flatten-[12]0: .*", "", text)
-    (folder / "dvc.yaml").write_text(re.sub(r"\n        data/history/flatten_.*", "", text))
+    text = re.sub(r"\n  (flatten-[12]0|linear|stems-32): {path.*", "", text)
+    (folder / "dvc.yaml").write_text(re.sub(r"\n +data/history/(flatten_[12]0|linear|stems_32)\.csv.*", "", text))
     shell(folder, "git", "init", "--quiet")
     ran = repro(folder)
     assert ran[:4] == ["download", "build_vocab", "check", "vectorize"]
