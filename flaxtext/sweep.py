@@ -134,7 +134,7 @@ def ranking(variant: str, settings: dict[str, Setting]) -> pd.DataFrame:
         name: {
             "validation accuracy": figures[name]["validation_accuracy"],
             "validation loss": figures[name]["validation_loss"],
-            **{key: setting.get(key, getattr(own, key)) for key in keys},
+            **{key: setting.get(key, str(getattr(own, key))) for key in keys},
         }
         for name, setting in settings.items()
     }
