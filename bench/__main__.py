@@ -15,6 +15,7 @@ ROWS = {
     "vectors": parts.vectors,
     "lime": parts.lime,
     "fasttext": wholes.fasttext,
+    "bigrams": wholes.bigrams,
     "sklearn": wholes.sklearn,
     "whole": wholes.whole,
     "growth": wholes.growth,

@@ -31,16 +31,22 @@ def in_memory(train: pa.Array, test: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return vectorize(train, words), vectorize(test, words)
 
 
-def in_files(folder: str, splits: Sequence[str] = ("train", "test"), warm_up: str | None = None) -> dict[str, float]:
+def in_files(
+    folder: str,
+    splits: Sequence[str] = ("train", "test"),
+    warm_up: str | None = None,
+    fit_on: Sequence[str] | None = None,
+) -> dict[str, float]:
     """Do the same from Parquet to Parquet, a batch at a time; returns seconds.
 
-    `warm_up` is a folder of a few documents to do first: what a process spends once then does not count.
+    `warm_up` is a folder of a few documents to do first: what a process spends once then does not count. The
+    vocabulary is that of the splits `fit_on`, or of all.
     """
     if warm_up is not None:
         in_files(warm_up, splits)
     vocab = Path(folder, "vocab.parquet")
     started = time.perf_counter()
-    vocabulary.save(vocabulary.fit(_texts(folder, splits)), vocab)
+    vocabulary.save(vocabulary.fit(_texts(folder, fit_on or splits)), vocab)
     between = time.perf_counter()
     words = vocabulary.load(vocab)
     for split in splits:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench import PROJECT
 from bench.measure import shell
+from bench.our_models import VARIANTS
 from flaxtext import params
 
 PROTOCOL = ("build_vocab.fit_on=[train,test]", "train.shuffle=false", "train.validation_from=test", "train.seed=0")
@@ -24,7 +25,8 @@ class Pipeline:
                 shutil.copyfile(PROJECT / name, folder / name)
         files = {split: str(source / f"{split}.csv") for split in ("train", "test")}
         entry = json.dumps({**files, "format": "csv", "header": False, "label": 1, "text": [2], "classes": classes})
-        params.edit([f"sources.bench={entry}", "data.source=bench", *PROTOCOL], folder / "params.yaml")
+        variants = f"variants={json.dumps(VARIANTS)}"
+        params.edit([f"sources.bench={entry}", "data.source=bench", variants, *PROTOCOL], folder / "params.yaml")
         shell("git", "init", "--quiet", folder=folder)
 
     def vectors(self) -> float:

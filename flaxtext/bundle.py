@@ -23,7 +23,7 @@ from safetensors.numpy import save
 import flaxtext
 from flaxtext import vectors, vocabulary
 from flaxtext.errors import UserError
-from flaxtext.features import Features, per_word
+from flaxtext.features import MAX_NGRAMS, Features, per_word
 from flaxtext.files import atomic, write_json, write_text
 from flaxtext.network import Network, Parameters, flat, probabilities, split, unflat
 from flaxtext.pooling import POOLINGS
@@ -94,7 +94,7 @@ class Config(Entry):
     max_len: int = Field(ge=1, le=10_000)
     stem: int | None = Field(default=None, ge=1)
     ngrams: int = Field(default=1, ge=1, le=5)
-    ngram_rows: int = Field(default=0, ge=0, le=2**24)
+    ngram_rows: int = Field(default=0, ge=0, le=MAX_NGRAMS)
     model: Literal["network", "linear"] = "network"
     pooling: Annotated[str, AfterValidator(_known_pooling)] = ""
     embed_dim: int = Field(default=0, ge=1, le=100_000)
@@ -200,16 +200,21 @@ def is_linear(config: dict[str, Any]) -> bool:
 def build(config: dict[str, Any], rows: int, seed: int) -> Network:
     """Make the network that a configuration describes, freshly initialised, in one compiled function.
 
-    `rows` is that of its `Features`. Raises `UserError` where it would be larger than a bundle may be.
+    `rows` is that of its `Features`. Raises `UserError` where the bundle would be larger than one may be.
     """
-    size = _bytes(_shapes(config, rows))
+    check_size(config, rows)
+    network: Network = nnx.jit(lambda: _network(config, rows, seed))()
+    return network
+
+
+def check_size(config: dict[str, Any], rows: int) -> None:
+    """Refuse a model, all its seeds together, that `load_bundle` would refuse; before it is trained."""
+    size = config.get("seeds", 1) * _bytes(_shapes(config, rows))
     if size > MAX_BYTES:
         raise UserError(
             f"the parameters would take {size >> 20:,} MB, and a model at most {MAX_BYTES >> 20}; "
-            "lower embed_dim, hidden, ngrams, vectorize.max_len or build_vocab.max_words"
+            "lower embed_dim, hidden, ngrams, seeds, vectorize.max_len or build_vocab.max_words"
         )
-    network: Network = nnx.jit(lambda: _network(config, rows, seed))()
-    return network
 
 
 def _network(config: dict[str, Any], rows: int, seed: int) -> Network:

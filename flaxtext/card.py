@@ -12,7 +12,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from flaxtext.network import Parameters, flat
 from flaxtext.vocabulary import Vocabulary
 
-NETWORK = ("model", "pooling", "embed_dim", "hidden", "stem", "ngrams", "ngram_min_count", "ensemble", "seeds")
+NETWORK = (
+    "model",
+    "pooling",
+    "embed_dim",
+    "hidden",
+    "stem",
+    "ngrams",
+    "ngram_min_count",
+    "ngram_rows",
+    "ensemble",
+    "seeds",
+)
 OWN = ("variant", "classes", "max_len", "data", "last_epoch", *NETWORK)
 LINEAR = ("seed", "validation", "validation_from", "class_weights", "C")
 """The training parameters that a linear model heeds."""

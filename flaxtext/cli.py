@@ -1,9 +1,10 @@
-"""The command line: predict, explain, inspect and export with a trained model."""
+"""The command line: predict, explain, inspect and export with a trained model, and compare two revisions."""
 
 import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Use a trained model: a folder such as data/models/average_20.",
+    help="Use a trained model, a folder such as data/models/average_20; or compare two commits.",
     epilog="Ends with 0; 1 if something in your files or texts is wrong; 2 if the command is; 130 on Ctrl-C.",
 )
 
@@ -49,7 +50,7 @@ def main() -> None:
 def version(
     show: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
 ) -> None:
-    """Use a trained model: a folder such as data/models/average_20."""
+    """Use a trained model, a folder such as data/models/average_20; or compare two commits."""
     if show:
         print(flaxtext.__version__)
         raise typer.Exit
@@ -246,6 +247,51 @@ def export(
         raise UserError(f"{output}: holds other files, which would be lost; name a new folder")
     loaded = _load(model)
     print(_lines(exporting.export_model(loaded, output, int8=int8, judged_on=vectors)))
+
+
+@app.command()
+def compare(
+    before: Annotated[
+        str, typer.Argument(metavar="REV", help="A commit, branch, tag or experiment.", show_default="HEAD")
+    ] = "HEAD",
+    after: Annotated[
+        str | None, typer.Argument(metavar="REV", help="Another.", show_default="the working tree")
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant",
+            "-v",
+            metavar="VARIANT",
+            help="Compare this one; repeatable. A:B compares A of the first with B of the second.  "
+            "[default: all that both have]",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say for each variant whether a change between two revisions is real, from what both predicted.
+
+    - `flaxtext compare`: what the last commit has against the working tree
+    - `flaxtext compare main feature`
+    - `flaxtext compare main -v average_20:sum_20`
+
+    Predictions come from DVC's cache or remote; nothing is checked out or run. Differences are in points of accuracy;
+    the section `compare` of params.yaml has the settings.
+    """
+    from flaxtext import params, revisions
+
+    settings = params.load(revisions.project() / "params.yaml").compare
+    old, new = revisions.Revision(before), revisions.Revision(after)
+    results = revisions.changes(old, new, variant or [], settings)
+    for one, other in ((old, new), (new, old)):
+        alone = [name for name in one.variants if name not in other.variants]
+        if alone and not variant:
+            print(f"note: only in {one.name}: {', '.join(alone)}", file=sys.stderr)
+    if not as_json:
+        print(_lines(revisions.report(results, settings.confidence)))
+        return
+    for change in results:
+        print(json.dumps({**asdict(change), "says": str(change)}, ensure_ascii=False))
 
 
 def _load(path: Path) -> "Classifier":

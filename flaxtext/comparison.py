@@ -1,17 +1,27 @@
 """Which variant is better, and how sure that is: intervals, paired differences and what they show.
 
 All figures are of one test split that every variant predicted, so two variants are compared document by document.
+
+A variant that was trained with one seed is judged as the model that it is, and its intervals know of the chance in
+documents alone. One with several seeds is judged as what its lines of params.yaml give with any seed: its figure is the
+mean over its seeds, or that of the average model if it is an ensemble, and its intervals know of both chances.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.sparse import csr_array
+from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 
 BLOCK = 100
-"""Resamples drawn at a time, to bound memory."""
+"""Resamples drawn at a time, at most."""
+
+CELLS = 1 << 22
+"""Resamples times kinds of documents drawn at a time, to bound memory."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +34,28 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """Test accuracy of a variant's runs, one a seed: their mean, standard deviation (n - 1), and each."""
+
+    mean: float
+    std: float
+    runs: list[float]
+
+
+@dataclass(frozen=True)
 class Standing:
     """Where a variant stands.
 
     Attributes:
         accuracy, macro_f1: on the test split.
         rank: 1 plus the number of variants that are shown to be better.
+        seeds: None for a variant with one seed.
     """
 
     accuracy: Estimate
     macro_f1: Estimate
     rank: int
+    seeds: Seeds | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,8 @@ class Pair:
 
     Attributes:
         difference: of their accuracies.
-        p: exact McNemar test, two-sided, that they err equally often.
+        p: that they err equally often, two-sided: McNemar's exact test; where either has several seeds, the
+            difference over its bootstrap standard error, by Student's t.
         p_holm: the same, corrected for the number of pairs.
         shown: whether the corrected test shows a difference at the level asked for.
     """
@@ -65,8 +87,9 @@ class Pair:
 
 def compare(
     labels: np.ndarray,
-    predicted: dict[str, np.ndarray],
+    predicted: Mapping[str, np.ndarray],
     n_classes: int,
+    by_seed: Mapping[str, np.ndarray] | None = None,
     *,
     resamples: int,
     confidence: float,
@@ -74,37 +97,94 @@ def compare(
 ) -> tuple[dict[str, Standing], list[Pair]]:
     """Compare variants' predictions, `int[n]` each, of documents with `labels: int[n]`.
 
-    Intervals are percentiles of a bootstrap over documents, each resample shared by all variants. Differences are
-    tested by McNemar's exact test, corrected by Holm's method, at level `1 - confidence`. Standings come best
-    accuracy first, pairs in the order of the standings.
+    For variants with several seeds, `by_seed` has what each seed's run predicted, `int[seeds, n]`; where that of the
+    first seed is not the variant's own prediction, the variant is an ensemble of them.
+
+    Intervals are percentiles of a bootstrap over documents, each resample shared by all variants; it draws seeds as
+    well, each variant's on its own, and few seeds widen them. Differences are tested, and p-values corrected by Holm's
+    method, at level `1 - confidence`. Standings come best accuracy first, pairs in the order of the standings.
     """
-    accuracy, macro_f1 = _bootstrap(labels, list(predicted.values()), n_classes, resamples, np.random.default_rng(seed))
-    quantiles = [(1 - confidence) / 2, (1 + confidence) / 2]
-    column = {name: index for index, name in enumerate(predicted)}
-    correct = {name: answers == labels for name, answers in predicted.items()}
-    names = sorted(predicted, key=lambda name: (-correct[name].mean(), name))
+    runs = {name: (by_seed or {}).get(name, answers[None]) for name, answers in predicted.items()}
+    found = _bootstrap(labels, predicted, runs, n_classes, resamples, np.random.default_rng(seed))
+    names = sorted(predicted, key=lambda name: (-found[name][0].value, name))
 
     pairs = list(combinations(names, 2))
-    p_values = [mcnemar(correct[first], correct[second]) for first, second in pairs]
-    results = []
-    for (first, second), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
-        spread = np.quantile(accuracy[:, column[first]] - accuracy[:, column[second]], quantiles)
-        difference = Estimate(float(correct[first].mean() - correct[second].mean()), *map(float, spread))
-        results.append(Pair(first, second, difference, p, p_holm, p_holm < 1 - confidence))
+    differences = [found[first][0] - found[second][0] for first, second in pairs]
+    p_values = [
+        mcnemar(predicted[first] == labels, predicted[second] == labels)
+        if len(runs[first]) == len(runs[second]) == 1
+        else difference.p
+        for (first, second), difference in zip(pairs, differences, strict=True)
+    ]
+    results = [
+        Pair(first, second, difference.estimate(confidence), p, p_holm, p_holm < 1 - confidence)
+        for (first, second), difference, p, p_holm in zip(pairs, differences, p_values, holm(p_values), strict=True)
+    ]
 
-    def estimate(value: float, samples: np.ndarray) -> Estimate:
-        return Estimate(value, *map(float, np.quantile(samples, quantiles)))
+    def share(figure: Resampled) -> Estimate:
+        found = figure.estimate(confidence)
+        return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
 
-    standings = {}
-    for name in names:
-        ones = np.ones((1, len(labels)))
-        value = float(macro_f1_of(labels, predicted[name], ones, n_classes)[0])
-        standings[name] = Standing(
-            accuracy=estimate(float(correct[name].mean()), accuracy[:, column[name]]),
-            macro_f1=estimate(value, macro_f1[:, column[name]]),
+    standings = {
+        name: Standing(
+            accuracy=share(found[name][0]),
+            macro_f1=share(found[name][1]),
             rank=1 + sum(pair.shown and pair.second == name for pair in results),
+            seeds=seeds_of(runs[name], labels) if len(runs[name]) > 1 else None,
         )
+        for name in names
+    }
     return standings, results
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A figure and its resamples.
+
+    Attributes:
+        value: the figure.
+        samples: `float[resamples]`.
+        between_seeds: for each variant of several seeds that it comes from, the part of its variance that they make,
+            and how many they are.
+    """
+
+    value: float
+    samples: np.ndarray
+    between_seeds: tuple[tuple[float, int], ...] = ()
+
+    def __sub__(self, other: "Resampled") -> "Resampled":
+        return Resampled(
+            self.value - other.value, self.samples - other.samples, self.between_seeds + other.between_seeds
+        )
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom: many where documents make the variance, few where few seeds do (Satterthwaite 1946)."""
+        from_seeds = sum(part**2 / (seeds - 1) for part, seeds in self.between_seeds)
+        if not from_seeds:
+            return math.inf
+        return max(float(self.samples.var()) ** 2 / from_seeds, min(seeds - 1 for _, seeds in self.between_seeds))
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value that it is 0, by Student's t and the standard deviation of the resamples."""
+        error = float(self.samples.std())
+        return float(2 * student.sf(abs(self.value) / error, self.freedom)) if error else float(self.value == 0)
+
+    def estimate(self, confidence: float) -> Estimate:
+        """Take the percentiles of the resamples for the interval, wider by as much as Student's t is for few seeds."""
+        quantiles = [(1 - confidence) / 2, (1 + confidence) / 2]
+        low, high = map(float, np.quantile(self.samples, quantiles))
+        if self.freedom < math.inf:
+            wider = float(student.ppf(quantiles[1], self.freedom) / norm.ppf(quantiles[1]))
+            low, high = self.value + wider * (low - self.value), self.value + wider * (high - self.value)
+        return Estimate(self.value, low, high)
+
+
+def seeds_of(runs: np.ndarray, labels: np.ndarray) -> Seeds:
+    """Describe the accuracies of several seeds' predictions, `int[seeds, n]`."""
+    accuracy = (runs == labels).mean(axis=1)
+    return Seeds(float(accuracy.mean()), float(accuracy.std(ddof=1)), accuracy.tolist())
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
@@ -133,26 +213,75 @@ def macro_f1_of(labels: np.ndarray, predicted: np.ndarray, times: np.ndarray, n_
 
     A class that is neither met nor predicted counts as 0, as in scikit-learn with `zero_division=0`.
     """
-    right, met_or_predicted = np.zeros((n_classes, len(times))), np.zeros((n_classes, len(times)))
-    is_right = labels == predicted
-    np.add.at(right, labels[is_right], times.T[is_right])
-    np.add.at(met_or_predicted, labels, times.T)
-    np.add.at(met_or_predicted, predicted, times.T)
-    f1: np.ndarray = (2 * right / np.maximum(met_or_predicted, 1)).mean(axis=0)
+    is_right = (labels == predicted).astype(float)
+    documents = np.ascontiguousarray(times.T, float)
+
+    def totals(classes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Sum up, for each class, how often the documents of that class are counted: `float[n_classes, r]`."""
+        summed: np.ndarray = (
+            csr_array((weights, (classes, np.arange(len(classes)))), (n_classes, len(classes))) @ documents
+        )
+        return summed
+
+    met_or_predicted = totals(labels, np.ones(len(labels))) + totals(predicted, np.ones(len(labels)))
+    f1: np.ndarray = (2 * totals(labels, is_right) / np.maximum(met_or_predicted, 1)).mean(axis=0)
     return f1
 
 
 def _bootstrap(
-    labels: np.ndarray, predicted: list[np.ndarray], n_classes: int, resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Resample documents: accuracy and macro F1, `float[resamples, variants]` each."""
+    labels: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
+    runs: Mapping[str, np.ndarray],
+    n_classes: int,
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, tuple[Resampled, Resampled]]:
+    """Compute each variant's accuracy and macro F1, and resample them.
+
+    A resample draws documents and, for each variant with several, seeds: the Multi-Bootstrap of Sellam et al. 2022
+    (The MultiBERTs), for seeds that are not paired. It draws one seed fewer than there are, since as many as there are
+    would make the variance between seeds too small by the factor (seeds - 1) / seeds (Rao and Wu 1988). What documents
+    and seeds do together is counted more than once (Owen 2007), so intervals are rather too wide than too narrow.
+
+    The average model of an ensemble cannot be drawn again from classes; its figure moves by as much as the mean
+    figure of the drawn seeds differs from that of all.
+    """
+    answers, weights, samples = {}, {}, {}
+    seeds_rng = rng.spawn(1)[0]  # of its own, so that which documents are drawn does not depend on it
+    for name, each in runs.items():
+        drawn = max(len(each) - 1, 1)
+        shares = seeds_rng.multinomial(drawn, np.full(len(each), 1 / len(each)), size=resamples).T / drawn
+        answers[name], weights[name], samples[name] = each, shares, np.empty((2, resamples))
+        if not np.array_equal(each[0], predicted[name]):  # an ensemble
+            answers[name] = np.vstack([each, predicted[name]])
+            weights[name] = np.vstack([shares - 1 / len(each), np.ones(resamples)])
+
     # Documents of the same class that got the same predictions are one kind; what matters is how often it is drawn.
-    kinds, counts = np.unique(np.stack([labels, *predicted]), axis=1, return_counts=True)
-    accuracy, macro_f1 = np.empty((resamples, len(predicted))), np.empty((resamples, len(predicted)))
-    for start in range(0, resamples, BLOCK):
-        times = rng.multinomial(len(labels), counts / len(labels), size=min(BLOCK, resamples - start))
-        rows = slice(start, start + len(times))
-        for variant, answers in enumerate(kinds[1:]):
-            accuracy[rows, variant] = times[:, answers == kinds[0]].sum(axis=1) / len(labels)
-            macro_f1[rows, variant] = macro_f1_of(kinds[0], answers, times, n_classes)
-    return accuracy, macro_f1
+    kinds, counts = np.unique(np.vstack([labels, *answers.values()]), axis=1, return_counts=True)
+    ends = np.cumsum([len(rows) for rows in answers.values()])
+    answers = dict(zip(answers, np.split(kinds[1:], ends[:-1]), strict=True))
+
+    def figures(name: str, times: np.ndarray) -> np.ndarray:
+        """Accuracy and macro F1, `float[2, answers, r]`, with the kinds drawn `times: int[r, kinds]`."""
+        accuracy = [times[:, row == kinds[0]].sum(axis=1) / len(labels) for row in answers[name]]
+        return np.array([accuracy, [macro_f1_of(kinds[0], row, times, n_classes) for row in answers[name]]])
+
+    block = min(BLOCK, max(1, CELLS // len(counts)))
+    for start in range(0, resamples, block):
+        times = rng.multinomial(len(labels), counts / len(labels), size=min(block, resamples - start))
+        part = slice(start, start + len(times))
+        for name in runs:
+            samples[name][:, part] = (figures(name, times) * weights[name][:, part]).sum(axis=1)
+
+    results = {}
+    for name, each in runs.items():
+        own = figures(name, counts[None])[:, :, 0]
+        by_run, ensemble = own[:, : len(each)], own[:, len(each) :]
+        values = (ensemble if ensemble.size else by_run).mean(axis=1)
+        between = by_run.var(axis=1, ddof=1) / len(each) if len(each) > 1 else None
+        accuracy, macro_f1 = (
+            Resampled(float(values[i]), samples[name][i], () if between is None else ((float(between[i]), len(each)),))
+            for i in range(2)
+        )
+        results[name] = accuracy, macro_f1
+    return results

@@ -12,7 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.errors import UserError
+
 CHUNK_ROWS = 16_384
+MAX_NGRAMS = 2**24
 
 
 class Features:
@@ -73,7 +76,10 @@ class Features:
 
 
 def fit(words: pa.Array, ids: np.ndarray, *, stem: int | None, ngrams: int, min_count: int) -> Features:
-    """Return the features whose n-grams are those that occur `min_count` times in `ids: int32[n, max_len]`."""
+    """Return the features whose n-grams are those that occur `min_count` times in `ids: int32[n, max_len]`.
+
+    Raises `UserError` where they are too many.
+    """
     empty = np.zeros(0, np.uint32)
     unfitted = Features(words, stem=stem, ngrams=ngrams, keys=empty)
     found = [
@@ -82,7 +88,10 @@ def fit(words: pa.Array, ids: np.ndarray, *, stem: int | None, ngrams: int, min_
         for hashes, present in unfitted._hashes(ids[start : start + CHUNK_ROWS])
     ]
     keys, counts = np.unique(np.concatenate([empty, *found]), return_counts=True)
-    return Features(words, stem=stem, ngrams=ngrams, keys=keys[counts >= min_count])
+    keys = keys[counts >= min_count]
+    if len(keys) > MAX_NGRAMS:
+        raise UserError(f"{len(keys):,} n-grams, and at most {MAX_NGRAMS:,} have rows; raise ngram_min_count")
+    return Features(words, stem=stem, ngrams=ngrams, keys=keys)
 
 
 def per_word(stem: int | None, ngrams: int) -> int:

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.svm import LinearSVC
 
+from flaxtext.errors import UserError
 from flaxtext.vectors import Vectors
 
 CHUNK_ROWS = 16_384
@@ -44,7 +45,12 @@ def fit(
     scikit-learn's TfidfTransformer and LinearSVC, one class against the rest. Margins are no probabilities; the
     temperature that makes validation likeliest (Guo et al. 2017) turns them into some. Without validation documents
     it is 1.
+
+    Raises:
+        UserError: the documents are all of one class, or all without features.
     """
+    if len(np.unique(train.labels)) < 2 or not train.ids.any():
+        raise UserError("a linear model needs documents with known words, of two classes or more, in train")
     n_features = counts(train.ids, rows)
     tfidf = TfidfTransformer().fit(n_features)
     x = tfidf.transform(n_features)

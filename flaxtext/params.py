@@ -166,11 +166,13 @@ class Train(Section):
     patience: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _check_patience(self) -> "Train":
+    def _check_together(self) -> "Train":
         if self.patience is not None and self.validation_from != "train":
             raise ValueError("patience would choose by the test split; set validation_from: train")
         if self.patience is not None and not self.validation:
             raise ValueError("patience needs documents to watch; set validation above 0")
+        if self.seed + self.seeds > 2**32:
+            raise ValueError("seed, with seeds counted from it, goes beyond 2**32 - 1; lower seed")
         return self
 
 
@@ -322,6 +324,13 @@ def variant(params: Params, name: str) -> Variant:
 
 def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
     """Set values such as `data.source=ag_news` in params.yaml, keeping its comments; all or none."""
+    text = edited(assignments, path)
+    if text != Path(path).read_text(encoding="utf-8"):
+        write_text(path, text)
+
+
+def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
+    """Return the text of params.yaml with values set, as `edit` does. Raises `UserError` where one is refused."""
     yaml = YAML()
     yaml.width = 4096
     yaml.preserve_quotes = True
@@ -341,10 +350,9 @@ def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
         if last not in place or place[last] != value:
             place[last] = value
     check(values, str(path))
-    edited = io.StringIO()
-    yaml.dump(values, edited)
-    if edited.getvalue() != Path(path).read_text(encoding="utf-8"):
-        write_text(path, edited.getvalue())
+    output = io.StringIO()
+    yaml.dump(values, output)
+    return output.getvalue()
 
 
 def _parse(path: Path, yaml: YAML) -> Any:

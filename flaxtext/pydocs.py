@@ -24,6 +24,7 @@ MIN_PROSE = 0.85
 TEST_FOLDERS = {"test", "tests", "testing", "_testing", "internal_test_util"}
 
 _Body = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_NOT_WORDS = re.compile(r"[\W_]+")
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _DOCTEST = re.compile(r"^\s*(>>>|\.\.\. |In \[)", re.MULTILINE)
 _TABLE = re.compile(r"^\s*(\||\+-|=+ +=)", re.MULTILINE)
@@ -34,8 +35,9 @@ _NOT_LETTERS = re.compile(r"[^A-Za-z]+")
 def documents(packages: dict[str, str]) -> list[tuple[str, str]]:
     """Read the documents of `packages`, class name -> top-level package: (text, class name) pairs.
 
-    A document is a paragraph of prose. One that occurs twice is kept once; one that occurs in two packages
-    is dropped, because its class is anyone's guess. Sorted by a hash of the text, which mixes the classes.
+    A document is a paragraph of prose. One that occurs twice, but for case and punctuation, is kept once; one that
+    occurs in two packages is dropped, because its class is anyone's guess. Sorted by a hash of the text, which mixes
+    the classes.
 
     Raises:
         UserError: a package is not installed, or has no Python source.
@@ -45,11 +47,12 @@ def documents(packages: dict[str, str]) -> list[tuple[str, str]]:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=_start_worker) as pool:
         found = pool.map(paragraphs, [path for _, path in files], chunksize=16)
-        classes: dict[str, set[str]] = {}
+        met: dict[str, tuple[str, set[str]]] = {}  # words -> the first text that has them, the classes of all
         for (name, _), texts in zip(files, found, strict=True):
             for text in texts:
-                classes.setdefault(text, set()).add(name)
-    unique = [(text, names.pop()) for text, names in classes.items() if len(names) == 1]
+                words = _NOT_WORDS.sub(" ", text.lower()).strip()
+                met.setdefault(words, (text, set()))[1].add(name)
+    unique = [(text, names.pop()) for text, names in met.values() if len(names) == 1]
     return sorted(unique, key=lambda document: hashlib.blake2b(document[0].encode(), digest_size=8).digest())
 
 

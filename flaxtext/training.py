@@ -114,9 +114,12 @@ def learning_rates(rate: float, schedule: str, steps: int) -> np.ndarray:
 
 
 def balanced(labels: np.ndarray) -> tuple[float, ...]:
-    """Weigh classes so that each counts the same in all, as scikit-learn's `balanced` does; a document's mean is 1."""
+    """Weigh classes so that each counts the same in all, as scikit-learn's `balanced` does; a document's mean is 1.
+
+    Classes without documents have no part in it.
+    """
     counts = np.bincount(labels)
-    return tuple((len(labels) / (len(counts) * np.maximum(counts, 1))).tolist())
+    return tuple((len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))).tolist())
 
 
 def order(documents: int, batch_size: int, rng: np.random.Generator | None) -> np.ndarray:

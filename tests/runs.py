@@ -70,7 +70,7 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
         parameters = {
             layer: {key: np.asarray(array) for key, array in arrays.items()} for layer, arrays in parameters.items()
         }
-        model = models[name] = Classifier(config, parameters, words)
+        model = models[name] = Classifier(config, [parameters], words)
         histories[name] = pd.DataFrame(epochs_seen)
         probabilities = model.probabilities(ids)
         predictions[name] = Predictions(labels, probabilities.argmax(axis=1), probabilities)

@@ -476,7 +476,7 @@ def test_inspect(flaxtext, trained, model, tmp_path):
     status, out, err = flaxtext("inspect", "-m", model)
     assert (status, err) == (0, "")
     metrics = json.loads((trained / "metrics/pets_8.json").read_text())
-    assert out.startswith("pets_8\n  network     mean of 8-dimensional embeddings, hidden layer of 16\n")
+    assert out.startswith("pets_8\n  model       mean of 8-dimensional embeddings of words, hidden layer of 16\n")
     assert "trained on  pets: 1,500 documents, 700 watched" in out
     assert f"accuracy {metrics['test']['accuracy']:.3f}, macro F1 {metrics['test']['macro_f1']:.3f}\n" in out
     low, high = 0.9, 0.99

@@ -1,15 +1,18 @@
 """Comparisons with known answers, and intervals that hold what they promise."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 from sklearn.metrics import f1_score
 
+from flaxtext import predictions
 from flaxtext.comparison import compare, holm, macro_f1_of, mcnemar
 from flaxtext.errors import UserError
-from stages.compare import read
+from stages import compare as stage
 
 SETTINGS = {"resamples": 1000, "confidence": 0.95, "seed": 0}
 
@@ -96,7 +99,75 @@ def test_the_intervals_cover_the_truth_as_often_as_they_say():
     assert all(0.93 <= count / runs <= 0.97 for count in covered.values()), covered
 
 
-def write_predictions(folder, name, labels, predicted):
+def trained(rng, difficulty, seeds, between_seeds):
+    """Labels 0 and what runs of one recipe predict: by the document, by the seed, and by both."""
+    shape = (seeds, len(difficulty))
+    own = 0.7 * rng.standard_normal(shape) + between_seeds * rng.standard_normal((seeds, 1))
+    return (1.6 + difficulty + own < 0).astype(int)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("between_seeds", [0, 0.1])
+def test_the_intervals_of_several_seeds_cover_the_truth(seeds, between_seeds):
+    """Of 95% intervals, 93% or more hold the truth about the recipes, of which they see but a few seeds."""
+    rng = np.random.default_rng(0)
+    truth = norm.cdf(1.6 / np.sqrt(1 + 0.7**2 + between_seeds**2))
+    runs, labels = 400, np.zeros(500, int)
+    covered = {"accuracy": 0, "difference": 0, "not shown": 0}
+    for run in range(runs):
+        shared = np.sqrt(0.5) * rng.standard_normal(500)
+        by_seed = {
+            name: trained(rng, shared + np.sqrt(0.5) * rng.standard_normal(500), seeds, between_seeds) for name in "ab"
+        }
+        models = {name: each[0] for name, each in by_seed.items()}
+        standings, (pair,) = compare(labels, models, 2, by_seed, resamples=200, confidence=0.95, seed=run)
+        covered["accuracy"] += standings["a"].accuracy.low <= truth <= standings["a"].accuracy.high
+        covered["difference"] += pair.difference.low <= 0 <= pair.difference.high
+        covered["not shown"] += not pair.shown
+    assert all(count / runs >= 0.93 for count in covered.values()), covered
+
+
+def test_a_variant_of_several_seeds_is_judged_by_their_mean(labels):
+    by_seed = {"few": np.stack([flipped(labels, slice(0, wrong)) for wrong in (100, 120, 170)])}
+    predicted = {"few": by_seed["few"][0], "one": flipped(labels, slice(0, 110))}
+    standings, (pair,) = compare(labels, predicted, 2, by_seed, **SETTINGS)
+    few = standings["few"]
+    assert few.accuracy.value == pytest.approx(0.87)
+    assert (few.seeds.mean, few.seeds.std) == pytest.approx((0.87, 0.036056), abs=1e-6)
+    assert few.seeds.runs == pytest.approx([0.9, 0.88, 0.83])
+    assert few.accuracy.high - few.accuracy.low > 0.1  # by documents alone, 0.04
+    assert few.macro_f1.value == pytest.approx(np.mean([f1_score(labels, p, average="macro") for p in by_seed["few"]]))
+    assert standings["one"].seeds is None
+    assert (pair.first, pair.difference.value) == ("one", pytest.approx(0.02))
+    assert mcnemar(predicted["one"] == labels, by_seed["few"][1] == labels) < 0.05
+    assert not pair.shown
+
+
+def test_an_ensemble_is_judged_by_its_own_predictions(labels):
+    by_seed = {"all": np.stack([flipped(labels, slice(start, start + 100)) for start in (0, 100, 200)])}
+    standings, _ = compare(labels, {"all": labels}, 2, by_seed, **SETTINGS)
+    accuracy = standings["all"].accuracy
+    assert (accuracy.value, standings["all"].seeds.mean) == (1, pytest.approx(0.9))
+    assert accuracy.low < 1 == accuracy.high
+
+
+def test_a_clear_difference_of_few_seeds_is_shown(labels):
+    rng = np.random.default_rng(2)
+    by_seed = {
+        name: np.stack([flipped(labels, rng.random(1000) < wrong) for _ in range(3)])
+        for name, wrong in {"good": 0.1, "bad": 0.2}.items()
+    }
+    _, (pair,) = compare(labels, {name: each[0] for name, each in by_seed.items()}, 2, by_seed, **SETTINGS)
+    assert str(pair).startswith("good is better than bad by ")
+
+
+def test_one_seed_is_judged_as_without_seeds(labels):
+    predicted = {"good": flipped(labels, slice(0, 100)), "bad": flipped(labels, slice(50, 250))}
+    by_seed = {name: answers[None] for name, answers in predicted.items()}
+    assert compare(labels, predicted, 2, by_seed, **SETTINGS) == compare(labels, predicted, 2, **SETTINGS)
+
+
+def write_predictions(folder, name, labels, predicted, by_seed=None):
     n = len(labels)
     table = {
         "row": np.arange(n),
@@ -105,20 +176,47 @@ def write_predictions(folder, name, labels, predicted):
         "predicted": predicted,
         "probabilities": pa.array([[0.2, 0.3, 0.5]] * n, pa.list_(pa.float32(), 3)),
     }
+    if by_seed:
+        table["by_seed"] = pa.array(by_seed, pa.list_(pa.string(), len(by_seed[0])))
     pq.write_table(pa.table(table), folder / f"{name}.parquet")
 
 
 def test_the_stage_reads_the_test_split_alone(tmp_path):
     write_predictions(tmp_path, "one", ["b", "a", "b", "b"], ["b", "b", "c", "b"])
-    write_predictions(tmp_path, "two", ["b", "a", "b", "b"], ["b", "a", "a", "c"])
-    labels, predicted, n_classes = read(tmp_path, ["one", "two"])
-    assert labels.tolist() == [1, 0, 1]
-    assert {name: answers.tolist() for name, answers in predicted.items()} == {"one": [1, 1, 2], "two": [1, 0, 0]}
-    assert n_classes == 3
+    write_predictions(tmp_path, "two", ["b", "a", "b", "b"], ["b", "a", "a", "c"], [["b"], ["a"], ["a"], ["c"]])
+    judged = stage.read(tmp_path, ["one", "two"])
+    assert judged.labels.tolist() == [1, 0, 1]
+    assert {name: answers.tolist() for name, answers in judged.predicted.items()} == {
+        "one": [1, 1, 2],
+        "two": [1, 0, 0],
+    }
+    assert judged.n_classes == 3
+    assert judged.by_seed == {}
+
+
+def test_what_each_seed_predicted(tmp_path):
+    write_predictions(tmp_path, "one", ["b", "a", "b"], ["b", "b", "a"], [["b", "b"], ["a", "d"], ["a", "e"]])
+    judged = predictions.judged({"one": predictions.read(str(tmp_path / "one.parquet"))})
+    assert judged.labels.tolist() == [1, 0]  # of a, b, d
+    assert judged.by_seed["one"].tolist() == [[1, 0], [1, 2]]
 
 
 def test_the_stage_refuses_predictions_of_another_split(tmp_path):
     write_predictions(tmp_path, "one", ["b", "a", "b"], ["b", "b", "b"])
     write_predictions(tmp_path, "two", ["b", "b", "b"], ["b", "a", "b"])
     with pytest.raises(UserError, match=r"two\.parquet: not of the same test split as one; run `dvc repro`$"):
-        read(tmp_path, ["one", "two"])
+        stage.read(tmp_path, ["one", "two"])
+
+
+def test_the_stage_tells_of_seeds_where_there_are_several(labels, capsys):
+    by_seed = {"few": np.stack([flipped(labels, slice(0, wrong)) for wrong in (100, 120)])}
+    predicted = {"few": by_seed["few"][0], "one": flipped(labels, slice(0, 10))}
+    standings, pairs = compare(labels, predicted, 2, by_seed, **SETTINGS)
+    written = stage.rounded({name: asdict(standing) for name, standing in standings.items()})
+    assert written["few"]["seeds"] == {"mean": 0.89, "std": 0.0141421, "runs": [0.9, 0.88]}
+    assert "seeds" not in written["one"]
+    stage.print_standings(standings, pairs, 0.95)
+    assert "      few                   0.8900  0.0141  0.9000 0.8800\n" in capsys.readouterr().out
+    header, first, _ = stage.table(standings).splitlines()
+    assert header == "variant,accuracy,low,high"
+    assert first.startswith("one,0.990000,0.98")

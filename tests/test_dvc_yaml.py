@@ -121,12 +121,16 @@ def test_what_is_put_into_a_command_is_a_param_or_a_path_of_the_stage(name):
 
 
 def test_only_small_metrics_are_kept_out_of_the_cache():
-    for stage in STAGES.values():
+    """One output outside the cache would switch off a stage's run cache, which train is not to lose."""
+    for name, stage in STAGES.items():
         assert all(isinstance(out, str) for out in stage.get("outs", []))
         for metric in stage.get("metrics", []):
-            ((path, settings),) = metric.items()
-            assert path.startswith("metrics/")
-            assert settings == {"cache": False}
+            if name == "train":
+                assert metric == "data/validation/${key}.json"
+            else:
+                ((path, settings),) = metric.items()
+                assert path.startswith("metrics/")
+                assert settings == {"cache": False}
 
 
 def test_plots_and_artifacts_name_every_variant():

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 import pytest
+import vl_convert
 from conftest import PROJECT
 
 from flaxtext import params
@@ -44,9 +45,9 @@ def shell(folder, *command, check=True):
     return ended.stdout
 
 
-def repro(folder):
+def repro(folder, *stages):
     """Run `dvc repro` and return the stages that it ran, in order."""
-    return re.findall(r"Running stage '(.+?)'", shell(folder, "dvc", "repro"))
+    return re.findall(r"Running stage '(.+?)'", shell(folder, "dvc", "repro", *stages))
 
 
 def commit(folder, message):
@@ -97,12 +98,11 @@ def project(tmp_path_factory):
         "train.batch_size=64",
         "explain.samples=200",
         "faithfulness.samples=50",
+        "variants={average_20: {pooling: mean, embed_dim: 20}, sum_20: {pooling: sum, embed_dim: 20}}",
     )
-    text = (folder / "params.yaml").read_text(encoding="utf-8")
-    (folder / "params.yaml").write_text(re.sub(r"\n  (flatten_10|flatten_20): .*", "", text))
     text = (folder / "dvc.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"\n  flatten-[12]0: .*", "", text)
-    (folder / "dvc.yaml").write_text(re.sub(r"\n        data/history/flatten_.*", "", text))
+    text = re.sub(r"\n  (flatten-[12]0|linear|stems-32): {path.*", "", text)
+    (folder / "dvc.yaml").write_text(re.sub(r"\n +data/history/(flatten_[12]0|linear|stems_32)\.csv.*", "", text))
     shell(folder, "git", "init", "--quiet")
     ran = repro(folder)
     assert ran[:4] == ["download", "build_vocab", "check", "vectorize"]
@@ -223,6 +223,37 @@ def test_plots_show_every_variant(clean):
     assert "average_20" in curve
     assert "sum_20" in curve
     assert {"data/confusion/average_20.csv", "data/confusion/sum_20.csv"} <= set(plots["data"])
+    (intervals,) = plots["data"]["data/comparison/accuracy.csv"]
+    assert {row["variant"] for row in intervals["content"]["data"]["values"]} == {"average_20", "sum_20"}
+    assert vl_convert.vegalite_to_svg(intervals["content"], vl_version="5.8").startswith("<svg")
+
+
+def test_two_commits_that_differ_in_the_seed_alone_show_no_difference(clean):
+    edit(clean, "train.seed=1", "variants.sum_20.seeds=2")
+    repro(clean, "compare")
+    commit(clean, "another seed")
+    try:
+        printed = shell(clean, "python", "-m", "flaxtext", "compare", "HEAD~1", "HEAD", "--json")
+        changes = {change["variant"]: change for change in map(json.loads, printed.splitlines())}
+        assert list(changes) == ["average_20", "sum_20"]
+        for name, seeds in {"average_20": [1, 1], "sum_20": [1, 2]}.items():
+            assert (changes[name]["seeds"], changes[name]["only"]) == (seeds, "the seed")
+            assert (
+                "no difference shown between HEAD~1 and HEAD, which differ in the seed alone" in changes[name]["says"]
+            )
+        compared = json.loads((clean / "metrics/comparison.json").read_text())["variants"]
+        assert compared["sum_20"]["seeds"]["mean"] == compared["sum_20"]["accuracy"]["value"]
+        assert "seeds" not in compared["average_20"]
+
+        edit(clean, "variants.average_20.epochs=1")
+        repro(clean, "compare")
+        printed = shell(clean, "python", "-m", "flaxtext", "compare")
+        assert "before: HEAD; after: the working tree; " in printed
+        assert "sum_20: the same predictions in HEAD and the working tree" in printed
+        assert "average_20: the same" not in printed
+        assert "the seed alone" not in printed
+    finally:
+        shell(clean, "git", "reset", "--quiet", "--hard", "HEAD~1")
 
 
 KILL = """

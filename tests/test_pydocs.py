@@ -27,7 +27,7 @@ def packages(tmp_path, monkeypatch):
                 r"""{PROSE.format(3)}
                 \\d over two lines, and {OTHER.format(3)}"""
                 async def f(self):
-                    """{PROSE.format(1)}"""
+                    """{PROSE.format(1).upper()}!"""
                     def g():
                         \'\'\'{PROSE.format(5)}\'\'\'
             def h():
@@ -46,7 +46,7 @@ def packages(tmp_path, monkeypatch):
 def test_documents(packages):
     found = pydocs.documents(packages)
     expected = {
-        (PROSE.format(1), "One"),  # twice, kept once
+        (PROSE.format(1), "One"),  # again in capitals: kept once, as first met
         (PROSE.format(2), "One"),
         (f"{PROSE.format(3)} \\d over two lines, and {OTHER.format(3)}", "One"),
         (OTHER.format(1), "Two"),

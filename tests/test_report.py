@@ -247,11 +247,11 @@ def test_a_network_that_the_page_cannot_compute_is_left_out(run, change, monkeyp
         other.config = model.config | {"pooling": "attention"}
     elif change == "no embeddings":
         other.config = {"classes": CLASSES, "max_len": 50}
-        other.parameters = {"linear": {"kernel": np.zeros((9, 2), np.float32)}}
+        other.members = [{"linear": {"kernel": np.zeros((9, 2), np.float32)}}]
         other.probabilities = model.probabilities
     elif change == "more rows":
         table = model.parameters["embedding"]["embedding"]
-        other.parameters = model.parameters | {"embedding": {"embedding": np.concatenate([table, table])}}
+        other.members = [model.parameters | {"embedding": {"embedding": np.concatenate([table, table])}}]
     elif change == "other arithmetic":
         monkeypatch.setattr(portable, "POOLINGS", portable.POOLINGS | {"mean": lambda rows: -5 * rows.mean(axis=1)})
     else:

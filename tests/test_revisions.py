@@ -1,0 +1,214 @@
+"""What `flaxtext compare` says of two commits, in small projects that hold nothing but predictions."""
+
+import json
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import PROJECT
+from test_pipeline import shell
+
+from flaxtext import cli
+from flaxtext.comparison import Estimate
+from flaxtext.params import Compare
+from flaxtext.revisions import Change, changes
+
+LABELS = np.random.default_rng(0).integers(0, 2, 1000)
+SETTINGS = Compare(resamples=500)
+
+
+def write(folder, labels=LABELS, **wrong):
+    """Write predictions of two classes; of each variant's runs, `wrong` has the documents that each gets wrong."""
+    names = np.array(["cats", "dogs"])
+    for variant, runs in wrong.items():
+        by_seed = np.repeat(labels[None], len(runs), axis=0)
+        for answers, documents in zip(by_seed, runs, strict=True):
+            answers[documents] = 1 - answers[documents]
+        table = {
+            "row": np.arange(len(labels)),
+            "split": ["test"] * len(labels),
+            "label": names[labels],
+            "predicted": names[by_seed[0]],
+            "probabilities": pa.array([[0.5, 0.5]] * len(labels), pa.list_(pa.float32(), 2)),
+            "by_seed": pa.array(names[by_seed.T].tolist(), pa.list_(pa.string(), len(runs))),
+        }
+        (folder / "data/predictions").mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(table), folder / f"data/predictions/{variant}.parquet")
+
+
+def keep(folder, branch):
+    """Give the predictions to DVC, and commit."""
+    shell(folder, "git", "checkout", "--quiet", "-B", branch)
+    shell(folder, "dvc", "add", "--quiet", *map(str, (folder / "data/predictions").glob("*.parquet")))
+    shell(folder, "git", "add", "--all")
+    shell(folder, "git", "commit", "--quiet", "--message", branch)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Three commits: main, better, and other, whose test split is not that of the others."""
+    folder = tmp_path_factory.mktemp("revisions")
+    shell(folder, "git", "init", "--quiet")
+    shell(folder, "dvc", "init", "--quiet")
+    (folder / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
+    two = [slice(0, 150), slice(200, 340)]
+    write(folder, still=[slice(0, 100)], moved=[slice(0, 200)], seeds=two, gone=[slice(0, 1)])
+    keep(folder, "main")
+    (folder / "data/predictions/gone.parquet.dvc").unlink()
+    (folder / "data/predictions/gone.parquet").unlink()
+    write(folder, still=[slice(0, 100)], moved=[slice(50, 150)], seeds=[slice(600, 745), slice(300, 460)])
+    keep(folder, "better")
+    write(folder, LABELS[:900], still=[slice(0, 100)])
+    keep(folder, "other")
+    shell(folder, "git", "checkout", "--quiet", "main")
+    shell(folder, "dvc", "checkout", "--quiet")
+    return folder
+
+
+@pytest.fixture
+def compare(project, monkeypatch, capsys):
+    """Run the command in the project: its status, output and errors."""
+
+    def run(*arguments, folder=project):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["flaxtext", "compare", *arguments])
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code or 0
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_each_variant_gets_a_row_and_a_sentence(compare):
+    status, out, err = compare("main", "better")
+    assert (status, err) == (0, "note: only in main: gone\n")
+    lines = out.splitlines()
+    assert lines[0] == "before: main; after: better; 1,000 test documents"
+    assert [line.split()[:3] for line in lines[2:5]] == [
+        ["moved", "0.8000", "0.9000"],
+        ["seeds", "0.8550", "0.8475"],
+        ["still", "0.9000", "0.9000"],
+    ]
+    assert lines[6].startswith("moved is better in better than in main by 10.0 points (8.")
+    assert lines[7].startswith("seeds: no difference shown between main and better: -0.8 points (-")
+    assert lines[8] == "still: the same predictions in main and better"
+    assert lines[10].startswith(
+        "Where a variant was trained with one seed, this knows of the chance in documents alone"
+    )
+
+
+def test_the_working_tree_is_the_second_unless_named(compare):
+    _, out, _ = compare("better", "--variant", "moved")
+    assert "before: better; after: the working tree; " in out
+    assert "moved is better in better than in the working tree by 10.0 points (8." in out
+
+
+def test_seeds_on_both_sides_need_no_warning(compare):
+    _, out, _ = compare("main", "better", "--variant", "seeds")
+    assert "one seed" not in out
+
+
+def test_two_variants_across_commits(compare):
+    _, out, _ = compare("main", "better", "-v", "moved:still")
+    assert "still in better is better than moved in main by 10.0 points (8." in out
+
+
+def test_json(compare):
+    _, out, _ = compare("main", "better", "--json")
+    found = {change["variant"]: change for change in map(json.loads, out.splitlines())}
+    assert [change["shown"] for change in found.values()] == [True, False, False]
+    assert [change["only"] for change in found.values()] == [None, None, "nothing"]
+    assert [change["seeds"] for change in found.values()] == [[1, 1], [2, 2], [1, 1]]
+    assert found["moved"]["p_holm"] == pytest.approx(3 * found["moved"]["p"])
+    assert found["moved"]["difference"]["value"] == pytest.approx(0.1)
+    assert found["moved"]["documents"] == 1000
+
+
+def test_from_a_subfolder_and_a_project_inside_a_repository(compare, project, tmp_path):
+    assert compare("main", "better", folder=project / "data") == compare("main", "better")
+    shell(tmp_path, "git", "init", "--quiet")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    shell(inside, "dvc", "init", "--quiet", "--subdir")
+    (inside / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
+    write(inside, one=[slice(0, 100)])
+    keep(inside, "main")
+    assert "one: the same predictions in main and the working tree" in compare("main", folder=inside)[1]
+
+
+MISTAKES = [
+    (["nowhere"], "nowhere: unknown Git revision 'nowhere'"),
+    (["main", "better", "-v", "gone"], "better: no variant 'gone'; there are moved, seeds, still"),
+    (
+        ["main", "other", "-v", "still"],
+        "still: main and other were judged on different test splits (1,000 and 900 documents), "
+        "which cannot be compared",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=["revision", "variant", "test split"])
+def test_a_mistake_is_one_line(compare, arguments, message):
+    assert compare(*arguments) == (1, "", f"error: {message}\n")
+
+
+def test_a_commit_before_there_were_predictions(compare, project, tmp_path):
+    shell(tmp_path, "git", "clone", "--quiet", "--branch", "main", str(project), "clone")
+    clone = tmp_path / "clone"
+    status, _, err = compare(folder=clone)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "is not in DVC's cache; `dvc fetch --all-commits` brings it, if it was pushed" in err
+    shell(clone, "git", "rm", "-r", "--quiet", "data")
+    shell(clone, "git", "commit", "--quiet", "--message", "nothing")
+    assert compare(folder=clone)[::2] == (
+        1,
+        "error: HEAD: no predictions: its dvc.yaml writes none to data/predictions\n",
+    )
+
+
+def test_outside_of_a_project(compare, tmp_path):
+    message = f"error: {tmp_path}: not in a DVC project; run from the project's folder\n"
+    assert compare(folder=tmp_path) == (1, "", message)
+    shell(tmp_path, "dvc", "init", "--quiet", "--no-scm")
+    (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
+    assert compare(folder=tmp_path) == (1, "", f"error: HEAD: {tmp_path} is not a git repository\n")
+
+
+class Fixed:
+    """A revision whose predictions and recipe are given."""
+
+    def __init__(self, folder, name, recipe):
+        self.name, self.variants, self.folder, self._recipe = name, ["one"], folder, recipe
+
+    def read(self, variant):
+        return pq.read_table(self.folder / f"data/predictions/{variant}.parquet")
+
+    def recipe(self, _):
+        return self._recipe
+
+
+@pytest.mark.parametrize(("recipe", "shown"), [({"epochs": 1}, True), ({"epochs": 2}, False), (None, True)])
+def test_a_lucky_seed_is_no_improvement(tmp_path, recipe, shown):
+    """Where dvc.lock knows of no difference but the seed, that of the predictions is chance, however large."""
+    write(tmp_path / "before", one=[slice(0, 200)])
+    write(tmp_path / "after", one=[slice(0, 100)])
+    before, after = Fixed(tmp_path / "before", "before", {"epochs": 2}), Fixed(tmp_path / "after", "after", recipe)
+    (change,) = changes(before, after, [], SETTINGS)
+    assert (change.shown, change.p < 1e-9) == (shown, True)
+    expected = "one is better in after than in before by" if shown else "which differ in the seed alone: +10.0 points"
+    assert expected in str(change)
+
+
+def test_a_loss_is_told_as_a_gain_of_the_other():
+    figures = {"before": Estimate(0.9, 0.8, 1), "after": Estimate(0.8, 0.7, 0.9), "p": 0, "p_holm": 0, "only": None}
+    for variant, says in {
+        "a": "a is better in x than in y by 10.0",
+        "a:b": "a in x is better than b in y by 10.0",
+    }.items():
+        change = Change(variant, ("x", "y"), 9, (1, 1), difference=Estimate(-0.1, -0.2, -0.04), shown=True, **figures)
+        assert str(change) == f"{says} points (4.0 to 20.0)"
