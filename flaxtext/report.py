@@ -23,27 +23,29 @@ from markupsafe import Markup
 from flaxtext import charts
 from flaxtext.bundle import Classifier
 from flaxtext.explanation import leave_one_out
+from flaxtext.packing import pack_text
 from flaxtext.params import Params
-from flaxtext.portable import TOLERANCE, NotPortableError, Portable, portable
+from flaxtext.portable import TOLERANCE, NotPortableError, Portable, portable, with_fewer_ngrams
 from flaxtext.tokens import FILTERS, tokenize
 from flaxtext.vectors import pad
 
-PAGE_BYTES = 4_900_000
-"""What the page may weigh: the words that "try it" knows fill what the rest leaves."""
+PAGE_BYTES = 4_950_000
+"""What the page may weigh: the words and n-grams that "try it" knows fill what the rest leaves."""
 
 MISTAKES_BYTES = 1_500_000
-"""What the mistakes may weigh."""
+"""What the mistakes may weigh, unpacked: three to four times what they take of the page."""
 
 FEWEST_WORDS = 1000
-"""Before it knows fewer words than this, "try it" leaves out the largest network."""
+"""Before it knows fewer words than this, "try it" leaves out the largest variant."""
 
 TRIED = 1000
-"""Test documents, the first, on which a packed network is held against its model."""
+"""Test documents, the first, on which a packed model is held against its original."""
 
 EXAMPLE_CHARACTERS = 300
 IMPORTANT_WORDS = 12
 
 TEMPLATES = Path(__file__).with_name("templates")
+SCRIPTS = ("portable.js", "report.js")
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def render(run: Run) -> str:
         "axis": Axis.of(run.comparison["variants"]),
         "documents": run.comparison["documents"],
         "words": max(len(model.vocabulary) for model in run.models.values()),
+        "ngrams": {variant: len(model.features.keys) for variant, model in run.models.items()},
+        "tried": sum(row < TRIED for row in run.texts),
         "tolerance": TOLERANCE,
         "curves": [(name, title) for name, title in CURVES.items() if _is_drawn(run, name)],
         "bars_height": len(run.classes) * (12 * len(run.models) + 14) + 60,
@@ -154,23 +158,39 @@ def render(run: Run) -> str:
         **dict(zip(("example_classes", "examples"), _examples(run), strict=True)),
     }
     context["sections"] = [(name, title) for name, title in SECTIONS.items() if name != "data" or run.checks]
-    data = {
+    data: dict[str, Any] = {
         "variants": context["variants"],
         "classes": run.classes,
         "colors": context["colors"],
         "separators": FILTERS + " ",
         "examples": context["examples"],
-        "mistakes": documents,
+        "mistakes": pack_text(json.dumps(documents, ensure_ascii=False, separators=(",", ":"))),
         "charts": _charts(run),
     }
-    scripts = [charts.library(), (TEMPLATES / "report.js").read_text(encoding="utf-8")]
-    rest = len(_fill(context, data, scripts, {}, {}, 0).encode())
-    known, networks, left_out = pack(run, PAGE_BYTES - rest)
-    return _fill(context, {**data, "words": known}, scripts, networks, left_out, len(known.split(" ")))
+    scripts = [charts.library(), *((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)]
+    rest = len(_fill(context, data, scripts, Box("", {}, {}, {})).encode())
+    return _fill(context, data, scripts, pack(run, PAGE_BYTES - rest))
 
 
-def pack(run: Run, size: int) -> tuple[str, dict[str, Portable], dict[str, str]]:
-    """Pack the networks into about `size` bytes: the words they know, the networks, and why others are left out."""
+class Box(NamedTuple):
+    """What "try it" carries.
+
+    Attributes:
+        words: those that it knows, the most frequent first, with spaces between them.
+        models: by variant.
+        agreement: by variant, the share of the documents tried that it puts into the class that the whole model does.
+        left_out: the other variants, and why.
+    """
+
+    words: str
+    models: dict[str, Portable]
+    agreement: dict[str, float]
+    left_out: dict[str, str]
+
+
+def pack(run: Run, size: int) -> Box:
+    """Pack the variants into about `size` bytes, with as many words and n-grams as fit, up to those of the settings."""
+    settings = run.params.report
     vocabulary = next(iter(run.models.values())).vocabulary.words
     rows = [row for row in sorted(run.texts) if row < TRIED]
     lists = tokenize(pa.array([run.texts[row] for row in rows], pa.string()))
@@ -179,27 +199,42 @@ def pack(run: Run, size: int) -> tuple[str, dict[str, Portable], dict[str, str]]
         for variant, model in run.models.items()
         if not model.vocabulary.words.equals(vocabulary)
     }
-    words = min(run.params.report.words, len(vocabulary))
+    share = 1.0
+    packed: dict[tuple[str, int, int], tuple[Portable, float]] = {}
     while True:
-        networks: dict[str, Portable] = {}
+        words = min(max(FEWEST_WORDS, int(share * settings.words)), settings.words, len(vocabulary))
+        known = " ".join(vocabulary.slice(0, words).to_pylist())
+        models: dict[str, Portable] = {}
+        agreement: dict[str, float] = {}
         for variant, model in run.models.items():
             if variant in left_out:
                 continue
-            ids = model.vocabulary.ids(lists.values)
-            ids = pad(np.where(ids <= words, ids, 0), lists.offsets.to_numpy(), model.max_len)
+            lighter = with_fewer_ngrams(model, int(share * settings.ngrams))
+            key = variant, words, len(lighter.features.keys)
             try:
-                networks[variant] = portable(model, words, ids)
+                if key not in packed:
+                    packed[key] = _pack_model(model, lighter, words, lists)
             except NotPortableError as error:
                 left_out[variant] = str(error)
-        known = " ".join(vocabulary.slice(0, words).to_pylist())
-        sizes = {variant: len(to_json(network.encode())) for variant, network in networks.items()}
-        total = sum(sizes.values()) + len(to_json(known).encode())
-        if total <= size or not networks:
-            return known, networks, left_out
-        if words > FEWEST_WORDS:
-            words = max(FEWEST_WORDS, int(words * min(0.95, size / total)))
+            else:
+                models[variant], agreement[variant] = packed[key]
+        sizes = {variant: len(to_json(model.encoded)) for variant, model in models.items()}
+        total = sum(sizes.values()) + len(pack_text(known))
+        if total <= size or not models:
+            return Box(known, models, agreement, left_out)
+        if share * settings.words > FEWEST_WORDS:
+            share *= min(0.95, size / total)
         else:
             left_out[max(sizes, key=lambda variant: sizes[variant])] = "it is too large for this page"
+
+
+def _pack_model(whole: Classifier, lighter: Classifier, words: int, lists: pa.LargeListArray) -> tuple[Portable, float]:
+    """Pack a model, and measure how often it agrees with the whole one on documents given as lists of words."""
+    ids, offsets = whole.vocabulary.ids(lists.values), lists.offsets.to_numpy()
+    seen = pad(np.where(ids <= words, ids, 0), offsets, whole.max_len)
+    small = portable(lighter, words, seen)
+    expected = whole.probabilities(pad(ids, offsets, whole.max_len)).argmax(axis=1)
+    return small, float((small.probabilities(seen).argmax(axis=1) == expected).mean())
 
 
 def mistakes(run: Run) -> list[dict[str, Any]]:
@@ -439,24 +474,15 @@ def _examples(run: Run) -> tuple[list[str], list[str]]:
     return [run.classes[label] for label in shown], [chosen[label] for label in shown]
 
 
-def _fill(
-    context: dict[str, Any],
-    data: dict[str, Any],
-    scripts: list[str],
-    networks: dict[str, Portable],
-    left_out: dict[str, str],
-    words: int,
-) -> str:
-    packed = {variant: network.encode() for variant, network in networks.items()}
+def _fill(context: dict[str, Any], data: dict[str, Any], scripts: list[str], box: Box) -> str:
+    models = {variant: model.encoded for variant, model in box.models.items()}
     page: str = (
         _environment()
         .get_template("report.html")
         .render(
             **context,
-            networks=list(networks),
-            left_out=left_out,
-            words_carried=words,
-            data=Markup(to_json({**data, "networks": packed})),  # noqa: S704  escaped by to_json
+            box=box,
+            data=Markup(to_json({**data, "words": pack_text(box.words), "models": models})),  # noqa: S704  escaped
             scripts=[Markup(script) for script in scripts],  # noqa: S704  the project's own
             policy=policy(scripts),
         )

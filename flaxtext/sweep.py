@@ -61,9 +61,10 @@ def main() -> None:
         raise UserError("no experiment finished; raise the time budget, or see above")
     found = ranking(args.variant, done)
     print(f"\n{found.to_string(float_format='{:.4f}'.format)}\n")
-    best = str(found.index[0])
-    if done[best]:
-        print(f"take over the best: dvc exp apply {best} && dvc repro")
+    best = done[str(found.index[0])]
+    if best:
+        words = " ".join(f"variants.{args.variant}.{key}={value}" for key, value in best.items())
+        print(f"take over the best: python -m flaxtext.params {words} && dvc repro")
     else:
         print("nothing was better than the variant as it is")
 
@@ -106,7 +107,9 @@ def experiment(variant: str, setting: Setting, seconds: float) -> str | None:
     except (subprocess.TimeoutExpired, KeyboardInterrupt) as stop:
         os.killpg(process.pid, signal.SIGINT)
         process.communicate()
-        raise TimeoutError from None if isinstance(stop, subprocess.TimeoutExpired) else stop
+        if isinstance(stop, subprocess.TimeoutExpired):
+            raise TimeoutError from None
+        raise
     name = re.search(r"^Ran experiment\(s\): (\S+)", printed, re.MULTILINE)
     if process.returncode or name is None:
         said = re.findall(r"^error: .*", printed, re.MULTILINE | re.IGNORECASE) or [f"status {process.returncode}"]
@@ -134,7 +137,7 @@ def ranking(variant: str, settings: dict[str, Setting]) -> pd.DataFrame:
         name: {
             "validation accuracy": figures[name]["validation_accuracy"],
             "validation loss": figures[name]["validation_loss"],
-            **{key: setting.get(key, getattr(own, key)) for key in keys},
+            **{key: setting.get(key, str(getattr(own, key))) for key in keys},
         }
         for name, setting in settings.items()
     }

@@ -3,93 +3,7 @@
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const MINUS = "\u2212";
 
-  // ---- Words, as flaxtext/tokens.py finds them ----
-
-  const SEPARATORS = new Set(page.separators);  // of one UTF-16 unit each
-
-  function tokenize(text) {
-    return pieces(text.toLowerCase()).filter((piece) => piece.word).map((piece) => piece.text);
-  }
-
-  // A text as runs of separators and of other characters, in order: they join to the text.
-  function pieces(text) {
-    const found = [];
-    for (let start = 0, end; start < text.length; start = end) {
-      const word = !SEPARATORS.has(text[start]);
-      for (end = start + 1; end < text.length && SEPARATORS.has(text[end]) !== word; end++);
-      found.push({ text: text.slice(start, end), word });
-    }
-    return found;
-  }
-
-  // ---- Networks, as flaxtext/portable.py packs them ----
-
-  function bytes(base64) {
-    return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer;
-  }
-
-  function decodeTable({ columns, bits, exact, values, scales }) {
-    const first = new Float32Array(bytes(exact));
-    const small = bits === 8 ? new Int8Array(bytes(values)) : new Int16Array(bytes(values));
-    const steps = new Float32Array(bytes(scales));
-    const matrix = new Float32Array(first.length + small.length);
-    matrix.set(first);
-    for (let i = 0; i < small.length; i++) matrix[first.length + i] = small[i] * steps[Math.floor(i / columns)];
-    return { matrix, columns, row: (i) => matrix.subarray(i * columns, (i + 1) * columns) };
-  }
-
-  // How the embeddings of a document's positions, padding included, become one vector.
-  // A pooling of flaxtext/portable.py is a function of the same name here.
-  const POOLINGS = {
-    flatten: (rows) => rows.flatMap((row) => Array.from(row)),
-    mean: (rows) => POOLINGS.sum(rows).map((value) => value / rows.length),
-    sum: (rows) => {
-      const total = new Array(rows[0].length).fill(0);
-      for (const row of rows) for (let i = 0; i < total.length; i++) total[i] += row[i];
-      return total;
-    },
-  };
-
-  function dense(input, table, bias) {
-    const output = Array.from(bias);
-    for (let i = 0; i < input.length; i++) {
-      if (input[i] === 0) continue;
-      const row = table.row(i);
-      for (let j = 0; j < output.length; j++) output[j] += input[i] * row[j];
-    }
-    return output;
-  }
-
-  function softmax(logits) {
-    const largest = Math.max(...logits);
-    const odds = logits.map((logit) => Math.exp(logit - largest));
-    const total = odds.reduce((sum, value) => sum + value, 0);
-    return odds.map((value) => value / total);
-  }
-
-  // ids (of known words) -> class probabilities
-  function network(packed) {
-    const embedding = decodeTable(packed.embedding);
-    const hidden = decodeTable(packed.hidden), hiddenBias = new Float32Array(bytes(packed.hidden_bias));
-    const output = decodeTable(packed.output), outputBias = new Float32Array(bytes(packed.output_bias));
-    const pool = POOLINGS[packed.pooling];
-    return (ids) => {
-      const rows = Array.from({ length: packed.max_len }, (_, position) => embedding.row(ids[position] ?? 0));
-      const units = dense(pool(rows), hidden, hiddenBias).map((unit) => Math.max(unit, 0));
-      return softmax(dense(units, output, outputBias));
-    };
-  }
-
-  // What each word adds to the probability of the predicted class: the drop when all its occurrences are left out.
-  function leaveOneOut(predict, ids, maxLen) {
-    const probabilities = predict(ids);
-    const predicted = probabilities.indexOf(Math.max(...probabilities));
-    const weights = new Map();
-    for (const id of new Set(ids.slice(0, maxLen))) {
-      weights.set(id, probabilities[predicted] - predict(ids.filter((other) => other !== id))[predicted]);
-    }
-    return { probabilities, predicted, weights };
-  }
+  const { pieces, tokenize } = portable.tokenizer(page.separators);
 
   // ---- Elements; texts enter as text nodes alone ----
 
@@ -118,7 +32,7 @@
     for (const piece of pieces(text)) {
       const weight = piece.word ? weights[index++] : 0;
       if (weight === undefined) {
-        box.append(element("span", { className: "unknown", title: "not in the vocabulary" }, piece.text));
+        box.append(element("span", { className: "unknown", title: "not known" }, piece.text));
       } else if (Math.abs(weight) < Math.max(0.0005, largest / 15)) {
         box.append(piece.text);
       } else {
@@ -153,11 +67,13 @@
 
   // ---- Try it ----
 
-  const box = document.getElementById("try-text");
-  if (box) {
-    const words = new Map(page.words.split(" ").map((word, index) => [word, index + 1]));
-    const known = Object.entries(page.networks).filter(([, packed]) => packed.pooling in POOLINGS);
-    const networks = known.map(([variant, packed]) => ({ variant, maxLen: packed.max_len, predict: network(packed) }));
+  async function showBox() {
+    const box = document.getElementById("try-text");
+    if (!box) return;
+    const list = (await portable.unpackText(page.words)).split(" ");
+    const words = new Map(list.map((word, index) => [word, index + 1]));
+    const models = await Promise.all(Object.entries(page.models).map(async ([variant, packed]) =>
+      ({ variant, maxLen: packed.max_len, predict: await portable.load(packed, list) })));
     const answers = document.getElementById("try-answers");
     const status = document.getElementById("try-status");
 
@@ -168,8 +84,8 @@
       const all = idsOf(text), ids = all.filter((id) => id);
       const unknown = all.length - ids.length;
       status.textContent = `${all.length} words` + (unknown ? `, ${unknown} of them unknown and dropped` : "");
-      answers.replaceChildren(...networks.map(({ variant, predict, maxLen }) => {
-        const { probabilities, predicted, weights } = leaveOneOut(predict, ids, maxLen);
+      answers.replaceChildren(...models.map(({ variant, predict, maxLen }) => {
+        const { probabilities, predicted, weights } = portable.leaveOneOut(predict, ids, maxLen);
         const card = element("article", { className: "card" },
           element("div", { className: "answer" },
             element("h3", { style: "margin:0" }, swatch(variant), element("bdi", {}, variant)),
@@ -195,18 +111,19 @@
 
     // For scripts and tests: class probabilities of a text, by variant.
     window.flaxtext = {
-      predict: (text) => Object.fromEntries(networks.map(({ variant, predict }) => [variant, predict(idsOf(text).filter((id) => id))])),
+      predict: (text) => Object.fromEntries(models.map(({ variant, predict }) => [variant, predict(idsOf(text).filter((id) => id))])),
     };
   }
 
   // ---- Mistakes ----
 
-  const list = document.getElementById("mistakes-list");
-  if (list) {
+  async function showMistakes() {
+    const list = document.getElementById("mistakes-list");
+    const mistakes = JSON.parse(await portable.unpackText(page.mistakes));
     const STEP = 10;
     const controls = Object.fromEntries(["variant", "true", "predicted", "search"].map((name) => [name, document.getElementById(`mistakes-${name}`)]));
     const count = document.getElementById("mistakes-count"), more = document.getElementById("mistakes-more");
-    const texts = page.mistakes.map((mistake) => mistake.text.toLowerCase());
+    const texts = mistakes.map((mistake) => mistake.text.toLowerCase());
     let shown = [];
 
     function matches(answer) {
@@ -253,13 +170,13 @@
     function filter() {
       const wanted = controls.search.value.toLowerCase().trim(), truth = controls.true.value;
       shown = [];
-      page.mistakes.forEach((mistake, index) => {
+      mistakes.forEach((mistake, index) => {
         if (truth !== "" && mistake.true !== Number(truth)) return;
         if (wanted && !texts[index].includes(wanted)) return;
         const first = mistake.answers.find(matches);
         if (first) shown.push({ mistake, first });
       });
-      count.textContent = `${shown.length} of ${page.mistakes.length} documents`;
+      count.textContent = `${shown.length} of ${mistakes.length} documents`;
       list.replaceChildren();
       extend();
     }
@@ -272,8 +189,10 @@
   // ---- Charts: `ast` has Vega interpret expressions, so the page needs no eval ----
 
   const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true } };
-  document.documentElement.dataset.charts = "drawing";
-  Promise.all(Array.from(document.querySelectorAll("[data-chart]"), (place) =>
-    window.vegaEmbed(place, page.charts[place.dataset.chart], options)))
-    .then(() => { document.documentElement.dataset.charts = "drawn"; });
+  async function drawCharts() {
+    await Promise.all(Array.from(document.querySelectorAll("[data-chart]"), (place) =>
+      window.vegaEmbed(place, page.charts[place.dataset.chart], options)));
+  }
+
+  Promise.all([showBox(), showMistakes(), drawCharts()]).then(() => { document.documentElement.dataset.ready = "yes"; });
 })();

@@ -1,0 +1,30 @@
+"""Texts and numbers in few characters of a web page, deflated and in base64; `templates/portable.js` reads them."""
+
+import base64
+import zlib
+
+import numpy as np
+
+
+def pack_text(text: str) -> str:
+    """Pack a text."""
+    return _pack(text.encode())
+
+
+def pack_numbers(array: np.ndarray) -> str:
+    """Pack a float32 or uint32 array, whose shape is lost.
+
+    All first bytes come before all second ones, as in Parquet's BYTE_STREAM_SPLIT: the empty bytes of small numbers
+    stand together, and take next to nothing.
+    """
+    data = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    return _pack(np.frombuffer(data, np.uint8).reshape(-1, 4).T.tobytes())
+
+
+def pack_integers(array: np.ndarray) -> str:
+    """Pack an int32 array; 0, -1, 1, -2 and so on become 0, 1, 2, 3, so that both signs have small numbers."""
+    return pack_numbers(np.where(array < 0, -2 * array - 1, 2 * array).astype(np.uint32))
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
