@@ -293,7 +293,7 @@ def portable(model: Classifier, words: int, ids: np.ndarray) -> Portable:
     ids = np.concatenate([ids, one_word])
     expected = model.probabilities(ids)
     gap = np.inf
-    for share in 1 / np.array(STEPS):
+    for share in (1 / steps for steps in STEPS):
         rounded = (
             [Linear.of(member, rows, share) for member in members]
             if linear

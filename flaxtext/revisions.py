@@ -190,11 +190,11 @@ def report(results: Sequence[Change], confidence: float) -> str:
     wide = max(len("variant"), *(len(change.variant) for change in results))
     lines = [
         f"before: {before}; after: {after}; {results[0].documents:,} test documents",
-        f"{'variant':<{wide}}  before  after   {f'difference ({confidence:.0%} interval)':<28}  p       corrected",
+        f"{'variant':<{wide}}  before  after   {f'difference ({confidence:.0%} interval)':<28}  p        corrected",
     ]
     lines += [
         f"{change.variant:<{wide}}  {change.before.value:.4f}  {change.after.value:.4f}  "
-        f"{_points(change.difference, signed=True):<28}  {change.p:.4f}  {change.p_holm:.4f}"
+        f"{_points(change.difference, signed=True):<28}  {_p(change.p):<7}  {_p(change.p_holm)}"
         for change in results
     ]
     lines += ["", *map(str, results)]
@@ -223,6 +223,10 @@ def _points(difference: Estimate, *, signed: bool = False) -> str:
     if difference.value < 0:
         difference = _negative(difference)
     return "{:z.1f} points ({:z.1f} to {:z.1f})".format(*(100 * v for v in astuple(difference)))
+
+
+def _p(p: float) -> str:
+    return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
 
 
 def _line(error: Exception) -> str:

@@ -9,14 +9,14 @@ from conftest import PROJECT
 from ruamel.yaml import YAML
 
 from flaxtext import params, vectors, vocabulary
-from flaxtext.bundle import Classifier, build
+from flaxtext.bundle import Classifier
 from flaxtext.comparison import compare
 from flaxtext.evaluation import evaluate
 from flaxtext.explanation import leave_one_out
 from flaxtext.faithfulness import importance, judge
-from flaxtext.network import split
+from flaxtext.network import flat, unflat
 from flaxtext.report import Importance, Predictions, Run
-from flaxtext.training import Epoch, fit
+from flaxtext.variants import train as train_variant
 from flaxtext.vectors import Vectors
 from stages.explain import explain_document
 from stages.faithfulness import as_documents
@@ -26,6 +26,14 @@ VARIANTS = {
     "flatten_20": {"pooling": "flatten", "embed_dim": 20},
     "average_20": {"pooling": "mean", "embed_dim": 20},
     "sum_20": {"pooling": "sum", "embed_dim": 20},
+}
+FURTHER = {  # what the first four leave out
+    "linear": {"model": "linear", "ngrams": 2},
+    "stems": {"pooling": "mean_max", "embed_dim": 16, "hidden": 0, "stem": 5, "ngrams": 2, "ngram_min_count": 3},
+    "attention": {"pooling": "attention", "embed_dim": 10, "hidden": 0, "word_dropout": 0.1},
+    "ensemble": {"pooling": "max", "embed_dim": 10, "seeds": 2, "ensemble": True},
+    "runs_of_3": {"pooling": "masked_mean", "embed_dim": 8, "ngrams": 3, "ngram_min_count": 5},
+    "flat_stems": {"pooling": "flatten", "embed_dim": 4, "hidden": 20, "stem": 4, "ngrams": 2, "ngram_min_count": 5},
 }
 HOSTILE_CLASSES = ["<script>alert(1)</script>", '"it\'s" & {{ 7 * 7 }}', "שלום 🦊", "var(--ink)\u2028</style>"]
 HOSTILE_TEXTS = [
@@ -45,33 +53,22 @@ def values_of(**sections):
 
 
 def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, variants=VARIANTS, explained=3, **sections):
-    """Train variants on texts and labels, and gather what the stages would write of them."""
-    settings = {"max_len": 50, "hidden": 100, "seed": 0, "validation_from": "train", "validation": 0.05}
-    loaded = values_of(variants=variants, **sections)
+    """Train variants on texts and labels (no epochs: hardly at all), and gather what the stages would write of them."""
+    schedule = {"epochs": max(epochs, 1), "batch_size": 256, "learning_rate": 0.003 if epochs else 1e-9}
+    loaded = values_of(variants=variants, train=schedule, **sections)
     words = vocabulary.fit([pa.array(train, pa.string())])
     known = Vectors(vectors.vectorize(pa.array(train, pa.string()), words, 50), np.asarray(train_labels, np.int32))
     ids, labels = vectors.vectorize(pa.array(test, pa.string()), words, 50), np.asarray(test_labels, np.int32)
     models, histories, predictions, metrics, explanations = {}, {}, {}, {}, {}
     faithfulness, important = {}, {}
-    for name, own in variants.items():
-        config = {"classes": classes, **settings, **own}
-        network = build(config, words.rows, seed=0)
-        parameters, epochs_seen = fit(
-            network,
-            known,
-            Vectors(ids[:50], labels[:50]),
-            epochs=epochs,
-            batch_size=256,
-            optimizer="adam",
-            learning_rate=0.003,
-            shuffle=True,
-            seed=0,
-        ) if epochs else (split(network)[1], [Epoch(1, 1.0, 1.5, float("nan"), float("nan"))])  # fmt: skip
-        parameters = {
-            layer: {key: np.asarray(array) for key, array in arrays.items()} for layer, arrays in parameters.items()
-        }
-        model = models[name] = Classifier(config, [parameters], words)
-        histories[name] = pd.DataFrame(epochs_seen)
+    for name, variant in loaded.variants.items():
+        watched = Vectors(ids[:50], labels[:50])
+        trained = train_variant(
+            variant, known, watched, name=name, words=words, classes=classes, origin={"source": "pydocs"}
+        )
+        members = [unflat({path: np.asarray(array) for path, array in flat(own).items()}) for own in trained.members]
+        model = models[name] = Classifier(trained.config, members, words, trained.features)
+        histories[name] = pd.DataFrame(trained.histories[0])
         probabilities = model.probabilities(ids)
         predictions[name] = Predictions(labels, probabilities.argmax(axis=1), probabilities)
         metrics[name] = {"test": evaluate(probabilities, labels, classes, 15), "parameters": 1234}

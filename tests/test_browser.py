@@ -1,11 +1,12 @@
 """The report in a real browser: Debian's or the user's Chromium, driven by Playwright."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 from conftest import PROJECT
-from runs import HOSTILE_CLASSES, VARIANTS, hostile_run, make_run
+from runs import FURTHER, HOSTILE_CLASSES, VARIANTS, hostile_run, make_run
 
 from flaxtext import params, pydocs
 from flaxtext.report import render
@@ -20,6 +21,7 @@ QUIET = [
     "--disable-sync",
 ]
 DOCUMENTS = 200
+SHOWN = VARIANTS | FURTHER
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def visit(browser):
         page.on("request", lambda request: noise.append(request.url) if request.url != path.as_uri() else None)
         page.on("dialog", lambda dialog: noise.append(dialog.message))
         page.goto(path.as_uri())
-        page.wait_for_selector("html[data-charts=drawn]", timeout=60_000)
+        page.wait_for_selector("html[data-ready]", timeout=60_000)
         return page
 
     yield open_page
@@ -68,7 +70,7 @@ def hostile_page(hostile, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pydocs_run():
-    """All four variants, briefly trained on a part of the embedded corpus."""
+    """Every kind of variant, briefly trained on a part of the embedded corpus."""
     packages = params.load(PROJECT / "params.yaml").sources["pydocs"].packages
     documents = list(pydocs.documents(packages))[::5]
     classes = list(packages)
@@ -76,7 +78,7 @@ def pydocs_run():
     texts = np.array([text for text, _ in documents], object)
     labels = np.array([classes.index(label) for _, label in documents])
     train, test = (texts[~is_test].tolist(), labels[~is_test]), (texts[is_test].tolist(), labels[is_test])
-    return make_run(*train, *test, classes, epochs=8)
+    return make_run(*train, *test, classes, epochs=8, variants=SHOWN)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,12 @@ def pydocs_page(pydocs_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "index.html"
     path.write_text(render(pydocs_run), encoding="utf-8")
     return path
+
+
+def mistakes_of(page):
+    return json.loads(
+        page.evaluate("portable.unpackText(JSON.parse(document.getElementById('page-data').textContent).mistakes)")
+    )
 
 
 def test_every_chart_is_drawn(visit, pydocs_page):
@@ -115,7 +123,7 @@ def test_the_box_answers_as_the_models_do(visit, pydocs_page, pydocs_run):
     texts = [pydocs_run.texts[int(row)] for row in rows]
     texts[:3] = ["", "zzzunknown", "ΑΣ.Α İΣ \u2028 arrays\r\narray\tArray"]
     answers = page.evaluate("texts => texts.map(flaxtext.predict)", texts)
-    for name in VARIANTS:
+    for name in SHOWN:
         expected = pydocs_run.models[name].predict(texts)
         found = np.array([answer[name] for answer in answers])
         assert expected.max(axis=1).mean() > 0.6  # the models have opinions
@@ -123,12 +131,27 @@ def test_the_box_answers_as_the_models_do(visit, pydocs_page, pydocs_run):
         assert np.mean(np.abs(found - expected)) < 0.002
 
 
+def test_stems_are_of_letters_and_make_ngrams(visit, tmp_path):
+    words = ["🦊a", "🦊b", "🐻a", "🐻b", "éa", "ña", "e\u0301a", "ab", "abc", "a"]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, rng.integers(1, 7))) for _ in range(400)]
+    labels = np.array([("🦊b 🐻" in text) + ("a ab" in text) * 2 for text in texts])
+    own = {"pooling": "mean_max", "embed_dim": 8, "hidden": 0, "stem": 1, "ngrams": 3, "learning_rate": 0.05}
+    run = make_run(texts, labels, texts, labels, list("wxyz"), epochs=20, variants={"own": own})
+    path = tmp_path / "index.html"
+    path.write_text(render(run), encoding="utf-8")
+    answers = visit(path).evaluate("texts => texts.map(flaxtext.predict)", texts)
+    expected = run.models["own"].predict(texts)
+    assert np.ptp(expected, axis=0).min() > 0.5
+    np.testing.assert_allclose([answer["own"] for answer in answers], expected, atol=0.02)
+
+
 def test_typing_shows_probabilities_and_words_at_once(visit, pydocs_page, pydocs_run):
     page = visit(pydocs_page)
     text = "Return the zzzunknown DataFrame, pandas."
     page.locator("#try-text").fill(text)
     cards = page.locator("#try-answers article")
-    assert cards.count() == len(VARIANTS)
+    assert cards.count() == len(SHOWN)
     for index, (name, model) in enumerate(pydocs_run.models.items()):
         card = cards.nth(index)
         assert card.locator("h3").inner_text() == name
@@ -138,11 +161,12 @@ def test_typing_shows_probabilities_and_words_at_once(visit, pydocs_page, pydocs
         assert card.locator(".text").inner_text() == text
         assert card.locator(".unknown").all_inner_texts() == ["zzzunknown"]
         predicted = expected.argmax()
-        without = model.predict(["Return the DataFrame"])[0, predicted]
-        mark = card.locator("mark", has_text="pandas")
-        if mark.count():
-            weight = float(mark.get_attribute("title").replace("−", "-"))
-            assert weight == pytest.approx(expected[predicted] - without, abs=0.02)
+        for word, shortened in {"pandas": "Return the DataFrame", "DataFrame": "Return the pandas"}.items():
+            mark = card.locator("mark", has_text=word)
+            if mark.count():
+                weight = float(mark.get_attribute("title").replace("−", "-"))
+                without = model.predict([shortened])[0, predicted]  # the pair that leaving a word out makes counts
+                assert weight == pytest.approx(expected[predicted] - without, abs=0.03)
     assert page.locator("#try-status").inner_text() == "5 words, 1 of them unknown and dropped"
     page.get_by_role("button", name="Example: pandas").click()
     assert page.locator("#try-text").input_value() != text
@@ -150,14 +174,14 @@ def test_typing_shows_probabilities_and_words_at_once(visit, pydocs_page, pydocs
 
 def test_the_example_shown_first_is_answered(visit, pydocs_page):
     page = visit(pydocs_page)
-    assert page.locator("#try-answers article").count() == len(VARIANTS)
+    assert page.locator("#try-answers article").count() == len(SHOWN)
     assert len(page.locator("#try-text").input_value()) > 50
 
 
 def test_mistakes_are_filtered_and_searched(visit, pydocs_page):
     page = visit(pydocs_page)
-    mistakes = page.evaluate("JSON.parse(document.getElementById('page-data').textContent).mistakes")
-    classes, variants = list(params.load(PROJECT / "params.yaml").sources["pydocs"].packages), list(VARIANTS)
+    mistakes = mistakes_of(page)
+    classes, variants = list(params.load(PROJECT / "params.yaml").sources["pydocs"].packages), list(SHOWN)
     count, cards = page.locator("#mistakes-count"), page.locator("#mistakes-list article")
     assert count.inner_text() == f"{len(mistakes)} of {len(mistakes)} documents"
     assert cards.count() == 10
@@ -222,7 +246,7 @@ def test_hostile_texts_and_classes_are_text(visit, hostile_page, hostile):
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 3
     shown = page.locator("#mistakes-list article .text").evaluate_all("all => all.map(one => one.textContent)")
-    mistakes = page.evaluate("JSON.parse(document.getElementById('page-data').textContent).mistakes")
+    mistakes = mistakes_of(page)
     assert shown == [mistake["text"] for mistake in mistakes[: len(shown)]]
     assert {mistake["text"] for mistake in mistakes} <= set(hostile.texts.values())
     options = page.locator("#mistakes-true option").evaluate_all("all => all.slice(1).map(one => one.textContent)")

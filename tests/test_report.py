@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,20 +14,29 @@ import pytest
 from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import HOSTILE_CLASSES, HOSTILE_TEXTS, VARIANTS, hostile_run, make_run, values_of
+from hypothesis.extra import numpy as hnp
+from runs import FURTHER, HOSTILE_CLASSES, HOSTILE_TEXTS, VARIANTS, hostile_run, make_run, values_of
 
-from flaxtext import charts, portable, report
+from flaxtext import charts, packing, portable, report
 from flaxtext.evaluation import calibration_error
 from flaxtext.report import mistakes, pack, parameters, render, side_by_side, tabulate, to_json, worst_mistakes
+from flaxtext.vectors import pad
 
 CLASSES = ["cats", "dogs"]
 TEXTS = ["purr purr meow tail", "bark bone tail", "meow whisker", "fetch a bone", "purr unknownish tail", ""] * 4
 LABELS = [0, 1, 0, 1, 0, 1] * 4
+MANY = VARIANTS | {name: own | {"ngram_min_count": 1} for name, own in FURTHER.items()}
 
 
 @pytest.fixture(scope="module")
 def run():
     return make_run(TEXTS, LABELS, TEXTS, LABELS, CLASSES, epochs=0)
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Every kind of variant, trained until they have opinions."""
+    return make_run(TEXTS, LABELS, TEXTS, LABELS, CLASSES, epochs=15, variants=MANY)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +77,10 @@ class Page(HTMLParser):
     def data(self):
         return json.loads(self.scripts[0])
 
+    @property
+    def mistakes(self):
+        return json.loads(zlib.decompress(base64.b64decode(self.data["mistakes"])))
+
 
 def test_the_page_shows_figures_findings_and_parameters(run):
     page = Page(render(run))
@@ -77,7 +91,7 @@ def test_the_page_shows_figures_findings_and_parameters(run):
     for pair in run.comparison["pairs"]:
         assert pair["says"] in page.text
     assert "train.learning_rate" in page.text
-    assert list(page.data["networks"]) == list(VARIANTS)
+    assert list(page.data["models"]) == list(VARIANTS)
     places = [attrs["data-chart"] for _, attrs in page.tags if "data-chart" in attrs]
     assert sorted(places) == sorted(page.data["charts"])
     links = [attrs["href"][1:] for tag, attrs in page.tags if tag == "a"]
@@ -110,9 +124,9 @@ def test_no_text_or_class_breaks_out(run, hostile):
     plain, page = Page(render(run)), Page(render(hostile))
     assert page.open == []
     assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags}
-    assert len(page.scripts) == len(plain.scripts) == 3
+    assert len(page.scripts) == len(plain.scripts) == 4
     assert page.data["classes"] == HOSTILE_CLASSES
-    texts = {mistake["text"] for mistake in page.data["mistakes"]}
+    texts = {mistake["text"] for mistake in page.mistakes}
     assert all(any(text.startswith(start) for text in texts) for start in HOSTILE_TEXTS)
     for name in HOSTILE_CLASSES:
         assert name in page.text
@@ -207,76 +221,128 @@ def test_long_texts_and_many_mistakes_are_cut(hostile, monkeypatch):
     short = values_of(variants=VARIANTS, report={"characters": 10, "mistakes": 2, "words": 5})
     run = dataclasses.replace(hostile, params=short)
     page = Page(render(run))
-    assert 0 < len(page.data["mistakes"]) <= 2 * len(VARIANTS)
-    assert all(len(mistake["text"]) == 10 and mistake["more"] > 0 for mistake in page.data["mistakes"])
+    assert 0 < len(page.mistakes) <= 2 * len(VARIANTS)
+    assert all(len(mistake["text"]) == 10 and mistake["more"] > 0 for mistake in page.mistakes)
     assert "5 most frequent of the models’" in page.text
     first = len(to_json(mistakes(run)[0]))
     monkeypatch.setattr(report, "MISTAKES_BYTES", first)
     assert len(mistakes(run)) == 1
 
 
-def test_words_are_cut_to_the_size_of_the_page_then_networks(run, monkeypatch):
+def test_words_and_ngrams_are_cut_to_the_size_of_the_page_then_variants(many, monkeypatch):
     monkeypatch.setattr(report, "FEWEST_WORDS", 2)
-    monkeypatch.setattr(portable, "EXACT_ROWS", 1)
-    all_words, networks, left_out = pack(run, 10**7)
-    assert list(networks) == list(VARIANTS)
-    assert left_out == {}
-    size = sum(len(to_json(network.encode())) for network in networks.values())
-    fewer, networks, left_out = pack(run, size - 500)
-    assert 2 <= len(fewer.split(" ")) < len(all_words.split(" "))
-    assert all(len(network.embedding.matrix) == len(fewer.split(" ")) + 1 for network in networks.values())
-    _, networks, left_out = pack(run, 50_000)
-    assert set(left_out) == {"flatten_10", "flatten_20"}
-    assert "too large" in left_out["flatten_20"]
-    assert list(networks) == ["average_20", "sum_20"]
+    many = dataclasses.replace(many, params=values_of(variants=MANY, report={"words": 9, "ngrams": 10}))
+    everything = pack(many, 10**7)
+    assert list(everything.models) == list(many.models)
+    assert everything.left_out == {}
+    assert set(everything.agreement.values()) == {1.0}
+    size = sum(len(to_json(model.encoded)) for model in everything.models.values())
+    fewer = pack(many, size - 500)
+    known = len(fewer.words.split(" "))
+    assert 2 <= known < len(everything.words.split(" "))
+    assert fewer.models["linear"].ngrams < everything.models["linear"].ngrams
+    assert len(fewer.models["sum_20"].members[0].embedding.matrix) == known + 1
+    none = pack(many, 10_000)
+    assert {"flatten_10", "flatten_20"} <= set(none.left_out)
+    assert "too large" in none.left_out["flatten_20"]
+    assert none.models
 
 
-def test_a_packed_network_answers_like_its_model(run):
-    ids = np.random.default_rng(0).integers(0, 8, (200, 50)).astype(np.int32)
-    for model in run.models.values():
-        network = portable.portable(model, len(model.vocabulary), ids)
-        np.testing.assert_allclose(network.probabilities(ids), model.probabilities(ids), atol=0.005)
+def test_the_page_says_what_the_box_does_not_know(many):
+    page = Page(render(dataclasses.replace(many, params=values_of(variants=MANY, report={"words": 5, "ngrams": 1}))))
+    text = " ".join(page.text.split())
+    words, ngrams = len(many.models["linear"].vocabulary), len(many.models["linear"].features.keys)
+    assert f"it knows the 5 most frequent of the models’ {words} words" in text
+    assert f"Of the {ngrams} runs of words (n-grams) that linear has learned, it knows the 1 weightiest" in text
+    assert re.search(r"linear (\d+\.\d)%", text)
 
 
-@pytest.mark.parametrize("change", ["unknown pooling", "no embeddings", "more rows", "other arithmetic", "vocabulary"])
-def test_a_network_that_the_page_cannot_compute_is_left_out(run, change, monkeypatch):
+def test_a_packed_model_answers_like_its_model(many):
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, len(many.models["linear"].vocabulary) + 1, (200, 50))
+    ids = np.where(np.arange(50) < rng.integers(0, 51, (200, 1)), ids, 0)
+    ids = pad(ids.reshape(-1), np.arange(0, ids.size + 1, 50), 50)  # no gaps between words
+    for model in many.models.values():
+        packed = portable.portable(model, len(model.vocabulary), ids)
+        np.testing.assert_allclose(packed.probabilities(ids), model.probabilities(ids), atol=0.012)
+
+
+@pytest.mark.parametrize("name", ["linear", "stems", "ensemble"])
+def test_a_packed_model_without_rare_words_answers_like_its_model(many, name):
+    ids = np.zeros((50, 50), np.int32)
+    ids[:, :20] = np.random.default_rng(0).integers(1, 4, (50, 20))
+    model = portable.with_fewer_ngrams(many.models[name], 2)
+    assert len(model.features.keys) == (2 if name != "ensemble" else 0)
+    packed = portable.portable(model, 3, ids)
+    assert len(packed.rows) < model.features.rows
+    np.testing.assert_allclose(packed.probabilities(ids), model.probabilities(ids), atol=0.012)
+
+
+def test_fewer_ngrams_are_the_weightiest(many):
+    model = many.models["linear"]
+    fewer = portable.with_fewer_ngrams(model, 3)
+    assert portable.with_fewer_ngrams(model, 1000) is model
+    assert len(fewer.features.keys) == 3
+    assert set(fewer.features.keys) <= set(model.features.keys)
+    first = len(model.vocabulary) + 1
+    linear = model.parameters["linear"]
+    weight = (np.exp(-linear["idf"]) * linear["idf"] * np.abs(linear["kernel"]).max(axis=1))[first:]
+    assert np.isin(model.features.keys, fewer.features.keys)[np.argsort(-weight, kind="stable")[:3]].all()
+    ids = np.array([[1, 2, 0], [3, 0, 0]], np.int32)
+    assert not fewer.features.expand(ids).max() >= fewer.features.rows
+
+
+@pytest.mark.parametrize("change", ["unknown pooling", "other arithmetic", "vocabulary"])
+def test_a_model_that_the_page_cannot_compute_is_left_out(run, change, monkeypatch):
     model = run.models["average_20"]
     other = object.__new__(type(model))
     other.__dict__.update(model.__dict__)
     if change == "unknown pooling":
-        other.config = model.config | {"pooling": "attention"}
-    elif change == "no embeddings":
-        other.config = {"classes": CLASSES, "max_len": 50}
-        other.members = [{"linear": {"kernel": np.zeros((9, 2), np.float32)}}]
-        other.probabilities = model.probabilities
-    elif change == "more rows":
-        table = model.parameters["embedding"]["embedding"]
-        other.members = [model.parameters | {"embedding": {"embedding": np.concatenate([table, table])}}]
+        other.config = model.config | {"pooling": "of a later version"}
     elif change == "other arithmetic":
-        monkeypatch.setattr(portable, "POOLINGS", portable.POOLINGS | {"mean": lambda rows: -5 * rows.mean(axis=1)})
+        wrong = {"mean": lambda vectors, _: -5 * vectors.mean(axis=1)}
+        monkeypatch.setattr(portable, "POOLINGS", portable.POOLINGS | wrong)
     else:
         words = type(model.vocabulary)(model.vocabulary.words.take(pa.array([1, 0])), model.vocabulary.counts[:2])
         other.vocabulary = words
     page = Page(render(dataclasses.replace(run, models={**run.models, "average_20": other})))
-    assert list(page.data["networks"]) == ["flatten_10", "flatten_20", "sum_20"]
+    assert list(page.data["models"]) == ["flatten_10", "flatten_20", "sum_20"]
     assert [attrs for _, attrs in page.tags if attrs.get("data-left-out") == "average_20"]
     assert "average_20 is left out: " in page.text
 
 
-@given(st.integers(0, 5), st.integers(1, 4), st.integers(0, 6), st.sampled_from([np.int8, np.int16]), st.integers(0, 9))
-def test_rounding_is_half_a_step_at_most(rows, columns, exact, kind, seed):
+def unpack(packed, kind):
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8)
+    return planes.reshape(4, -1).T.copy().view(kind).reshape(-1)
+
+
+@given(hnp.arrays(np.int32, st.integers(0, 9), elements=st.integers(-(2**30), 2**30)))
+def test_packed_numbers_read_back(values):
+    np.testing.assert_array_equal(unpack(packing.pack_numbers(values.astype("f4")), "<f4"), values.astype("f4"))
+    folded = unpack(packing.pack_integers(values), "<u4").astype(np.int64)
+    np.testing.assert_array_equal(np.where(folded % 2, -(folded + 1) // 2, folded // 2), values)
+
+
+@given(st.text())
+def test_packed_texts_read_back(text):
+    assert zlib.decompress(base64.b64decode(packing.pack_text(text))).decode() == text
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.floats(1e-3, 0.5), st.integers(0, 9))
+def test_rounding_is_half_a_step_at_most(rows, columns, share, seed):
     matrix = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
-    table = portable.quantise(matrix, kind, exact)
+    table = portable.Table.of(matrix, share)
     assert table.matrix.shape == matrix.shape
     assert table.matrix.dtype == np.float32
-    np.testing.assert_array_equal(table.matrix[:exact], matrix[:exact])
-    step = np.abs(matrix).max(axis=1, initial=0, keepdims=True) / np.iinfo(kind).max
-    assert np.all(np.abs(table.matrix - matrix) <= 0.501 * step)
+    np.testing.assert_array_equal(table.matrix[0], matrix[0])  # padding
+    assert np.all(np.abs(table.matrix - matrix) <= 0.501 * share * matrix.std())
 
 
 def test_zeros_and_empty_tables_are_exact():
-    table = portable.quantise(np.zeros((3, 2), np.float32), np.int8)
-    assert not table.matrix.any()
+    for rows in (1, 3):
+        table = portable.Table.of(np.zeros((rows, 2), np.float32), 0.1)
+        assert table.matrix.shape == (rows, 2)
+        assert not table.matrix.any()
 
 
 def test_explanations_stand_side_by_side():
@@ -348,7 +414,7 @@ def test_a_run_without_validation_or_mistakes_or_a_second_variant(run):
     alone["histories"] = {"sum_20": unseen}
     alone["predictions"] = {"sum_20": dataclasses.replace(run.predictions["sum_20"], predicted=right)}
     page = Page(render(dataclasses.replace(run, **alone)))
-    assert page.data["mistakes"] == []
+    assert page.mistakes == []
     assert "validation_accuracy" not in page.data["charts"]
     assert "train_loss" in page.data["charts"]
     assert "Which differences are real" not in page.text
