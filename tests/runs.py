@@ -30,7 +30,7 @@ VARIANTS = {
 FURTHER = {  # what the first four leave out
     "linear": {"model": "linear", "ngrams": 2},
     "stems": {"pooling": "mean_max", "embed_dim": 16, "hidden": 0, "stem": 5, "ngrams": 2, "ngram_min_count": 3},
-    "attention": {"pooling": "attention", "embed_dim": 10, "hidden": 0, "word_dropout": 0.1},
+    "attention": {"pooling": "attention", "embed_dim": 10, "hidden": 0, "learning_rate": 0.03},
     "ensemble": {"pooling": "max", "embed_dim": 10, "seeds": 2, "ensemble": True},
     "runs_of_3": {"pooling": "masked_mean", "embed_dim": 8, "ngrams": 3, "ngram_min_count": 5},
     "flat_stems": {"pooling": "flatten", "embed_dim": 4, "hidden": 20, "stem": 4, "ngrams": 2, "ngram_min_count": 5},

@@ -126,7 +126,7 @@ def test_the_box_answers_as_the_models_do(visit, pydocs_page, pydocs_run):
     for name in SHOWN:
         expected = pydocs_run.models[name].predict(texts)
         found = np.array([answer[name] for answer in answers])
-        assert expected.max(axis=1).mean() > 0.6  # the models have opinions
+        assert expected.max(axis=1).mean() > 0.5  # the models have opinions
         np.testing.assert_allclose(found, expected, atol=0.02)
         assert np.mean(np.abs(found - expected)) < 0.002
 
