@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jax
 import numpy as np
 import pyarrow as pa
 from flax import nnx
@@ -134,7 +135,7 @@ class Classifier:
         self.features = features or Features(words.words, stem=None, ngrams=1, keys=NO_KEYS)
         self.graph: nnx.GraphDef[Network] | None = None
         if not is_linear(config):
-            self.graph, _ = nnx.split(nnx.eval_shape(lambda: _network(config, self.features.rows, seed=0)))
+            self.graph, _ = nnx.split(_abstract(config, self.features.rows))
 
     @property
     def parameters(self) -> Parameters:
@@ -198,12 +199,12 @@ def is_linear(config: dict[str, Any]) -> bool:
 
 
 def build(config: dict[str, Any], rows: int, seed: int) -> Network:
-    """Make the network that a configuration describes, freshly initialised, in one compiled function.
+    """Make the network that a configuration describes, freshly initialised, in one function compiled for all seeds.
 
     `rows` is that of its `Features`. Raises `UserError` where the bundle would be larger than one may be.
     """
     check_size(config, rows)
-    network: Network = nnx.jit(lambda: _network(config, rows, seed))()
+    network: Network = _initialise(jax.random.key(seed), tuple(_settings(config, rows).items()))
     return network
 
 
@@ -217,16 +218,29 @@ def check_size(config: dict[str, Any], rows: int) -> None:
         )
 
 
-def _network(config: dict[str, Any], rows: int, seed: int) -> Network:
-    return Network(
-        rows=rows,
-        classes=len(config["classes"]),
-        max_len=config["max_len"] * per_word(config.get("stem"), config.get("ngrams", 1)),
-        pooling=config["pooling"],
-        embed_dim=config["embed_dim"],
-        hidden=config["hidden"],
-        rngs=nnx.Rngs(seed),
-    )
+def _fresh(key: jax.Array, settings: tuple[tuple[str, Any], ...]) -> Network:
+    return Network(**dict(settings), rngs=nnx.Rngs(key))
+
+
+_initialise = nnx.jit(_fresh, static_argnums=1)
+
+
+def _settings(config: dict[str, Any], rows: int) -> dict[str, Any]:
+    """Return what `Network` takes, but for its source of initial parameters."""
+    return {
+        "rows": rows,
+        "classes": len(config["classes"]),
+        "max_len": config["max_len"] * per_word(config.get("stem"), config.get("ngrams", 1)),
+        "pooling": config["pooling"],
+        "embed_dim": config["embed_dim"],
+        "hidden": config["hidden"],
+    }
+
+
+def _abstract(config: dict[str, Any], rows: int) -> Network:
+    """Make the network that a configuration describes, with shapes in place of arrays."""
+    network: Network = nnx.eval_shape(lambda: Network(**_settings(config, rows), rngs=nnx.Rngs(0)))
+    return network
 
 
 def _shapes(config: dict[str, Any], rows: int) -> dict[str, tuple[int, ...]]:
@@ -235,8 +249,7 @@ def _shapes(config: dict[str, Any], rows: int) -> dict[str, tuple[int, ...]]:
         classes = len(config["classes"])
         shapes = {"temperature": (), "kernel": (rows, classes), "idf": (rows,), "bias": (classes,)}
         return {f"linear.{name}": shape for name, shape in shapes.items()}
-    network = nnx.eval_shape(lambda: _network(config, rows, seed=0))
-    return {name: tuple(array.shape) for name, array in flat(split(network)[1]).items()}
+    return {name: tuple(array.shape) for name, array in flat(split(_abstract(config, rows))[1]).items()}
 
 
 def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
