@@ -221,3 +221,20 @@ def test_a_linear_variant(values):
     put(values, "variants.linear", {"model": "linear", "ngrams": 2})
     variant = params.check(values).variants["linear"]
     assert (variant.model, variant.ngrams, variant.C, variant.validation) == ("linear", 2, 1.0, 0.05)
+
+
+def test_make_tutorial_sets_all_that_its_protocol_needs(tmp_path):
+    """Of vocabulary, vectors and training, whatever params.yaml said before."""
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    [assignments] = [line.partition("=")[2].split() for line in makefile.splitlines() if line.startswith("TUTORIAL =")]
+    needed = [f"train.{name}" for name in params.Train.model_fields]
+    needed += [f"build_vocab.{name}" for name in params.BuildVocab.model_fields]
+    # train.validation is not read where another split is watched
+    assert set(needed) - {text.partition("=")[0] for text in assignments} == {"train.validation"}
+    path = tmp_path / "params.yaml"
+    path.write_bytes((PROJECT / "params.yaml").read_bytes())
+    params.edit(assignments, path)
+    tutorial = params.load(path)
+    assert tutorial.train == params.Train(validation=tutorial.train.validation, shuffle=False, validation_from="test")
+    assert tutorial.build_vocab == params.BuildVocab(fit_on=["train", "test"])
+    assert tutorial.vectorize.max_len == 50

@@ -215,6 +215,24 @@ def test_a_teammate_pulls_and_runs_nothing(clean, tmp_path):
     assert (clone / "data/models/sum_20/model.safetensors").is_file()
 
 
+def test_a_sweep_tries_values_on_validation_and_leaves_all_as_it_was(clean):
+    def files():
+        return {path: path.read_bytes() for name in ("data", "metrics") for path in (clean / name).rglob("*.*")}
+
+    before = files()
+    sweep = ["python", "-m", "flaxtext.sweep", "sum_20", "--minutes"]
+    printed = shell(clean, *sweep, "5", "embed_dim=3", "learning_rate=0.05,1e30")
+    assert "1/3" in printed
+    assert "embed_dim=3 learning_rate=1e30 failed: error: epoch 1: the loss is no longer finite" in printed
+    accuracies = [float(figure) for figure in re.findall(r"^\w+-\w+ +(\d\.\d{4}) ", printed, re.MULTILINE)]
+    assert len(accuracies) == 2
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert files() == before
+    assert shell(clean, "git", "status", "--porcelain") == ""
+    shell(clean, "dvc", "exp", "remove", "--all-commits")
+    assert "no experiment finished" in shell(clean, *sweep, "0.01", "embed_dim=3", check=False)
+
+
 def test_plots_show_every_variant(clean):
     page = shell(clean, "dvc", "plots", "show", "--json")
     plots = json.loads(page)
