@@ -9,7 +9,7 @@ from conftest import PROJECT
 from runs import FURTHER, HOSTILE_CLASSES, VARIANTS, hostile_run, make_run
 
 from flaxtext import params, pydocs
-from flaxtext.report import render
+from flaxtext.report import SCRIPTS, render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -22,6 +22,7 @@ QUIET = [
 ]
 DOCUMENTS = 200
 SHOWN = VARIANTS | FURTHER
+OWN_SCRIPTS = 2 + len(SCRIPTS)  # the data, and what draws charts
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_the_box_answers_as_the_models_do(visit, pydocs_page, pydocs_run):
 def test_stems_are_of_letters_and_make_ngrams(visit, tmp_path):
     words = ["🦊a", "🦊b", "🐻a", "🐻b", "éa", "ña", "e\u0301a", "ab", "abc", "a"]
     rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(words, rng.integers(1, 7))) for _ in range(400)]
+    texts = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(800)]
     labels = np.array([("🦊b 🐻" in text) + ("a ab" in text) * 2 for text in texts])
     own = {"pooling": "mean_max", "embed_dim": 8, "hidden": 0, "stem": 1, "ngrams": 3, "learning_rate": 0.05}
     run = make_run(texts, labels, texts, labels, list("wxyz"), epochs=20, variants={"own": own})
@@ -244,7 +245,7 @@ def test_hostile_texts_and_classes_are_text(visit, hostile_page, hostile):
     page = visit(hostile_page)
     assert page.title() == "pydocs: the report"
     assert page.locator("img").count() == 0
-    assert page.locator("script").count() == 3
+    assert page.locator("script").count() == OWN_SCRIPTS
     shown = page.locator("#mistakes-list article .text").evaluate_all("all => all.map(one => one.textContent)")
     mistakes = mistakes_of(page)
     assert shown == [mistake["text"] for mistake in mistakes[: len(shown)]]
@@ -255,7 +256,7 @@ def test_hostile_texts_and_classes_are_text(visit, hostile_page, hostile):
         assert name[:8] in page.locator("[data-chart=f1] svg").text_content()
     page.locator("#try-text").fill("</textarea><script>document.title = 1</script> one 🦊 שלום")
     assert page.locator("#try-answers mark, #try-answers .text").first.is_visible()
-    assert page.locator("script").count() == 3
+    assert page.locator("script").count() == OWN_SCRIPTS
     page.locator("[data-chart=confusion-0] .mark-text text").first.hover()
     tooltip = page.locator("#vg-tooltip-element.visible")
     assert HOSTILE_CLASSES[0] in tooltip.text_content()
