@@ -252,7 +252,7 @@ class Report(Section):
     mistakes: int = Field(default=500, ge=0)
     characters: int = Field(default=1000, ge=1)
     words: int = Field(default=20_000, ge=1)
-    ngrams: int = Field(default=50_000, ge=0)
+    ngrams: int = Field(default=200_000, ge=0)
 
 
 class Params(Section):

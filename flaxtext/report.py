@@ -165,9 +165,10 @@ def render(run: Run) -> str:
         "separators": FILTERS + " ",
         "examples": context["examples"],
         "mistakes": pack_text(json.dumps(documents, ensure_ascii=False, separators=(",", ":"))),
-        "charts": _charts(run),
+        "charts": pack_text(json.dumps(_charts(run), separators=(",", ":"))),
+        "library": pack_text(charts.library()),
     }
-    scripts = [charts.library(), *((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)]
+    scripts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
     rest = len(_fill(context, data, scripts, Box("", {}, {}, {})).encode())
     return _fill(context, data, scripts, pack(run, PAGE_BYTES - rest))
 
@@ -484,7 +485,7 @@ def _fill(context: dict[str, Any], data: dict[str, Any], scripts: list[str], box
             box=box,
             data=Markup(to_json({**data, "words": pack_text(box.words), "models": models})),  # noqa: S704  escaped
             scripts=[Markup(script) for script in scripts],  # noqa: S704  the project's own
-            policy=policy(scripts),
+            policy=policy([*scripts, charts.library()]),
         )
     )
     return page

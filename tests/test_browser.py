@@ -22,7 +22,7 @@ QUIET = [
 ]
 DOCUMENTS = 200
 SHOWN = VARIANTS | FURTHER
-OWN_SCRIPTS = 2 + len(SCRIPTS)  # the data, and what draws charts
+OWN_SCRIPTS = 2 + len(SCRIPTS)  # the data, and the library that draws charts
 
 
 @pytest.fixture(scope="module")

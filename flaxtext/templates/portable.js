@@ -3,8 +3,24 @@
 const portable = (() => {
   // ---- Packed texts and numbers, as flaxtext/packing.py writes them ----
 
+  const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%.()*+-;,=:?@^_`{|}~";
+  const digits = new Uint8Array(128);
+  for (let digit = 0; digit < DIGITS.length; digit++) digits[DIGITS.charCodeAt(digit)] = digit;
+
+  // Base 85: five characters are four bytes, the last ones cut short together.
+  function decode(packed) {
+    const missing = (5 - packed.length % 5) % 5, whole = packed + "~".repeat(missing);
+    const bytes = new DataView(new ArrayBuffer(whole.length / 5 * 4));
+    for (let at = 0, to = 0; at < whole.length; to += 4) {
+      let number = 0;
+      for (const end = at + 5; at < end; at++) number = 85 * number + digits[whole.charCodeAt(at)];
+      bytes.setUint32(to, number);
+    }
+    return new Uint8Array(bytes.buffer, 0, bytes.byteLength - missing);
+  }
+
   async function inflate(packed) {
-    const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+    const bytes = decode(packed);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
