@@ -43,7 +43,7 @@ sweep: .venv/run
 	@python -m flaxtext.sweep $(VARIANT) --minutes $(BUDGET) $(GRID)
 
 test: .venv/dev
-	pytest
+	pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev
 	ruff check .

@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.svm import LinearSVC
 
 from flaxtext.errors import UserError
 from flaxtext.vectors import Vectors
@@ -49,6 +47,9 @@ def fit(
     Raises:
         UserError: the documents are all of one class, or all without features.
     """
+    from sklearn.feature_extraction.text import TfidfTransformer  # takes a second, and predicting needs none of it
+    from sklearn.svm import LinearSVC
+
     if len(np.unique(train.labels)) < 2 or not train.ids.any():
         raise UserError("a linear model needs documents with known words, of two classes or more, in train")
     n_features = counts(train.ids, rows)

@@ -233,7 +233,7 @@ class Explain(Section):
 class Faithfulness(Section):
     """On how many test documents, and with how many samples each, explanations are held against random words."""
 
-    documents: int | None = Field(default=1000, ge=1)
+    documents: int | None = Field(default=300, ge=1)
     samples: int = Field(default=1000, ge=10)
     seed: Seed = 0
 

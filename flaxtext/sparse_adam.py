@@ -85,7 +85,7 @@ def tables(learning_rate: np.ndarray) -> Tables:
         tail[s] = ratio * (rate[s + 1] + tail[s + 1])
     powers = np.arange(len(rate), dtype=np.float64)
     columns = (learning_rate, rate, tail, EPS * correction, ratio**powers, B1**powers, B2**powers)
-    return Tables(*(jnp.asarray(column, jnp.float32) for column in columns))
+    return Tables(*(jnp.asarray(np.asarray(column, np.float32)) for column in columns))
 
 
 def init(parameters: jax.Array) -> Rows:

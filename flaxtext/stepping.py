@@ -160,7 +160,8 @@ class Sparse:
         self._rows = sparse_adam.init(embedding)
         self._embedding = embedding
         self._step = jnp.int32(1)
-        self._state = optax.scale_by_adam().init(head)
+        state = jax.eval_shape(optax.scale_by_adam().init, head)
+        self._state = jax.tree.map(lambda leaf: jnp.array(np.zeros(leaf.shape, leaf.dtype)), state)  # compiles nothing
         # Shapes only grow, with some room, so that an epoch shuffled anew seldom needs another compilation.
         self._widths = [0] * chunks
         self._used = 0

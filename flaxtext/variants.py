@@ -122,7 +122,7 @@ def _train_linear(
     variant: LinearVariant, documents: Vectors, validation: Vectors, rows: int, classes: int, say: Say
 ) -> tuple[Parameters, list[Epoch]]:
     """Train scikit-learn's linear model; its history is one row."""
-    from flaxtext import linear  # scikit-learn takes a second to import
+    from flaxtext import linear  # which brings SciPy; a network needs none
 
     model = linear.fit(
         documents,

@@ -12,6 +12,11 @@ AG_NEWS = PROJECT.parent / "shared" / "ag_news"
 GOLDENS = PROJECT.parent / "shared" / "goldens"
 
 
+def pytest_collection_modifyitems(items):
+    """Start with the file that takes longest: others run beside it."""
+    items.sort(key=lambda item: item.path.stem != "test_pipeline")
+
+
 @pytest.fixture(scope="session")
 def ag_news():
     """The folder with the real AG News documents."""
