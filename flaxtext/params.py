@@ -87,6 +87,8 @@ class FileSource(Section):
             names = list(self.classes.values()) if isinstance(self.classes, dict) else self.classes
             if len(names) < 2 or len(set(names)) < len(names):
                 raise ValueError("classes needs two names or more, each once")
+            if len({str(label) for label in self.classes}) < len(self.classes):
+                raise ValueError("classes names a label twice: as a number and as text it is the same")
         return self
 
 

@@ -94,6 +94,11 @@ def test_a_variant_overrides_train(values):
             {"train": "a.csv", "classes": ["one"]},
             "sources.mine: classes needs two names or more, each once",
         ),
+        (
+            "sources.mine",
+            {"train": "a.csv", "classes": {1: "bad", "1": "good"}},
+            "sources.mine: classes names a label twice: as a number and as text it is the same",
+        ),
         ("sources.pydocs", {"format": "pydocs"}, "sources.pydocs.packages: missing"),
     ],
 )
