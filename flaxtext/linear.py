@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from flaxtext.calibration import log_softmax, temperature
 from flaxtext.errors import UserError
 from flaxtext.vectors import Vectors
 
 CHUNK_ROWS = 16_384
-TEMPERATURES = np.geomspace(0.05, 20, 121)
 
 
 class Linear(NamedTuple):
@@ -40,9 +40,8 @@ def fit(
 ) -> Linear:
     """Train on documents as `int32[n, width]`, features by number with 0 for padding, and their labels.
 
-    scikit-learn's TfidfTransformer and LinearSVC, one class against the rest. Margins are no probabilities; the
-    temperature that makes validation likeliest (Guo et al. 2017) turns them into some. Without validation documents
-    it is 1.
+    scikit-learn's TfidfTransformer and LinearSVC, one class against the rest. Margins are no probabilities; a
+    temperature, fitted to the validation documents, turns them into some.
 
     Raises:
         UserError: the documents are all of one class, or all without features.
@@ -65,18 +64,15 @@ def fit(
         bias[svm.classes_] = svm.intercept_
     seen = np.bincount(x.indices, minlength=rows) > 0
     model = Linear(np.where(seen, tfidf.idf_, 0).astype(np.float32), kernel, bias, np.ones((), np.float32))
-    if len(validation.labels):
-        scores, rows_of = margins(model, validation.ids), np.arange(len(validation.labels))
-        losses = [-_log_softmax(scores / t)[rows_of, validation.labels].mean() for t in TEMPERATURES]
-        model = model._replace(temperature=np.array(TEMPERATURES[int(np.argmin(losses))], np.float32))
-    return model
+    fitted = temperature(margins(model, validation.ids), validation.labels)
+    return model._replace(temperature=np.array(fitted, np.float32))
 
 
 def probabilities(model: Linear, ids: np.ndarray) -> np.ndarray:
     """Class probabilities of `ids: int32[n, width]`: `float32[n, classes]`."""
     chunks = [ids[start : start + CHUNK_ROWS] for start in range(0, len(ids), CHUNK_ROWS)] or [ids]
     logits = np.concatenate([margins(model, chunk) for chunk in chunks]) / model.temperature
-    probability: np.ndarray = np.exp(_log_softmax(logits)).astype(np.float32)
+    probability: np.ndarray = np.exp(log_softmax(logits)).astype(np.float32)
     return probability
 
 
@@ -96,9 +92,3 @@ def counts(ids: np.ndarray, rows: int) -> sp.csr_array:
     matrix = sp.csr_array((np.ones(len(features)), features, offsets), shape=(len(ids), rows))
     matrix.sum_duplicates()
     return matrix
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result

@@ -166,13 +166,15 @@ class Train(Section):
     validation: float = Field(default=0.05, ge=0, lt=1)
     validation_from: Split = "train"
     patience: int | None = Field(default=None, ge=1)
+    calibrate: bool = False
 
     @model_validator(mode="after")
     def _check_together(self) -> "Train":
-        if self.patience is not None and self.validation_from != "train":
-            raise ValueError("patience would choose by the test split; set validation_from: train")
-        if self.patience is not None and not self.validation:
-            raise ValueError("patience needs documents to watch; set validation above 0")
+        for name, is_on in (("patience", self.patience is not None), ("calibrate", self.calibrate)):
+            if is_on and self.validation_from != "train":
+                raise ValueError(f"{name} would choose by the test split; set validation_from: train")
+            if is_on and not self.validation:
+                raise ValueError(f"{name} needs documents to watch; set validation above 0")
         if self.seed + self.seeds > 2**32:
             raise ValueError("seed, with seeds counted from it, goes beyond 2**32 - 1; lower seed")
         return self

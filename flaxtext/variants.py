@@ -8,8 +8,9 @@ import numpy as np
 
 from flaxtext import features
 from flaxtext.bundle import build, check_size
+from flaxtext.calibration import temperature
 from flaxtext.features import Features
-from flaxtext.network import Parameters, flat, split
+from flaxtext.network import Parameters, flat, probabilities, split
 from flaxtext.params import LinearVariant, NetworkVariant, Variant
 from flaxtext.training import Epoch, best_epoch, fit, score
 from flaxtext.vectors import Vectors
@@ -115,6 +116,11 @@ def _train_network(
     )
     if variant.patience is not None:
         say(f"kept: epoch {best_epoch(history)}, of the lowest validation loss")
+    if variant.calibrate:
+        answers = probabilities(split(network)[0], parameters, validation.ids)
+        divisor = temperature(np.log(np.maximum(answers, np.finfo(np.float32).tiny)), validation.labels)
+        say(f"calibrated: logits divided by {divisor:.2f}")
+        parameters["output"] = {name: array / divisor for name, array in parameters["output"].items()}
     return parameters, history
 
 

@@ -211,15 +211,16 @@ def test_from_the_shell_a_mistake_is_one_line_without_traceback(copy):
 @pytest.mark.parametrize(
     ("values_of_train", "message"),
     [
-        ({"validation": 0}, "patience needs documents to watch; set validation above 0"),
-        ({"validation_from": "test"}, "patience would choose by the test split; set validation_from: train"),
+        ({"validation": 0}, "needs documents to watch; set validation above 0"),
+        ({"validation_from": "test"}, "would choose by the test split; set validation_from: train"),
     ],
 )
-def test_patience_needs_documents_that_may_be_chosen_by(values, values_of_train, message):
-    put(values, "train", {**values["train"], **values_of_train, "patience": 3})
+@pytest.mark.parametrize(("name", "value"), [("patience", 3), ("calibrate", True)])
+def test_what_chooses_needs_documents_that_may_be_chosen_by(values, name, value, values_of_train, message):
+    put(values, "train", {**values["train"], **values_of_train, name: value})
     with pytest.raises(UserError) as error:
         params.check(values)
-    assert str(error.value) == f"params.yaml: train: {message}"
+    assert str(error.value).splitlines()[0] == f"params.yaml: train: {name} {message}"
 
 
 def test_a_linear_variant(values):

@@ -122,8 +122,8 @@ def test_the_vocabulary_and_the_vectors_of_train_come_from_train_alone(project, 
 def test_when_asked_to_they_do_look_at_it(project, monkeypatch):
     """So that the tests above can fail."""
     vocabulary = (project / "data/vocab.parquet").read_bytes()
-    patient = [f"variants.{name}.patience=null" for name, own in params.load().variants.items() if own.patience]
-    params.edit(["build_vocab.fit_on=[train,test]", "train.validation_from=test", *patient])
+    choosing = [f"variants.stems_32.{setting}" for setting in ("patience=null", "calibrate=false")]
+    params.edit(["build_vocab.fit_on=[train,test]", "train.validation_from=test", *choosing])
     run(monkeypatch, "build_vocab")
     assert (project / "data/vocab.parquet").read_bytes() != vocabulary
     run(monkeypatch, "vectorize")

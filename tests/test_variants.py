@@ -43,7 +43,7 @@ def variants():
         "two seeds": network_variant(pooling="mean", seeds=2, stem=3),
         "ensemble": network_variant(pooling="mean_max", seeds=2, ensemble=True, ngrams=2, hidden=0),
         "ensemble of one": network_variant(pooling="max", ensemble=True),
-        "everything": network_variant(pooling="attention", patience=1, **everything),
+        "everything": network_variant(pooling="attention", patience=1, calibrate=True, **everything),
         "sgd": network_variant(pooling="flatten", optimizer="sgd", **everything),
         "linear, stems, n-grams": params.LinearVariant(model="linear", stem=3, ngrams=3, class_weights="balanced"),
         "linear, rare n-grams left out": params.LinearVariant(model="linear", ngrams=2, ngram_min_count=100),
