@@ -210,7 +210,7 @@ def pack(run: Run, size: int) -> Box:
         for variant, model in run.models.items():
             if variant in left_out:
                 continue
-            lighter = with_fewer_ngrams(model, int(share * settings.ngrams))
+            lighter = with_fewer_ngrams(model, int(share**2 * settings.ngrams))  # words matter more
             key = variant, words, len(lighter.features.keys)
             try:
                 if key not in packed:
@@ -224,7 +224,7 @@ def pack(run: Run, size: int) -> Box:
         if total <= size or not models:
             return Box(known, models, agreement, left_out)
         if share * settings.words > FEWEST_WORDS:
-            share *= min(0.95, size / total)
+            share *= min(0.95, (size / total) ** 0.75)  # not all of it shrinks as share does
         else:
             left_out[max(sizes, key=lambda variant: sizes[variant])] = "it is too large for this page"
 
