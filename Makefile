@@ -1,3 +1,4 @@
+# make setup      install what run needs, and run nothing
 # make run        the whole pipeline, on the source that params.yaml names (the embedded corpus at first)
 #                 DATA=a key of sources, MIRROR=folder or URL, VERIFY=false are written into params.yaml
 # make tutorial   the tutorial's own protocol, on AG News unless DATA= says otherwise; MIRROR, VERIFY likewise
@@ -16,18 +17,20 @@ export PIP_CONSTRAINT := $(CURDIR)/requirements.lock
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/requirements.lock
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-SETTINGS = $(if $(DATA),data.source=$(DATA)) $(if $(MIRROR),data.mirror=$(MIRROR)) $(if $(VERIFY),data.verify=$(VERIFY))
+SETTINGS = $(if $(DATA),data.source=$(DATA)) $(if $(MIRROR),'data.mirror=$(MIRROR)') $(if $(VERIFY),data.verify=$(VERIFY))
 TUTORIAL = data.source=ag_news build_vocab.fit_on=[train,test] build_vocab.max_words=null build_vocab.min_count=1 \
   vectorize.max_len=50 train.epochs=15 train.batch_size=1024 train.optimizer=adam train.learning_rate=0.001 \
   train.schedule=constant train.hidden=100 train.label_smoothing=0.0 train.word_dropout=0.0 train.class_weights=null \
   train.seed=0 train.seeds=1 train.shuffle=false train.validation_from=test train.patience=null \
-  train.calibrate=false variants.stems_32.patience=null variants.stems_32.calibrate=false
+  train.calibrate=false variants.*.patience=null variants.*.calibrate=false
 
 VARIANT = sum_20
 BUDGET = 10
 GRID = learning_rate=0.002,0.005,0.01 embed_dim=20,50 label_smoothing=0.0,0.1 word_dropout=0.0,0.3
 
-.PHONY: run tutorial sweep test lint bench lock clean
+.PHONY: setup run tutorial sweep test lint bench lock clean
+
+setup: .venv/run
 
 run: .venv/run
 	@python -m flaxtext.params $(SETTINGS)

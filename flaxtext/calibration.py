@@ -12,12 +12,14 @@ TEMPERATURES = np.geomspace(0.05, 20, 121)
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature, of a grid, that makes `labels: int32[n]` likeliest by `logits: float[n, classes]`.
 
-    Without documents it is 1.
+    A label counts as (n + 1) / (n + 2) certain, as in Platt's scaling (1999): otherwise few documents, all of them
+    right, would make any answer certain. Without documents it is 1.
     """
     if not len(labels):
         return 1.0
-    rows = np.arange(len(labels))
-    losses = [-log_softmax(logits / t)[rows, labels].mean() for t in TEMPERATURES]
+    targets = np.full(logits.shape, 1 / (len(labels) + 2) / (logits.shape[1] - 1))
+    targets[np.arange(len(labels)), labels] = (len(labels) + 1) / (len(labels) + 2)
+    losses = [-(targets * log_softmax(logits / t)).sum(axis=1).mean() for t in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 

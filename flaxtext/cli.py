@@ -243,7 +243,8 @@ def export(
 
     if output.exists() and not output.is_dir():
         raise UserError(f"{output}: a file; name a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / exporting.FUNCTION).is_file():
+    output = output.resolve()
+    if output.is_dir() and not {path.name for path in output.iterdir()} <= exporting.FILES:
         raise UserError(f"{output}: holds other files, which would be lost; name a new folder")
     loaded = _load(model)
     print(_lines(exporting.export_model(loaded, output, int8=int8, judged_on=vectors)))

@@ -19,6 +19,7 @@ from flaxtext.network import Parameters
 from flaxtext.tokens import FILTERS
 
 FUNCTION = "model.stablehlo"
+FILES = {FUNCTION, "config.json", "vocab.parquet", "README.md"}
 PLATFORMS = ("cpu", "cuda", "tpu")
 ROWS = 8192
 """Documents judged at a time."""

@@ -342,7 +342,7 @@ def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     values = _parse(Path(path), yaml)
-    for assignment in assignments:
+    for assignment in (each for given in assignments for each in _for_each_variant(given, values)):
         key, equals, text = assignment.partition("=")
         *parents, last = key.split(".")
         place = values
@@ -350,7 +350,10 @@ def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
             place = place.get(parent) if isinstance(place, dict) else None
         if not equals or not isinstance(place, dict):
             raise UserError(f"{assignment!r}: expected KEY=VALUE with a key of {path}, such as data.source=ag_news")
-        value = yaml.load(text)  # round-trip: a list stays on its line
+        try:
+            value = yaml.load(text)  # round-trip: a list stays on its line
+        except YAMLError:
+            raise UserError(f"{assignment!r}: the value is not YAML; put it in quotes") from None
         if last not in place or place[last] != value:
             place[last] = value
     check(values, str(path))
@@ -359,11 +362,23 @@ def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
     return output.getvalue()
 
 
+def _for_each_variant(assignment: str, values: Any) -> list[str]:
+    """Make of `variants.*.patience=null` an assignment for each variant that sets a patience of its own."""
+    start, star, rest = assignment.partition("variants.*.")
+    variants = values.get("variants") if isinstance(values, dict) else None
+    if start or not star or not isinstance(variants, dict):
+        return [assignment]
+    key = rest.partition("=")[0]
+    return [f"variants.{name}.{rest}" for name, own in variants.items() if isinstance(own, dict) and key in own]
+
+
 def _parse(path: Path, yaml: YAML) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run from the project's folder") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; save it as that") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -393,7 +408,7 @@ def _is_inherited(location: list[Any], values: dict[str, Any]) -> bool:
     """Whether the problem is one of `train`, met again in a variant that does not override the value."""
     match location:
         case ["variants", name, key, *_]:
-            return key in values["train"] and key not in values["variants"][name]
+            return key in values.get("train", {}) and key not in values["variants"][name]
     return False
 
 

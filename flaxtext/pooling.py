@@ -79,6 +79,9 @@ POOLINGS: dict[str, Callable[[Embedded, "Array"], "Array"]] = {
 }
 """A pooling returns its vector times the kernel of the layer that follows, `float32[batch, outputs]`."""
 
+ORDERLESS = {masked_mean, max_, mean_max, attention}
+"""Poolings to which padding, and the order of the words, mean nothing."""
+
 
 def size(pooling: str, max_len: int, embed_dim: int) -> int:
     """Return the size of the pooled vector, which is the kernel's number of rows."""

@@ -106,14 +106,14 @@ def _open_file(source: FileSource, data: Data, split: Split) -> Iterator[tuple[T
     key = f"sources.{data.source}"
     origin, md5 = (source.train, source.md5.train) if split == "train" else (source.test or "", source.md5.test)
     location, file_names = origin, " and ".join(_file_name(file) for file in (source.train, source.test) if file)
-    if data.mirror:
+    if data.mirror and is_remote(origin):
         location = f"{data.mirror.rstrip('/')}/{_file_name(origin)}"
         advice = f"data.mirror is to be a folder or URL that holds {file_names}"
     elif is_remote(origin):
         advice = f"on a machine that cannot reach it, put {file_names} into a folder and set data.mirror to it"
     else:
         advice = f"{key}.{split} is to be a path from the project's folder, or a URL"
-    if md5 is None and not _is_tracked(location):
+    if (md5 is None or not data.verify) and not _is_tracked(location):
         print(
             f"warning: {location}: DVC does not see when this file changes; "
             f"put it into data/inputs/, or its MD5 into {key}.md5.{split}",

@@ -137,7 +137,8 @@ class SparseBatches(NamedTuple):
 class Sparse:
     """Adam, touching only the embedding rows that a batch uses; equal to optax.adam on all of them.
 
-    A batch, its documents sorted by length, is cut into `chunks`, each no wider than its documents need.
+    A batch, its documents sorted by length, is cut into `chunks`, each no wider than its documents need. `is_flat`
+    says that the network lays the embeddings end to end.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class Sparse:
         parameters: Parameters,
         train: Vectors,
         chunks: int,
+        is_flat: bool,
         rates: np.ndarray,
         objective: Objective,
         seed: int,
@@ -154,6 +156,7 @@ class Sparse:
         head = {name: layer for name, layer in parameters.items() if name != "embedding"}
         self._graph, self._train, self._head, self._objective = graph, _with_empty(train), head, objective
         self._key = jax.random.key(seed)
+        self._epoch = _flat_epoch if is_flat else _pooled_epoch
         self._lengths = _lengths(self._train.ids)
         self._nobody = len(embedding)
         self._table = sparse_adam.tables(rates)
@@ -163,7 +166,7 @@ class Sparse:
         state = jax.eval_shape(optax.scale_by_adam().init, head)
         self._state = jax.tree.map(lambda leaf: jnp.array(np.zeros(leaf.shape, leaf.dtype)), state)  # compiles nothing
         # Shapes only grow, with some room, so that an epoch shuffled anew seldom needs another compilation.
-        self._widths = [0] * chunks
+        self._widths = [1] * chunks  # a maximum is one of something
         self._used = 0
 
     @property
@@ -208,7 +211,7 @@ class Sparse:
 
     def run(self, batches: SparseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
-        self._rows, self._head, self._state, self._step, self._embedding, losses = _sparse_epoch(
+        self._rows, self._head, self._state, self._step, self._embedding, losses = self._epoch(
             self._graph,
             self._objective,
             batches.widths,
@@ -223,7 +226,6 @@ class Sparse:
         return cast(jax.Array, losses)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(4, 5, 6))
 def _sparse_epoch(
     graph: Graph,
     objective: Objective,
@@ -265,3 +267,9 @@ def _sparse_epoch(
 
     (rows, head, state, step), losses = jax.lax.scan(take_step, (rows, head, state, step), batches)
     return rows, head, state, step, sparse_adam.embedding(table, rows, step - 1), losses
+
+
+_compiled = partial(jax.jit, _sparse_epoch, static_argnums=(0, 1, 2), donate_argnums=(4, 5, 6))
+_flat_epoch = _compiled()
+# XLA's own loops read embeddings and add them up in one go, which its library of kernels, YNN, does in two.
+_pooled_epoch = _compiled(compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""})

@@ -129,8 +129,11 @@ def ranking(variant: str, settings: dict[str, Setting]) -> pd.DataFrame:
     figures: dict[str, Any] = {}
     for baseline in json.loads(shown.stdout):
         for found in baseline["experiments"] or []:
-            metrics = found["revs"][0]["data"]["metrics"]
-            figures[found["name"]] = metrics[f"data/validation/{variant}.json"]["data"]
+            if found["name"] in settings:  # others may be of other variants, or have failed
+                metrics = found["revs"][0]["data"]["metrics"]
+                figures[found["name"]] = metrics[f"data/validation/{variant}.json"]["data"]
+    if any("validation_accuracy" not in own for own in figures.values()):
+        raise UserError("train has too few documents for any to be held out to choose by; raise validation")
     own = params.variant(params.load(), variant)
     keys = list(dict.fromkeys(key for setting in settings.values() for key in setting))
     rows = {

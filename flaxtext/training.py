@@ -11,7 +11,7 @@ import optax
 
 from flaxtext.errors import UserError
 from flaxtext.network import Network, Parameters, probabilities, split
-from flaxtext.pooling import flatten
+from flaxtext.pooling import ORDERLESS, flatten
 from flaxtext.stepping import Dense, Objective, Sparse
 from flaxtext.vectors import Vectors
 
@@ -68,9 +68,11 @@ def fit(
     objective = Objective(label_smoothing, word_dropout, weights)
     rates = learning_rates(learning_rate, schedule, epochs * steps)
     if optimizer == "adam":
-        # Shorter rows pay where each position takes part in a matrix multiplication.
-        chunks = min(2, batch_size) if network.pool is flatten else 1
-        trainer: Any = Sparse(graph, parameters, train, chunks, rates, objective, seed)
+        is_flat, is_orderless = network.pool is flatten, network.pool in ORDERLESS
+        # Shorter rows pay where each position takes part in a matrix multiplication, or where many hold nothing.
+        chunks = min(2, batch_size) if is_flat or is_orderless else 1
+        held = Vectors(close_up(train.ids), train.labels) if is_orderless else train
+        trainer: Any = Sparse(graph, parameters, held, chunks, is_flat, rates, objective, seed)
     else:
         table = jnp.asarray(rates, jnp.float32)
         update = getattr(optax, optimizer)(learning_rate if schedule == "constant" else lambda step: table[step])
@@ -120,6 +122,15 @@ def balanced(labels: np.ndarray) -> tuple[float, ...]:
     """
     counts = np.bincount(labels)
     return tuple((len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))).tolist())
+
+
+def close_up(ids: np.ndarray) -> np.ndarray:
+    """Move what is not padding to the front of each row of `int32[n, width]`, and cut off columns of padding."""
+    present = ids != 0
+    counts = present.sum(axis=1)
+    closed = np.zeros((len(ids), max(1, int(counts.max(initial=0)))), ids.dtype)
+    closed[np.arange(closed.shape[1]) < counts[:, None]] = ids[present]
+    return closed
 
 
 def order(documents: int, batch_size: int, rng: np.random.Generator | None) -> np.ndarray:

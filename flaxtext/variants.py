@@ -9,6 +9,7 @@ import numpy as np
 from flaxtext import features
 from flaxtext.bundle import build, check_size
 from flaxtext.calibration import temperature
+from flaxtext.errors import UserError
 from flaxtext.features import Features
 from flaxtext.network import Parameters, flat, probabilities, split
 from flaxtext.params import LinearVariant, NetworkVariant, Variant
@@ -57,7 +58,8 @@ def train(
     `origin` says where the documents come from, `source` at least; `say` is called with each line of progress.
 
     Raises:
-        UserError: the model would be too large, there is too little to learn from, or the loss is not finite.
+        UserError: the model would be too large, there is too little to learn from or to watch, or the loss is not
+            finite.
     """
     config: dict[str, Any] = {
         "variant": name,
@@ -67,6 +69,11 @@ def train(
         "data": {**origin, "documents": len(documents.labels), "validation_documents": len(validation.labels)},
     }
     say(f"{name}: {len(documents.labels):,} documents, {len(validation.labels):,} for validation")
+    if not len(validation.labels) and (variant.patience is not None or variant.calibrate):
+        raise UserError(
+            f"{name}: train has too few documents for any to be held out, which patience and calibrate need; "
+            "raise validation, or turn both off"
+        )
     reads = features.fit(
         words.words, documents.ids, stem=variant.stem, ngrams=variant.ngrams, min_count=variant.ngram_min_count
     )

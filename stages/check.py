@@ -18,6 +18,7 @@ from flaxtext.checks import CHECKS, SPLITS, Share
 from flaxtext.corpus import Corpus
 from flaxtext.errors import UserError, run
 from flaxtext.files import atomic, write_json, write_text
+from flaxtext.frames import neutralize
 
 EXAMPLES = {"leakage": 2, "near_leakage": 2, "label_conflicts": 2, "duplicates": 1, "near_duplicates": 1, "markup": 2}
 """Findings that are printed, by check."""
@@ -45,7 +46,7 @@ def main() -> None:
     figures = checks.figures(documents)
     listed = checks.table(documents, findings)
     with atomic(args.findings) as temporary:
-        csv.write_csv(listed, temporary)
+        csv.write_csv(harmless(listed), temporary)
     values = {split: {name: share.value for name, share in shares[split].items()} for split in SPLITS}
     write_json(args.metrics, {split: figures[split] | values[split] for split in SPLITS})
 
@@ -54,6 +55,12 @@ def main() -> None:
     if exceeded := over(figures, shares, section.limits):
         raise UserError("\n".join([*exceeded, f"{args.findings} lists the documents, {args.metrics} has the figures"]))
     write_text(args.passed, "No limit of section check of params.yaml is exceeded.\n")
+
+
+def harmless(listed: pa.Table) -> pa.Table:
+    """Keep a spreadsheet from running texts as formulas."""
+    columns = zip(listed.schema.names, listed.columns, strict=True)
+    return pa.table({name: neutralize(own) if pa.types.is_string(own.type) else own for name, own in columns})
 
 
 def print_table(figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, Share]]) -> None:

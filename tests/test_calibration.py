@@ -53,3 +53,9 @@ def test_a_calibrated_network_gives_the_same_answers_and_likelier_ones():
 
     assert np.array_equal(models[False].argmax(axis=1), models[True].argmax(axis=1))
     assert loss(models[True]) < loss(models[False]) - 0.01
+
+
+def test_few_documents_all_right_do_not_make_every_answer_certain():
+    logits = np.tile([1.0, 0.0, 0.0], (10, 1))
+    divisor = temperature(logits, np.zeros(10, np.int32))
+    assert np.exp(log_softmax(logits / divisor))[0, 0] < 0.95

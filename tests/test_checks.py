@@ -296,6 +296,11 @@ def test_the_stage_writes_figures_and_findings_and_says_what_is_wrong(tmp_path, 
     assert f"    100% like train row 11, birds: {splits[0][11][0][:100]}" in printed.err.splitlines()
 
 
+def test_a_spreadsheet_runs_none_of_the_findings():
+    listed = pa.table({"text": ["=1+1", "plain"], "row": [1, 2]})
+    assert check.harmless(listed).to_pylist() == [{"text": "'=1+1", "row": 1}, {"text": "plain", "row": 2}]
+
+
 def test_two_runs_write_the_same_bytes(tmp_path, monkeypatch, splits):
     written = []
     for _ in range(2):

@@ -122,3 +122,6 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path):
     assert (tmp_path / "mine" / "precious").exists()
     assert export("new/folder").returncode == export("new/folder").returncode == 0
     assert (tmp_path / "new/folder" / exporting.FUNCTION).exists()
+    (tmp_path / "new/folder/serve.py").touch()
+    assert export("new/folder").returncode == 1
+    assert (tmp_path / "new/folder/serve.py").exists()

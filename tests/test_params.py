@@ -168,6 +168,15 @@ def test_an_edit_changes_its_lines_alone(copy):
     assert params.load(copy).build_vocab.fit_on == ["train", "test"]
 
 
+def test_an_edit_of_each_variant_that_sets_the_key_itself(copy):
+    params.edit(["variants.sum_20={pooling: sum, embed_dim: 20, patience: 3}"], copy)
+    params.edit(["variants.*.patience=null", "variants.*.calibrate=false"], copy)
+    variants = params.load(copy).variants
+    assert {(own.patience, own.calibrate) for own in variants.values()} == {(None, False)}
+    assert "patience" not in copy.read_text(encoding="utf-8").partition("average_20:")[2].splitlines()[0]
+    params.edit(["variants={one: {pooling: sum, embed_dim: 2}}", "variants.*.patience=null"], copy)
+
+
 def test_no_edit_leaves_the_bytes(copy):
     before = copy.read_bytes()
     params.edit([], copy)
@@ -188,6 +197,21 @@ def test_a_wrong_edit_changes_nothing(copy, assignment, message):
         params.edit(["train.epochs=3", assignment], copy)
     assert str(error.value) == f"{copy}: {message}"
     assert copy.read_bytes() == before
+
+
+@pytest.mark.parametrize("value", ["@x", "[a", "%x"])
+def test_an_edit_to_what_is_not_yaml(copy, value):
+    with pytest.raises(UserError, match="the value is not YAML; put it in quotes"):
+        params.edit([f"data.mirror={value}"], copy)
+
+
+def test_a_file_that_is_not_utf_8_or_lacks_a_section(copy):
+    copy.write_bytes(b"# caf\xe9\n" + copy.read_bytes())
+    with pytest.raises(UserError, match="not UTF-8"):
+        params.load(copy)
+    copy.write_text("tain: {}\nvariants: {one: {pooling: sum, embed_dim: x}}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="tain: unknown key; did you mean train"):
+        params.load(copy)
 
 
 @pytest.mark.parametrize("assignment", ["data.source", "nowhere.source=x", "data.source.deep=x"])

@@ -68,6 +68,15 @@ def test_bad_files(tmp_path):
     )
 
 
+def test_a_mirror_stands_in_for_what_is_remote_alone(tmp_path):
+    for folder, text in (("mirror", "the mirror's"), ("own", "our own")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.csv").write_text(f"text,label\n{text} one,x\n{text} two,y\n")
+    data = Data(source="own", mirror=str(tmp_path / "mirror"))
+    for train, whose in ((f"{tmp_path}/own/train.csv", "our own"), ("https://x.org/train.csv", "the mirror's")):
+        assert {text for _, text, _ in read(data, train=train)} == {f"{whose} one", f"{whose} two"}
+
+
 def test_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(UserError) as caught:
         read(Data(source="own"), train=f"{tmp_path}/a.csv")

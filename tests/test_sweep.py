@@ -54,7 +54,14 @@ def test_the_ranking_is_by_validation_accuracy_then_loss(monkeypatch):
         figures = {"data": {"validation_accuracy": accuracy, "validation_loss": loss}}
         return {"name": name, "revs": [{"data": {"metrics": {"data/validation/sum_20.json": figures}}}]}
 
-    experiments = [shown("worst", 0.5, 0.1), shown("second", 0.9, 0.4), shown("best", 0.9, 0.3), shown("older", 1, 0)]
+    other = {"name": "other", "revs": [{"data": None}]}  # queued, or failed
+    experiments = [
+        other,
+        shown("worst", 0.5, 0.1),
+        shown("second", 0.9, 0.4),
+        shown("best", 0.9, 0.3),
+        shown("older", 1, 0),
+    ]
     answer = json.dumps([{"experiments": None}, {"experiments": experiments}])
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout=answer))
     table = sweep.ranking("sum_20", {"worst": {}, "second": {"embed_dim": "5"}, "best": {"embed_dim": "6"}})

@@ -12,7 +12,7 @@ from flaxtext.errors import UserError
 from flaxtext.network import Network, flat, probabilities, split
 from flaxtext.pooling import POOLINGS
 from flaxtext.stepping import Objective
-from flaxtext.training import balanced, best_epoch, fit, learning_rates, order, score
+from flaxtext.training import balanced, best_epoch, close_up, fit, learning_rates, order, score
 from flaxtext.vectors import Vectors
 
 SETTINGS = {"epochs": 3, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01, "shuffle": True, "seed": 0}
@@ -182,3 +182,9 @@ def test_patience_ends_training_and_gives_back_the_best_epoch():
     graph, _ = split(make())
     loss, _ = score(probabilities(graph, parameters, validation.ids), validation.labels)
     assert loss == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
+
+
+def test_closing_up_keeps_the_words_in_order():
+    ids = np.array([[0, 3, 0, 5], [0, 0, 0, 0], [7, 0, 2, 0]], np.int32)
+    assert close_up(ids).tolist() == [[3, 5], [0, 0], [7, 2]]
+    assert close_up(np.zeros((0, 3), np.int32)).shape == (0, 1)

@@ -228,6 +228,16 @@ def test_one_document_can_be_learned(pooling):
     assert result.config["last_epoch"]["validation_accuracy"] is None
 
 
+@pytest.mark.parametrize("choosing", [{"patience": 1}, {"calibrate": True}])
+def test_nothing_is_chosen_by_no_documents(choosing):
+    documents = Vectors(np.array([[1, 0, 0]], np.int32), np.array([1], np.int32))
+    none = Vectors(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
+    words = vocabulary.fit([pa.array(["word"])])
+    variant = network_variant(pooling="mean", **choosing)
+    with pytest.raises(UserError, match=r"^one: train has too few documents for any to be held out"):
+        train(variant, documents, none, name="one", words=words, classes=["a", "b"], origin={"source": "one"})
+
+
 @pytest.mark.parametrize(("ids", "labels"), [([[1], [1]], [0, 0]), ([[0], [0]], [0, 1])])
 def test_a_linear_model_that_cannot_be_says_so(ids, labels):
     found = Vectors(np.array(ids, np.int32), np.array(labels, np.int32))

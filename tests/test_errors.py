@@ -1,0 +1,28 @@
+"""What the user can mend ends in one line."""
+
+import pytest
+
+from flaxtext import errors
+from flaxtext.errors import UserError
+
+
+@pytest.mark.parametrize(
+    "error", [UserError("a.csv: empty"), FileNotFoundError(2, "No such file", "a.csv"), OSError("disk")]
+)
+def test_a_mistake_and_what_the_system_refuses_are_one_line(capsys, error):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        errors.run(main)
+    printed = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert printed in ("error: a.csv: empty\n", "error: a.csv: No such file\n", "error: disk\n")
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    def main():
+        raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        errors.run(main)
