@@ -53,7 +53,7 @@ def main() -> None:
         for name in names:
             tables.append(ROWS[name](setting))
             print(tables[-1].markdown(), flush=True)
-    args.output.write_text(page(loaded.description, args.pairs, tables), encoding="utf-8")
+            args.output.write_text(page(loaded.description, args.pairs, tables), encoding="utf-8")
     print(f"written: {args.output}")
 
 
