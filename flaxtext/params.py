@@ -22,7 +22,7 @@ from ruamel.yaml.error import YAMLError
 
 from flaxtext.errors import UserError, run
 from flaxtext.files import write_text
-from flaxtext.pooling import POOLINGS
+from flaxtext.pooling import AVERAGES, POOLINGS
 
 Column = str | int
 Split = Literal["train", "test"]
@@ -152,6 +152,7 @@ class Train(Section):
     """How a network is trained; a variant may override any of these."""
 
     epochs: int = Field(default=15, ge=1)
+    min_steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=1024, ge=1)
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(default=0.001, gt=0)
@@ -194,6 +195,7 @@ class NetworkVariant(Train, Features):
     model: Literal["network"] = "network"
     pooling: str
     embed_dim: int = Field(ge=1)
+    init: Literal["random", "log_ratios"] = "random"
     ensemble: bool = False
 
     @field_validator("pooling")
@@ -202,6 +204,13 @@ class NetworkVariant(Train, Features):
         if name not in POOLINGS:
             raise ValueError(f"expected one of {', '.join(POOLINGS)}, got {_short(name)}")
         return name
+
+    @model_validator(mode="after")
+    def _check_init(self) -> "NetworkVariant":
+        if self.init == "log_ratios" and (self.hidden or POOLINGS[self.pooling] not in AVERAGES):
+            averages = ", ".join(name for name, pooling in POOLINGS.items() if pooling in AVERAGES)
+            raise ValueError(f"init: log_ratios needs hidden: 0 and a pooling that averages: {averages}")
+        return self
 
 
 class LinearVariant(Train, Features):

@@ -82,6 +82,9 @@ POOLINGS: dict[str, Callable[[Embedded, "Array"], "Array"]] = {
 ORDERLESS = {masked_mean, max_, mean_max, attention}
 """Poolings to which padding, and the order of the words, mean nothing."""
 
+AVERAGES = {mean, masked_mean, mean_max}
+"""Poolings that begin with an average of the embeddings."""
+
 
 def size(pooling: str, max_len: int, embed_dim: int) -> int:
     """Return the size of the pooled vector, which is the kernel's number of rows."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flaxtext import features
+from flaxtext import features, log_ratios
 from flaxtext.bundle import build, check_size
 from flaxtext.calibration import temperature
 from flaxtext.errors import UserError
@@ -74,6 +74,11 @@ def train(
             f"{name}: train has too few documents for any to be held out, which patience and calibrate need; "
             "raise validation, or turn both off"
         )
+    if isinstance(variant, NetworkVariant) and variant.init == "log_ratios" and variant.embed_dim < len(classes):
+        raise UserError(
+            f"{name}: init: log_ratios needs a dimension for each of the {len(classes)} classes; "
+            f"raise embed_dim from {variant.embed_dim}, or leave init out"
+        )
     reads = features.fit(
         words.words, documents.ids, stem=variant.stem, ngrams=variant.ngrams, min_count=variant.ngram_min_count
     )
@@ -111,15 +116,19 @@ def _train_network(
         say(f"seed {seed}")
     if seed == variant.seed:
         say(_layers(split(network)[1]))
-    settings = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "shuffle", "patience")
+    if variant.init == "log_ratios":
+        log_ratios.start(network, documents.ids, documents.labels)
+    epochs = max(variant.epochs, -(-variant.min_steps // -(-len(documents.labels) // variant.batch_size)))
+    settings = ("batch_size", "optimizer", "learning_rate", "schedule", "shuffle", "patience")
     objective = ("label_smoothing", "word_dropout", "class_weights")
     parameters, history = fit(
         network,
         documents,
         validation,
         **{name: getattr(variant, name) for name in (*settings, *objective)},
+        epochs=epochs,
         seed=seed,
-        report=lambda epoch, seconds: say(_progress(epoch, seconds, variant.epochs)),
+        report=lambda epoch, seconds: say(_progress(epoch, seconds, epochs)),
     )
     if variant.patience is not None:
         say(f"kept: epoch {best_epoch(history)}, of the lowest validation loss")

@@ -66,6 +66,19 @@ def test_a_variant_overrides_train(values):
             "got 'avg'",
         ),
         ("variants.sum_20.model", "svm", "variants.sum_20.model: expected 'network' or 'linear', got 'svm'"),
+        (
+            "variants.sum_20",
+            {"pooling": "max", "embed_dim": 20, "hidden": 0, "init": "log_ratios"},
+            "variants.sum_20: init: log_ratios needs hidden: 0 and a pooling that averages: "
+            "mean, masked_mean, mean_max",
+        ),
+        (
+            "variants.stems_32.hidden",
+            100,
+            "variants.stems_32: init: log_ratios needs hidden: 0 and a pooling that averages: "
+            "mean, masked_mean, mean_max",
+        ),
+        ("train.min_steps", -1, "train.min_steps: expected greater than or equal to 0, got -1"),
         ("train.patience", 0, "train.patience: expected greater than or equal to 1, got 0"),
         (
             "variants.linear",

@@ -17,7 +17,7 @@ from flaxtext.variants import average, train
 from flaxtext.vectors import Vectors
 
 MAX_LEN = 6
-TINY = {"epochs": 2, "batch_size": 2}  # with three classes, every batch lacks one
+TINY = {"epochs": 2, "min_steps": 0, "batch_size": 2}  # with three classes, every batch lacks one
 CLASSES = ["cats", "dogs", "absent", "birds"]  # one without documents
 WORDS = [["purr", "purring", "meow"], ["bark", "barking", "bone"], ["hop"], ["tweet", "tweeting", "wing"]]
 COMMON = ["tail", "tails", "eye"]
@@ -44,6 +44,9 @@ def variants():
         "ensemble": network_variant(pooling="mean_max", seeds=2, ensemble=True, ngrams=2, hidden=0),
         "ensemble of one": network_variant(pooling="max", ensemble=True),
         "everything": network_variant(pooling="attention", patience=1, calibrate=True, **everything),
+        "log-count ratios": network_variant(
+            pooling="masked_mean", init="log_ratios", embed_dim=4, hidden=0, stem=3, seeds=2, ensemble=True
+        ),
         "sgd": network_variant(pooling="flatten", optimizer="sgd", **everything),
         "linear, stems, n-grams": params.LinearVariant(model="linear", stem=3, ngrams=3, class_weights="balanced"),
         "linear, rare n-grams left out": params.LinearVariant(model="linear", ngrams=2, ngram_min_count=100),
@@ -226,6 +229,17 @@ def test_one_document_can_be_learned(pooling):
     model = Classifier(result.config, result.members, words, result.features)
     assert model.predict(["word"])[0, 1] > 0.6
     assert result.config["last_epoch"]["validation_accuracy"] is None
+
+
+@pytest.mark.parametrize(("min_steps", "epochs"), [(0, 2), (30, 2), (31, 3), (100, 7)])
+def test_few_documents_make_as_many_steps_as_they_are_asked_to(min_steps, epochs):
+    case = Case(network_variant(pooling="mean", min_steps=min_steps))  # 30 documents are 15 batches
+    assert len(case.trained.histories[0]) == epochs
+
+
+def test_ratios_need_a_dimension_for_each_class():
+    with pytest.raises(UserError, match=r"^tiny: init: log_ratios needs a dimension for each of the 4 classes; raise "):
+        Case(network_variant(pooling="mean", init="log_ratios", embed_dim=3, hidden=0))
 
 
 @pytest.mark.parametrize("choosing", [{"patience": 1}, {"calibrate": True}])

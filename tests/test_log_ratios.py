@@ -1,0 +1,52 @@
+"""Log-count ratios, and the network that starts from them."""
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from flaxtext.log_ratios import EMBEDDING_SCALE, OUTPUT_SCALE, SMOOTHING, log_ratios, start
+from flaxtext.network import Network, probabilities, split
+from flaxtext.pooling import AVERAGES, POOLINGS
+
+IDS = np.array([[1, 1, 2, 0], [1, 3, 0, 0], [2, 3, 3, 0]], np.int32)
+LABELS = np.array([0, 0, 1], np.int32)
+
+
+def test_ratios_counted_by_hand():
+    ratios = log_ratios(IDS, LABELS, rows=5, classes=2)
+    assert ratios.dtype == np.float32
+    assert ratios.shape == (5, 2)
+    # Class 0 holds five words, class 1 three; each total is one more, so that a class without words has one.
+    share = np.array([6, 4]) / 10
+    for row, counts in {1: (3, 0), 2: (1, 1), 3: (1, 2)}.items():
+        logs = np.log((counts + SMOOTHING * 2 * share) / [6, 4])
+        np.testing.assert_allclose(ratios[row], logs - logs.mean(), rtol=1e-6)
+    assert ratios[1, 0] > 0 > ratios[1, 1]
+
+
+def test_padding_and_rows_that_no_document_holds_say_nothing():
+    ratios = log_ratios(IDS, LABELS, rows=5, classes=3)  # a class without documents, too
+    np.testing.assert_allclose(ratios[[0, 4]], 0, atol=1e-6)
+    assert np.isfinite(ratios).all()
+    np.testing.assert_allclose(ratios.sum(axis=1), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", [name for name, pooling in POOLINGS.items() if pooling in AVERAGES])
+def test_a_network_starts_as_naive_bayes(pooling):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300).astype(np.int32)
+    ids = np.where(rng.random((300, 8)) < 0.4, 1 + labels[:, None], rng.integers(1, 30, (300, 8))).astype(np.int32)
+    rows = 30
+    shape = {"rows": rows, "classes": 3, "max_len": 8, "pooling": pooling, "embed_dim": 5, "hidden": 0}
+    network, fresh = (Network(**shape, rngs=nnx.Rngs(0)) for _ in range(2))
+    start(network, ids, labels)
+    table, kernel = (np.asarray(param[...]) for param in (network.embedding.embedding, network.output.kernel))
+    ratios = log_ratios(ids, labels, rows, 3)
+    np.testing.assert_allclose(table[:, :3], EMBEDDING_SCALE * ratios, rtol=1e-6)
+    np.testing.assert_array_equal(table[:, 3:], fresh.embedding.embedding[...][:, 3:])
+    np.testing.assert_array_equal(kernel[:3], OUTPUT_SCALE * np.eye(3))
+    np.testing.assert_array_equal(kernel[3:], fresh.output.kernel[...][3:])
+    naive_bayes = ratios[ids].sum(axis=1).argmax(axis=1)
+    answers, of_fresh = (probabilities(*split(each), ids).argmax(axis=1) for each in (network, fresh))
+    assert (answers == naive_bayes).mean() > 0.9  # what is random in the other dimensions moves a few
+    assert (answers == labels).mean() > 0.9 > (of_fresh == labels).mean()
