@@ -35,7 +35,8 @@ class Pipeline:
         vocab = ["--vocab", "data/vocab.parquet"]
         started = time.perf_counter()
         splits = ["--train", texts["train"], "--test", texts["test"]]
-        shell("python", "stages/build_vocab.py", *splits, *vocab, folder=self.folder)
+        known = ["--pretrained", "data/pretrained.safetensors"]
+        shell("python", "stages/build_vocab.py", *splits, *vocab, *known, folder=self.folder)
         splits = ["--train", texts["train"], "data/train.parquet", "--test", texts["test"], "data/test.parquet"]
         shell("python", "stages/vectorize.py", *splits, *vocab, folder=self.folder)
         return time.perf_counter() - started

@@ -3,7 +3,7 @@
 import difflib
 import io
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -115,6 +115,14 @@ class BuildVocab(Section):
     fit_on: Annotated[list[Split], Field(min_length=1)] = ["train"]
     max_words: int | None = Field(default=None, ge=1)
     min_count: int = Field(default=1, ge=1)
+    vectors: str | None = None
+
+    @field_validator("vectors")
+    @classmethod
+    def _check_vectors(cls, path: str | None) -> str | None:
+        if path is not None and (PurePosixPath(path).parts[:2] != ("data", "inputs") or ".." in path):
+            raise ValueError(f"expected a file in data/inputs/, where DVC sees it, got {_short(path)}")
+        return path
 
 
 class Check(Section):
@@ -196,6 +204,7 @@ class NetworkVariant(Train, Features):
     pooling: str
     embed_dim: int = Field(ge=1)
     init: Literal["random", "log_ratios"] = "random"
+    pretrained: bool = False
     ensemble: bool = False
 
     @field_validator("pooling")
@@ -297,6 +306,9 @@ class Params(Section):
     def _check(self) -> "Params":
         if self.data.source not in self.sources:
             raise ValueError(f"data.source: {self.data.source!r} is not one of {', '.join(self.sources)}")
+        for name, variant in self.variants.items():
+            if isinstance(variant, NetworkVariant) and variant.pretrained and self.build_vocab.vectors is None:
+                raise ValueError(f"variants.{name}.pretrained: set build_vocab.vectors to a file of word vectors")
         return self
 
     @property

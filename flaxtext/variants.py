@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flaxtext import features, log_ratios
+from flaxtext import features
 from flaxtext.bundle import build, check_size
 from flaxtext.calibration import temperature
 from flaxtext.errors import UserError
 from flaxtext.features import Features
+from flaxtext.initialization import start_from_log_ratios, start_from_pretrained
 from flaxtext.network import Parameters, flat, probabilities, split
 from flaxtext.params import LinearVariant, NetworkVariant, Variant
+from flaxtext.pretrained import NONE, Pretrained
 from flaxtext.training import Epoch, best_epoch, fit, score
 from flaxtext.vectors import Vectors
 from flaxtext.vocabulary import Vocabulary
@@ -51,11 +53,13 @@ def train(
     words: Vocabulary,
     classes: list[str],
     origin: dict[str, Any],
+    known: Pretrained = NONE,
     say: Say = lambda _: None,
 ) -> Trained:
     """Train a variant, each seed after the other, on `documents` while watching `validation`.
 
-    `origin` says where the documents come from, `source` at least; `say` is called with each line of progress.
+    `origin` says where the documents come from, `source` at least; `known` are the vectors that a variant with
+    `pretrained` starts from; `say` is called with each line of progress.
 
     Raises:
         UserError: the model would be too large, there is too little to learn from or to watch, or the loss is not
@@ -74,9 +78,10 @@ def train(
             f"{name}: train has too few documents for any to be held out, which patience and calibrate need; "
             "raise validation, or turn both off"
         )
-    if isinstance(variant, NetworkVariant) and variant.init == "log_ratios" and variant.embed_dim < len(classes):
+    if isinstance(variant, NetworkVariant) and variant.embed_dim < _taken(variant, classes) + variant.pretrained:
         raise UserError(
-            f"{name}: init: log_ratios needs a dimension for each of the {len(classes)} classes; "
+            f"{name}: init: log_ratios needs a dimension for each of the {len(classes)} classes"
+            f"{', and pretrained some more' if variant.pretrained else ''}; "
             f"raise embed_dim from {variant.embed_dim}, or leave init out"
         )
     reads = features.fit(
@@ -89,7 +94,7 @@ def train(
         runs = [_train_linear(variant, documents, validation, reads.rows, len(classes), say)]
     else:
         seeds = range(variant.seed, variant.seed + variant.seeds)
-        runs = [_train_network(variant, seed, config, documents, validation, reads.rows, say) for seed in seeds]
+        runs = [_train_network(variant, seed, config, documents, validation, reads.rows, known, say) for seed in seeds]
     trained = Trained(config, [parameters for parameters, _ in runs], reads, [history for _, history in runs])
     config["last_epoch"] = {"epoch": trained.kept[0].epoch, **average(trained.kept[:1])}
     return trained
@@ -108,6 +113,7 @@ def _train_network(
     documents: Vectors,
     validation: Vectors,
     rows: int,
+    known: Pretrained,
     say: Say,
 ) -> tuple[Parameters, list[Epoch]]:
     """Train the network that the variant describes, with one seed."""
@@ -116,8 +122,10 @@ def _train_network(
         say(f"seed {seed}")
     if seed == variant.seed:
         say(_layers(split(network)[1]))
+    if variant.pretrained:
+        start_from_pretrained(network, known, _taken(variant, config["classes"]))
     if variant.init == "log_ratios":
-        log_ratios.start(network, documents.ids, documents.labels)
+        start_from_log_ratios(network, documents.ids, documents.labels)
     epochs = max(variant.epochs, -(-variant.min_steps // -(-len(documents.labels) // variant.batch_size)))
     settings = ("batch_size", "optimizer", "learning_rate", "schedule", "shuffle", "patience")
     objective = ("label_smoothing", "word_dropout", "class_weights")
@@ -161,6 +169,11 @@ def _train_linear(
     loss, accuracy = score(linear.probabilities(model, documents.ids), documents.labels)
     say(f"train accuracy {accuracy:.3f}, validation accuracy {watched[1]:.3f}")
     return parameters, [Epoch(1, math.nan, loss, *watched)]
+
+
+def _taken(variant: NetworkVariant, classes: list[str]) -> int:
+    """Count the dimensions of an embedding that log-count ratios take."""
+    return len(classes) if variant.init == "log_ratios" else 0
 
 
 def _layers(parameters: Parameters) -> str:

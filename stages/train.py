@@ -1,7 +1,8 @@
 """Train one variant.
 
-Reads vectors and vocabulary, and the variant's lines of params.yaml; writes the model, a folder that predicts with
-nothing else, the history of its first seed, one row an epoch, and how well the kept epoch did on validation.
+Reads vectors, vocabulary and pretrained word vectors, and the variant's lines of params.yaml; writes the model, a
+folder that predicts with nothing else, the history of its first seed, one row an epoch, and how well the kept epoch
+did on validation.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import math
 from functools import partial
 from pathlib import Path
 
-from flaxtext import params, vectors, vocabulary
+from flaxtext import params, pretrained, vectors, vocabulary
 from flaxtext.bundle import save_bundle
 from flaxtext.card import render_card
 from flaxtext.compilation import keep_compiled
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--validation", type=Path, required=True, help="the same as --train: hold out a share")
     parser.add_argument("--vocab", type=Path, required=True)
+    parser.add_argument("--pretrained", type=Path, required=True)
     parser.add_argument("--classes", type=Path, required=True, help="the split that names the classes")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
@@ -48,6 +50,7 @@ def main() -> None:
         words=words,
         classes=corpus.classes,
         origin=corpus.origin,
+        known=pretrained.load(args.pretrained),
         say=partial(print, flush=True),
     )
     card = render_card(trained.config, trained.members[0], words)

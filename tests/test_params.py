@@ -78,6 +78,16 @@ def test_a_variant_overrides_train(values):
             "variants.stems_32: init: log_ratios needs hidden: 0 and a pooling that averages: "
             "mean, masked_mean, mean_max",
         ),
+        (
+            "variants.sum_20.pretrained",
+            True,
+            "variants.sum_20.pretrained: set build_vocab.vectors to a file of word vectors",
+        ),
+        (
+            "build_vocab.vectors",
+            "../glove.txt",
+            "build_vocab.vectors: expected a file in data/inputs/, where DVC sees it, got '../glove.txt'",
+        ),
         ("train.min_steps", -1, "train.min_steps: expected greater than or equal to 0, got -1"),
         ("train.patience", 0, "train.patience: expected greater than or equal to 1, got 0"),
         (

@@ -1,4 +1,4 @@
-"""Starting a network as naive Bayes: what each word says of each class is counted, not learnt from nothing.
+"""What a network starts from, where not from random numbers alone: log-count ratios, or pretrained word vectors.
 
 The log-count ratio of a row of the embedding table and a class is the logarithm of how much more often documents of
 that class hold it than documents of the others do. Averaged over a document, ratios are a naive Bayes classifier;
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxtext.network import Network
+from flaxtext.pretrained import Pretrained
 
 SMOOTHING = 0.3
 """Occurrences that each row is given beside those that are counted, a class, on average."""
@@ -32,7 +33,7 @@ def log_ratios(ids: np.ndarray, labels: np.ndarray, rows: int, classes: int) -> 
     return ratios
 
 
-def start(network: Network, ids: np.ndarray, labels: np.ndarray) -> None:
+def start_from_log_ratios(network: Network, ids: np.ndarray, labels: np.ndarray) -> None:
     """Set the first dimensions of the embeddings, one a class, to the ratios, and the output layer to read them.
 
     The network has no hidden layer, and a pooling that begins with an average (`pooling.AVERAGES`). The other
@@ -44,3 +45,23 @@ def start(network: Network, ids: np.ndarray, labels: np.ndarray) -> None:
     kernel[:classes] = OUTPUT_SCALE * np.eye(classes)
     network.embedding.embedding[...] = jnp.asarray(embedding)
     network.output.kernel[...] = jnp.asarray(kernel)
+
+
+def start_from_pretrained(network: Network, pretrained: Pretrained, first: int) -> None:
+    """Let the embeddings of words start from their vectors, in the dimensions from `first` on.
+
+    Where there is less room than the vectors have dimensions, they are cut to their principal components. They are
+    scaled to the spread of the random embeddings, which all other words and dimensions keep.
+    """
+    table = np.array(network.embedding.embedding[...])
+    components = principal_components(pretrained.vectors, table.shape[1] - first)
+    table[pretrained.ids, first : first + components.shape[1]] = components * (table.std() / components.std())
+    network.embedding.embedding[...] = jnp.asarray(table)
+
+
+def principal_components(vectors: np.ndarray, count: int) -> np.ndarray:
+    """Turn `float32[n, dim]` into its `count` first principal components, or all `dim`: `float32[n, ...]`."""
+    centred = vectors - vectors.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)  # by rising variance
+    components: np.ndarray = centred @ axes[:, ::-1][:, :count]
+    return components

@@ -1,12 +1,21 @@
-"""Log-count ratios, and the network that starts from them."""
+"""Networks that start from log-count ratios, and from pretrained vectors."""
 
 import numpy as np
 import pytest
 from flax import nnx
 
-from flaxtext.log_ratios import EMBEDDING_SCALE, OUTPUT_SCALE, SMOOTHING, log_ratios, start
+from flaxtext.initialization import (
+    EMBEDDING_SCALE,
+    OUTPUT_SCALE,
+    SMOOTHING,
+    log_ratios,
+    principal_components,
+    start_from_log_ratios,
+    start_from_pretrained,
+)
 from flaxtext.network import Network, probabilities, split
 from flaxtext.pooling import AVERAGES, POOLINGS
+from flaxtext.pretrained import Pretrained
 
 IDS = np.array([[1, 1, 2, 0], [1, 3, 0, 0], [2, 3, 3, 0]], np.int32)
 LABELS = np.array([0, 0, 1], np.int32)
@@ -39,7 +48,7 @@ def test_a_network_starts_as_naive_bayes(pooling):
     rows = 30
     shape = {"rows": rows, "classes": 3, "max_len": 8, "pooling": pooling, "embed_dim": 5, "hidden": 0}
     network, fresh = (Network(**shape, rngs=nnx.Rngs(0)) for _ in range(2))
-    start(network, ids, labels)
+    start_from_log_ratios(network, ids, labels)
     table, kernel = (np.asarray(param[...]) for param in (network.embedding.embedding, network.output.kernel))
     ratios = log_ratios(ids, labels, rows, 3)
     np.testing.assert_allclose(table[:, :3], EMBEDDING_SCALE * ratios, rtol=1e-6)
@@ -50,3 +59,30 @@ def test_a_network_starts_as_naive_bayes(pooling):
     answers, of_fresh = (probabilities(*split(each), ids).argmax(axis=1) for each in (network, fresh))
     assert (answers == naive_bayes).mean() > 0.9  # what is random in the other dimensions moves a few
     assert (answers == labels).mean() > 0.9 > (of_fresh == labels).mean()
+
+
+def test_principal_components_keep_distances_and_fall_in_variance():
+    rng = np.random.default_rng(0)
+    vectors = (rng.normal(size=(200, 3)) * [1, 5, 2] @ np.linalg.qr(rng.normal(size=(3, 3)))[0] + 7).astype(np.float32)
+    whole = principal_components(vectors, 10)
+    assert whole.shape == (200, 3)
+    np.testing.assert_allclose(whole.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(whole[0] - whole[1]), np.linalg.norm(vectors[0] - vectors[1]), rtol=1e-4)
+    np.testing.assert_allclose(whole.std(axis=0), [5, 2, 1], rtol=0.15)
+    np.testing.assert_array_equal(principal_components(vectors, 2), whole[:, :2])
+
+
+def test_words_start_from_their_vectors_and_the_rest_at_random():
+    shape = {"rows": 50, "classes": 2, "max_len": 4, "pooling": "max", "embed_dim": 6, "hidden": 0}
+    network, fresh = (Network(**shape, rngs=nnx.Rngs(0)) for _ in range(2))
+    known = Pretrained(
+        np.arange(3, 40, dtype=np.int32), np.random.default_rng(0).normal(size=(37, 4)).astype(np.float32)
+    )
+    start_from_pretrained(network, known, first=2)
+    after, before = (np.asarray(each.embedding.embedding[...]) for each in (network, fresh))
+    components = principal_components(known.vectors, 4)
+    np.testing.assert_allclose(after[known.ids, 2:], components * before.std() / components.std(), rtol=1e-5)
+    is_given = np.zeros(after.shape, bool)
+    is_given[known.ids, 2:] = True
+    np.testing.assert_array_equal(after[~is_given], before[~is_given])
+    assert after[is_given].std() == pytest.approx(before.std(), rel=1e-4)
