@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,14 @@ import numpy as np
 
 from bench import PROJECT, documents, our_vectors
 from bench.__main__ import SHARED
-from bench.our_models import hold_out, train_shipped
+from bench.our_models import train_shipped
 from bench.wholes import BEST
 from flaxtext import params
 from flaxtext.bundle import Classifier
 from flaxtext.compilation import keep_compiled
 from flaxtext.errors import run
 from flaxtext.params import LinearVariant
-from flaxtext.training import score
+from flaxtext.vectors import Vectors
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as shipped": {},
@@ -31,7 +32,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "init: random, hidden: 100": {"init": "random", "hidden": 100},
     "embed_dim: 16": {"embed_dim": 16},
     "embed_dim: 64": {"embed_dim": 64},
-    "epochs: 3": {"epochs": 3},
     "epochs: 6": {"epochs": 6},
     "epochs: 6, init: random": {"epochs": 6, "init": "random"},
     "without label smoothing": {"label_smoothing": 0.0},
@@ -45,9 +45,11 @@ def main() -> None:
     """Train the best variant with one part changed, and print each change's accuracies."""
     parser = argparse.ArgumentParser(prog="python -m bench.ablation", description=__doc__)
     parser.add_argument("--source", type=Path, default=SHARED if SHARED.is_dir() else PROJECT / "data/raw")
-    parser.add_argument("--share", type=float, default=0.15, help="of the training documents, held out")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--share", type=float, default=0.15, help="of the training documents, held out of each fold")
+    parser.add_argument("--folds", type=int, default=3)
     args = parser.parse_args()
+    if not 0 < args.share * args.folds <= 1:
+        parser.error("--share times --folds is to be at most 1")
 
     keep_compiled()
     loaded = params.load(PROJECT / "params.yaml").variants
@@ -56,22 +58,38 @@ def main() -> None:
         documents.write(found, Path(scratch))
         our_vectors.in_files(scratch, fit_on=["train"])
         files = our_vectors.Files(scratch)
-        train, validation = hold_out(files.vectors("train"), args.share)
-        print(f"{found.description}; {len(validation.labels):,} of them held out, the mean of {args.seeds} seeds\n")
-        print("| | held-out accuracy |\n| --- | --- |")
+        train = files.vectors("train")
+        print(f"{found.description}; {args.folds} folds, {args.share:.0%} of the training documents held out of each\n")
+        print("| | held-out accuracy | difference (standard error) |\n| --- | --- | --- |")
         linear = [name for name, variant in loaded.items() if isinstance(variant, LinearVariant)]
         tried = {
             **{what: (BEST, changes) for what, changes in CHANGES.items()},
             **{name: (name, {}) for name in linear},
         }
+        shipped = np.zeros(0)
         for what, (name, changes) in tried.items():
-            accuracy = []
-            for seed in range(args.seeds):
+            right = []
+            for seed, (known, held) in enumerate(folds(train, args.share, args.folds)):
                 variant = loaded[name].model_copy(update={**changes, "seed": 100 * seed})
-                trained = train_shipped(variant, train, validation, files)
+                trained = train_shipped(variant, known, held, files)
                 model = Classifier(trained.config, trained.members, files.words, trained.features)
-                accuracy.append(score(model.probabilities(validation.ids), validation.labels)[1])
-            print(f"| {what} | {np.mean(accuracy):.4f} |", flush=True)
+                right.append(model.probabilities(held.ids).argmax(axis=1) == held.labels)
+            correct = np.concatenate(right).astype(float)
+            shipped = shipped if len(shipped) else correct
+            change = correct - shipped
+            error = change.std() / np.sqrt(len(change))
+            difference = f"{change.mean():+.4f} ({error:.4f})" if error else ""
+            print(f"| {what} | {correct.mean():.4f} | {difference} |", flush=True)
+
+
+def folds(documents: Vectors, share: float, count: int) -> Iterator[tuple[Vectors, Vectors]]:
+    """Hold out a share of the documents, another one each time; yields those to train on and those held out."""
+    order = np.random.default_rng(7).permutation(len(documents.labels))
+    size = int(share * len(order))
+    for fold in range(count):
+        chosen = np.zeros(len(order), bool)
+        chosen[order[fold * size : (fold + 1) * size]] = True
+        yield tuple(Vectors(documents.ids[which], documents.labels[which]) for which in (~chosen, chosen))
 
 
 if __name__ == "__main__":
