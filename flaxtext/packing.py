@@ -4,12 +4,22 @@ Five characters stand for four bytes (base64 takes five and a third), and none o
 """
 
 import base64
+import json
 import zlib
+from typing import Any
 
 import numpy as np
 
 HARMLESS = str.maketrans("&<>", ".,:")
 """For those of Python's base 85 characters that mean something in HTML, others."""
+
+
+def to_json(value: Any) -> str:
+    """Write JSON that may stand inside a script element: nothing in it can end the element or start a comment."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def pack_text(text: str) -> str:

@@ -21,25 +21,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flaxtext import charts
+from flaxtext.box import TRIED, Box, pack
 from flaxtext.bundle import Classifier
 from flaxtext.explanation import leave_one_out
-from flaxtext.packing import pack_text
+from flaxtext.packing import pack_text, to_json
 from flaxtext.params import Params
-from flaxtext.portable import TOLERANCE, NotPortableError, Portable, portable, with_fewer_ngrams
+from flaxtext.portable import TOLERANCE
 from flaxtext.tokens import FILTERS, tokenize
-from flaxtext.vectors import pad
 
 PAGE_BYTES = 4_950_000
 """What the page may weigh: the words and n-grams that "try it" knows fill what the rest leaves."""
 
 MISTAKES_BYTES = 1_500_000
 """What the mistakes may weigh, unpacked: three to four times what they take of the page."""
-
-FEWEST_WORDS = 1000
-"""Before it knows fewer words than this, "try it" leaves out the largest variant."""
-
-TRIED = 1000
-"""Test documents, the first, on which a packed model is held against its original."""
 
 EXAMPLE_CHARACTERS = 300
 IMPORTANT_WORDS = 12
@@ -170,72 +164,10 @@ def render(run: Run) -> str:
     }
     scripts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
     rest = len(_fill(context, data, scripts, Box("", {}, {}, {})).encode())
-    return _fill(context, data, scripts, pack(run, PAGE_BYTES - rest))
-
-
-class Box(NamedTuple):
-    """What "try it" carries.
-
-    Attributes:
-        words: those that it knows, the most frequent first, with spaces between them.
-        models: by variant.
-        agreement: by variant, the share of the documents tried that it puts into the class that the whole model does.
-        left_out: the other variants, and why.
-    """
-
-    words: str
-    models: dict[str, Portable]
-    agreement: dict[str, float]
-    left_out: dict[str, str]
-
-
-def pack(run: Run, size: int) -> Box:
-    """Pack the variants into about `size` bytes, with as many words and n-grams as fit, up to those of the settings."""
+    tried = [run.texts[row] for row in sorted(run.texts) if row < TRIED]
     settings = run.params.report
-    vocabulary = next(iter(run.models.values())).vocabulary.words
-    rows = [row for row in sorted(run.texts) if row < TRIED]
-    lists = tokenize(pa.array([run.texts[row] for row in rows], pa.string()))
-    left_out = {
-        variant: "it has another vocabulary"
-        for variant, model in run.models.items()
-        if not model.vocabulary.words.equals(vocabulary)
-    }
-    share = 1.0
-    packed: dict[tuple[str, int, int], tuple[Portable, float]] = {}
-    while True:
-        words = min(max(FEWEST_WORDS, int(share * settings.words)), settings.words, len(vocabulary))
-        known = " ".join(vocabulary.slice(0, words).to_pylist())
-        models: dict[str, Portable] = {}
-        agreement: dict[str, float] = {}
-        for variant, model in run.models.items():
-            if variant in left_out:
-                continue
-            lighter = with_fewer_ngrams(model, int(share**2 * settings.ngrams))  # words matter more
-            key = variant, words, len(lighter.features.keys)
-            try:
-                if key not in packed:
-                    packed[key] = _pack_model(model, lighter, words, lists)
-            except NotPortableError as error:
-                left_out[variant] = str(error)
-            else:
-                models[variant], agreement[variant] = packed[key]
-        sizes = {variant: len(to_json(model.encoded)) for variant, model in models.items()}
-        total = sum(sizes.values()) + len(pack_text(known))
-        if total <= size or not models:
-            return Box(known, models, agreement, left_out)
-        if share * settings.words > FEWEST_WORDS:
-            share *= min(0.95, (size / total) ** 0.75)  # not all of it shrinks as share does
-        else:
-            left_out[max(sizes, key=lambda variant: sizes[variant])] = "it is too large for this page"
-
-
-def _pack_model(whole: Classifier, lighter: Classifier, words: int, lists: pa.LargeListArray) -> tuple[Portable, float]:
-    """Pack a model, and measure how often it agrees with the whole one on documents given as lists of words."""
-    ids, offsets = whole.vocabulary.ids(lists.values), lists.offsets.to_numpy()
-    seen = pad(np.where(ids <= words, ids, 0), offsets, whole.max_len)
-    small = portable(lighter, words, seen)
-    expected = whole.probabilities(pad(ids, offsets, whole.max_len)).argmax(axis=1)
-    return small, float((small.probabilities(seen).argmax(axis=1) == expected).mean())
+    box = pack(run.models, tried, words=settings.words, ngrams=settings.ngrams, size=PAGE_BYTES - rest)
+    return _fill(context, data, scripts, box)
 
 
 def mistakes(run: Run) -> list[dict[str, Any]]:
@@ -379,14 +311,6 @@ def parameters(values: Params) -> list[tuple[str, str]]:
     for name, own in plain["variants"].items():
         plain["variants"][name] = {key: value for key, value in own.items() if plain["train"].get(key, ...) != value}
     return list(_flatten("", plain))
-
-
-def to_json(value: Any) -> str:
-    """Write JSON that may stand inside a script element: nothing in it can end the element or start a comment."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import zlib
+from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from runs import FURTHER, HOSTILE_CLASSES, HOSTILE_TEXTS, VARIANTS, hostile_run, make_run, values_of
 
-from flaxtext import charts, packing, portable, report
+from flaxtext import box, charts, packing, portable, report
 from flaxtext.evaluation import calibration_error
-from flaxtext.report import mistakes, pack, parameters, render, side_by_side, tabulate, to_json, worst_mistakes
+from flaxtext.packing import to_json
+from flaxtext.report import mistakes, parameters, render, side_by_side, tabulate, worst_mistakes
 from flaxtext.vectors import pad
 
 CLASSES = ["cats", "dogs"]
@@ -242,19 +244,19 @@ def test_long_texts_and_many_mistakes_are_cut(hostile, monkeypatch):
 
 
 def test_words_and_ngrams_are_cut_to_the_size_of_the_page_then_variants(many, monkeypatch):
-    monkeypatch.setattr(report, "FEWEST_WORDS", 2)
-    many = dataclasses.replace(many, params=values_of(variants=MANY, report={"words": 9, "ngrams": 10}))
-    everything = pack(many, 10**7)
+    monkeypatch.setattr(box, "FEWEST_WORDS", 2)
+    pack = partial(box.pack, many.models, list(many.texts.values()), words=9, ngrams=10)
+    everything = pack(size=10**7)
     assert list(everything.models) == list(many.models)
     assert everything.left_out == {}
     assert set(everything.agreement.values()) == {1.0}
     size = sum(len(to_json(model.encoded)) for model in everything.models.values())
-    fewer = pack(many, size - 500)
+    fewer = pack(size=size - 500)
     known = len(fewer.words.split(" "))
     assert 2 <= known < len(everything.words.split(" "))
     assert fewer.models["linear"].ngrams < everything.models["linear"].ngrams
     assert len(fewer.models["sum_20"].members[0].embedding.matrix) == known + 1
-    none = pack(many, 10_000)
+    none = pack(size=10_000)
     assert {"flatten_10", "flatten_20"} <= set(none.left_out)
     assert "too large" in none.left_out["flatten_20"]
     assert none.models
