@@ -70,8 +70,8 @@ def bigrams(setting: Setting) -> Table:
         f"fastText with bigrams, and {BEST}",
         "fastText as its authors published it for AG News (dim 10, 5 epochs, learning rate 0.25, word bigrams in 10 "
         f"million buckets, all cores) reads its text file and trains. {BEST}, as in params.yaml, reads vectors and a "
-        "vocabulary of the training split alone, and holds its share of the training documents out to stop by. Each "
-        "run is a process of its own. Exact McNemar test of the first pair's answers on test: "
+        "vocabulary of the training split alone, and holds its share of the training documents out, to calibrate by. "
+        "Each run is a process of its own. Exact McNemar test of the first pair's answers on test: "
         f"p = {mcnemar(*right):.2g}.",
         COMPARISON,
     )
