@@ -111,9 +111,11 @@ class Rounded(NamedTuple):
         """The matrix that it stands for, `float32[n, m]`."""
         return (self.values * self.step).astype(np.float32)
 
-    def encode(self) -> dict[str, Any]:
-        """Lay the matrix out for JSON."""
-        return {"columns": self.values.shape[1], "step": self.step, "values": pack_integers(self.values)}
+    def encode(self, by_column: bool = False) -> dict[str, Any]:
+        """Lay the matrix out for JSON, row after row, or column after column, which suits columns that differ."""
+        values = self.values.T if by_column else self.values
+        sizes = {"columns": self.values.shape[1], "by_column": by_column, "step": self.step}
+        return {**sizes, "values": pack_integers(values)}
 
 
 def quantise(matrix: np.ndarray, step: float) -> Rounded:
@@ -142,12 +144,12 @@ class Table:
         """The table that it stands for, `float32[rows, m]`."""
         return np.concatenate([self.padding[None], self.frequent.matrix, self.rest.matrix])
 
-    def encode(self) -> dict[str, Any]:
+    def encode(self, by_column: bool = False) -> dict[str, Any]:
         """Lay the table out for JSON."""
         return {
             "padding": pack_numbers(self.padding),
-            "frequent": self.frequent.encode(),
-            "rest": self.rest.encode(),
+            "frequent": self.frequent.encode(by_column),
+            "rest": self.rest.encode(by_column),
         }
 
 
@@ -183,12 +185,15 @@ class Network:
     @classmethod
     def of(cls, parameters: Parameters, pooling: str, rows: np.ndarray, share: float) -> "Network":
         """Round the parameters, and of embeddings those `rows`."""
-        layers = [parameters[name] for name in ("hidden", "output") if name in parameters]
-        return cls(
-            pooling,
-            Table.of(np.asarray(parameters["embedding"]["embedding"])[rows], share),
-            [Layer.of(np.asarray(layer["kernel"]), np.asarray(layer["bias"]), share) for layer in layers],
-        )
+        layers = [
+            [np.asarray(parameters[name][array]) for array in ("kernel", "bias")]
+            for name in ("hidden", "output")
+            if name in parameters
+        ]
+        table = np.asarray(parameters["embedding"]["embedding"])[rows]
+        if len(layers) == 1 and pooling != "attention":  # which weighs words by what a dimension says
+            table, layers[0][0] = balanced(table, layers[0][0])
+        return cls(pooling, Table.of(table, share), [Layer.of(kernel, bias, share) for kernel, bias in layers])
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """Map rows of `embedding`, `int32[n, positions]`, to `float32[n, classes]`."""
@@ -200,7 +205,18 @@ class Network:
     def encode(self) -> dict[str, Any]:
         """Lay the network out for JSON."""
         layers = [layer.encode() for layer in self.layers]
-        return {"pooling": self.pooling, "embedding": self.embedding.encode(), "layers": layers}
+        return {"pooling": self.pooling, "embedding": self.embedding.encode(by_column=True), "layers": layers}
+
+
+def balanced(table: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale each dimension of embeddings by what it does to the logits, so that a step of each counts alike.
+
+    The `kernel` of the output layer is scaled against it, so that the logits stay.
+    """
+    dims = table.shape[1]
+    influence = np.linalg.norm(kernel.reshape(-1, dims, kernel.shape[1]), axis=(0, 2))
+    scale = np.maximum(influence, 1e-3 * influence.max(initial=1e-30)).astype(np.float32)
+    return table * scale, kernel / np.tile(scale, len(kernel) // dims)[:, None]
 
 
 @dataclass(frozen=True)

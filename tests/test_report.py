@@ -325,6 +325,24 @@ def test_a_model_that_the_page_cannot_compute_is_left_out(run, change, monkeypat
     assert "average_20 is left out: " in page.text
 
 
+@pytest.mark.parametrize(("pooling", "halves"), [("mean_max", 2), ("masked_mean", 1), ("flatten", 4)])
+def test_balanced_dimensions_count_alike_and_leave_the_logits(pooling, halves):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(20, 3)).astype(np.float32) * np.float32([1, 30, 0.1])
+    kernel = rng.normal(size=(3 * halves, 2)).astype(np.float32) * np.tile(np.float32([[6], [0.1], [0]]), (halves, 1))
+    scaled, against = portable.balanced(table, kernel)
+    ids = rng.integers(1, 20, (5, 4))
+    present = np.ones(ids.shape, bool)
+    before, after = (
+        portable.POOLINGS[pooling](rows[ids], present) @ weights
+        for rows, weights in ((table, kernel), (scaled, against))
+    )
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
+    influence = np.linalg.norm(against.reshape(halves, 3, 2), axis=(0, 2))
+    np.testing.assert_allclose(influence, [1, 1, 0], rtol=1e-5)
+    assert (scaled.dtype, against.dtype) == (np.float32, np.float32)
+
+
 def unpack(packed, kind):
     planes = np.frombuffer(inflated(packed), np.uint8)
     return planes.reshape(4, -1).T.copy().view(kind).reshape(-1)

@@ -121,8 +121,12 @@ const portable = (() => {
     const values = new Float32Array(rounded.reduce((length, part) => length + part.length, 0));
     let at = 0;
     rounded.forEach((part, number) => {
-      const { step } = parts[number];
-      for (const value of part) values[at++] = step * (value & 1 ? -(value + 1) / 2 : value / 2);
+      const { step, by_column: byColumn } = parts[number], rows = part.length / columns;
+      part.forEach((value, i) => {
+        const to = byColumn ? (i % rows) * columns + Math.floor(i / rows) : i;
+        values[at + to] = step * (value & 1 ? -(value + 1) / 2 : value / 2);
+      });
+      at += part.length;
     });
     return { columns, row: (i) => values.subarray(i * columns, (i + 1) * columns) };
   }
