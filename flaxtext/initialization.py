@@ -55,7 +55,8 @@ def start_from_pretrained(network: Network, pretrained: Pretrained, first: int) 
     """
     table = np.array(network.embedding.embedding[...])
     components = principal_components(pretrained.vectors, table.shape[1] - first)
-    table[pretrained.ids, first : first + components.shape[1]] = components * (table.std() / components.std())
+    spread = components.std() or 1  # 0 for a single word
+    table[pretrained.ids, first : first + components.shape[1]] = components * (table.std() / spread)
     network.embedding.embedding[...] = jnp.asarray(table)
 
 

@@ -86,3 +86,9 @@ def test_words_start_from_their_vectors_and_the_rest_at_random():
     is_given[known.ids, 2:] = True
     np.testing.assert_array_equal(after[~is_given], before[~is_given])
     assert after[is_given].std() == pytest.approx(before.std(), rel=1e-4)
+
+
+def test_a_single_vector_leaves_all_finite():
+    network = Network(rows=5, classes=2, max_len=4, pooling="max", embed_dim=3, hidden=0, rngs=nnx.Rngs(0))
+    start_from_pretrained(network, Pretrained(np.array([2], np.int32), np.float32([[1, 2, 3]])), first=0)
+    assert np.isfinite(network.embedding.embedding[...]).all()
