@@ -21,6 +21,9 @@ from flaxtext.vocabulary import Vocabulary
 
 Say = Callable[[str], object]
 
+MAX_LINES = 50
+"""Epochs whose progress is told: of more, every second one, or third, and so on."""
+
 
 class Trained(NamedTuple):
     """A trained variant.
@@ -127,6 +130,12 @@ def _train_network(
     if variant.init == "log_ratios":
         start_from_log_ratios(network, documents.ids, documents.labels)
     epochs = max(variant.epochs, -(-variant.min_steps // -(-len(documents.labels) // variant.batch_size)))
+    every = -(-epochs // MAX_LINES)
+
+    def report(epoch: Epoch, seconds: float) -> None:
+        if epoch.epoch == 1 or epoch.epoch % every == 0:
+            say(_progress(epoch, seconds, epochs))
+
     settings = ("batch_size", "optimizer", "learning_rate", "schedule", "shuffle", "patience")
     objective = ("label_smoothing", "word_dropout", "class_weights")
     parameters, history = fit(
@@ -136,7 +145,7 @@ def _train_network(
         **{name: getattr(variant, name) for name in (*settings, *objective)},
         epochs=epochs,
         seed=seed,
-        report=lambda epoch, seconds: say(_progress(epoch, seconds, epochs)),
+        report=report,
     )
     if variant.patience is not None:
         say(f"kept: epoch {best_epoch(history)}, of the lowest validation loss")

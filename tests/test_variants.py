@@ -237,6 +237,16 @@ def test_few_documents_make_as_many_steps_as_they_are_asked_to(min_steps, epochs
     assert len(case.trained.histories[0]) == epochs
 
 
+@pytest.mark.parametrize(("epochs", "told"), [(2, [1, 2]), (50, list(range(1, 51))), (120, [1, *range(3, 121, 3)])])
+def test_progress_is_told_in_few_lines(epochs, told):
+    one = Vectors(np.ones((2, 2), np.int32), np.array([0, 1], np.int32))
+    words = vocabulary.fit([pa.array(["word"])])
+    lines = []
+    about = {"name": "v", "words": words, "classes": ["a", "b"], "origin": {"source": "s"}, "say": lines.append}
+    train(network_variant(pooling="mean", epochs=epochs, min_steps=0), one, one, **about)
+    assert [int(line.split("/")[0].removeprefix("epoch ")) for line in lines if line.startswith("epoch")] == told
+
+
 def test_ratios_need_a_dimension_for_each_class():
     with pytest.raises(UserError, match=r"^tiny: init: log_ratios needs a dimension for each of the 4 classes; raise "):
         Case(network_variant(pooling="mean", init="log_ratios", embed_dim=3, hidden=0))
