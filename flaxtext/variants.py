@@ -129,7 +129,8 @@ def _train_network(
         start_from_pretrained(network, known, _taken(variant, config["classes"]))
     if variant.init == "log_ratios":
         start_from_log_ratios(network, documents.ids, documents.labels)
-    epochs = max(variant.epochs, -(-variant.min_steps // -(-len(documents.labels) // variant.batch_size)))
+    steps = max(1, -(-len(documents.labels) // variant.batch_size))
+    epochs = max(variant.epochs, -(-variant.min_steps // steps))
     every = -(-epochs // MAX_LINES)
 
     def report(epoch: Epoch, seconds: float) -> None:
