@@ -319,7 +319,7 @@ class Params(Section):
 
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and check params.yaml. Raises `UserError`, one line for each wrong key or value."""
-    return check(_parse(Path(path), YAML(typ="safe")), str(path))
+    return check(_parse(Path(path), YAML(typ="safe", pure=True)), str(path))  # whose errors say more than those in C
 
 
 def check(values: Any, path: str = "params.yaml") -> Params:

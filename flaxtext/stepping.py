@@ -200,7 +200,7 @@ class Sparse:
             is_used[step_ids] = True
             used.append(np.flatnonzero(is_used))
             position[used[-1]] = np.arange(len(used[-1]))
-            np.take(position, step_ids, out=positions[step])
+            np.take(position, step_ids, out=positions[step], mode="clip")  # "raise" would go by a copy
         most = max(map(len, used))
         if most > self._used:
             self._used = -(-(most + most // 50) // 256) * 256
