@@ -1,0 +1,57 @@
+"""The cache of compiled code: where it is, and that it stays small."""
+
+import os
+import subprocess
+import sys
+
+from flaxtext.compilation import cut_back
+
+
+def fill(folder, sizes):
+    """Write files of these sizes, each read a second later than the one before."""
+    for second, size in enumerate(sizes):
+        path = folder / str(second)
+        path.write_bytes(bytes(size))
+        os.utime(path, (second, 1000 - second))
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_was_read_longest_ago_goes_first(tmp_path):
+    fill(tmp_path, [10, 20, 30, 40])
+    cut_back(tmp_path, 70)
+    assert left(tmp_path) == ["2", "3"]
+
+
+def test_a_folder_within_its_bound_stays_as_it_is(tmp_path):
+    fill(tmp_path, [10, 20, 30, 40])
+    cut_back(tmp_path, 100)
+    assert left(tmp_path) == ["0", "1", "2", "3"]
+
+
+def test_no_folder_is_no_error(tmp_path):
+    cut_back(tmp_path / "none", 10)
+    assert not (tmp_path / "none").exists()
+
+
+def compile_something(home, **environment):
+    """Compile in a fresh process whose user lives in `home`."""
+    code = "import jax; from flaxtext.compilation import keep_compiled; keep_compiled(); jax.jit(lambda x: x * 3)(2.0)"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    paths = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "LOCALAPPDATA": str(home)}
+    subprocess.run([sys.executable, "-c", code], env={**kept, **paths, **environment}, check=True)
+
+
+def test_compiled_code_is_kept_for_the_user(tmp_path):
+    compile_something(tmp_path)
+    assert any(path.is_file() and "flaxtext" in path.parts for path in tmp_path.rglob("jit*"))
+
+
+def test_jax_settings_win(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    compile_something(tmp_path / "home", JAX_COMPILATION_CACHE_DIR=str(elsewhere))
+    compile_something(tmp_path / "home", JAX_ENABLE_COMPILATION_CACHE="false")
+    assert any(elsewhere.iterdir())
+    assert not list((tmp_path / "home").rglob("jit*"))
