@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -282,8 +283,8 @@ def compare(
     from flaxtext import params, revisions
 
     settings = params.load(revisions.project() / "params.yaml").compare
-    old, new = revisions.Revision(before), revisions.Revision(after)
-    results = revisions.changes(old, new, variant or [], settings)
+    with closing(revisions.Revision(before)) as old, closing(revisions.Revision(after)) as new:
+        results = revisions.changes(old, new, variant or [], settings)
     for one, other in ((old, new), (new, old)):
         alone = [name for name in one.variants if name not in other.variants]
         if alone and not variant:

@@ -83,7 +83,7 @@ def project() -> Path:
 
 
 class Revision:
-    """The predictions of a commit, or with None those of the working tree.
+    """The predictions of a commit, or with None those of the working tree, until `close`.
 
     Raises `UserError` where there is no such commit, no project, or nothing predicted.
     """
@@ -91,8 +91,8 @@ class Revision:
     def __init__(self, revision: str | None = None) -> None:
         self.name = revision or "the working tree"
         root = project()
+        self._files = DVCFileSystem(rev=revision, subrepos=True)
         try:
-            self._files = DVCFileSystem(rev=revision, subrepos=True)
             # That of a commit begins where Git's repository does, that of the working tree with the project.
             begins = Path(self._files.repo.scm.root_dir) if revision else root
             self._root = PurePosixPath("/", root.resolve().relative_to(begins.resolve()).as_posix())
@@ -100,10 +100,16 @@ class Revision:
         except FileNotFoundError:
             paths = []
         except (DvcException, SCMError) as error:
+            self.close()
             raise UserError(f"{self.name}: {_line(error)}") from None
         self.variants = sorted(PurePosixPath(path).stem for path in paths if path.endswith(".parquet"))
         if not self.variants:
+            self.close()
             raise UserError(f"{self.name}: no predictions: its dvc.yaml writes none to {FOLDER}")
+
+    def close(self) -> None:
+        """Close what DVC has open of the repository."""
+        self._files.close()
 
     def read(self, variant: str) -> pa.Table:
         """Read what a variant predicted of the test split."""
