@@ -9,7 +9,7 @@ import jax
 import platformdirs
 
 MAX_BYTES = 64 * 1024**2
-"""Size that the cache folder is cut back to; a run of the whole pipeline adds a few MB."""
+"""Size that the cache folder is cut back to; a new pipeline of four variants adds 1 MB."""
 
 
 def keep_compiled() -> None:

@@ -1,12 +1,20 @@
+import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from conftest import PROJECT
+from ruamel.yaml import YAML
 
 from flaxtext import pydocs
 from flaxtext.errors import UserError
+
+PINNED_AS = {"sklearn": "scikit-learn"}
 
 PROSE = "Return the ordinary sentence number {} about an array, long enough to count as prose here."
 OTHER = "A sentence of another kind, which no other library has in its documentation, fortunately {}."
@@ -15,7 +23,8 @@ OTHER = "A sentence of another kind, which no other library has in its documenta
 @pytest.fixture
 def packages(tmp_path, monkeypatch):
     """Two packages, one of them a single module, that fail if they are imported."""
-    (tmp_path / "one_pkg" / "tests").mkdir(parents=True)
+    for folder in ("tests", "distutils"):
+        (tmp_path / "one_pkg" / folder).mkdir(parents=True)
     files = {
         "one_pkg/__init__.py": f'''
             """{PROSE.format(1)}
@@ -34,6 +43,7 @@ def packages(tmp_path, monkeypatch):
                 x = """{PROSE.format(6)}"""
             ''',
         "one_pkg/tests/test_a.py": f'"""{PROSE.format(7)}"""',
+        "one_pkg/distutils/core.py": f'"""{PROSE.format(9)}"""',
         "one_pkg/broken.py": f'"""{PROSE.format(8)}"""\n1 +',
         "two_mod.py": f'"""{OTHER.format(1)}\n \n{PROSE.format(5)}"""\nraise SystemExit',
     }
@@ -108,6 +118,24 @@ def test_embedded_corpus_is_large_deterministic_and_imports_nothing():
     numpy, sklearn = map(int, first.split()[1:])
     assert numpy > 3000
     assert sklearn > 8000
+
+
+def test_the_corpus_is_that_of_dvc_lock_with_any_python(tmp_path):
+    """Else the pipeline would not find itself up to date in a fresh clone, and give other figures."""
+    download = YAML(typ="safe").load(PROJECT / "dvc.lock")["stages"]["download"]
+    values = YAML(typ="safe").load(PROJECT / "params.yaml")
+    if download["params"]["params.yaml"] != {"data": values["data"], "sources.pydocs": values["sources"]["pydocs"]}:
+        pytest.skip("params.yaml and dvc.lock are not of the same embedded corpus")
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (PROJECT / "requirements.lock").read_text(), re.MULTILINE))
+    packages = values["sources"]["pydocs"]["packages"]
+    if pydocs.versions(packages) != {name: pins[PINNED_AS.get(name, name)] for name in packages.values()}:
+        pytest.skip("other versions are installed than requirements.lock pins")
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    command = [sys.executable, PROJECT / "stages/download.py", "--train", "train.parquet", "--test", "test.parquet"]
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}, check=True)
+    expected = {Path(out["path"]).name: out["md5"] for out in download["outs"]}
+    for name, md5 in expected.items():
+        assert hashlib.md5((tmp_path / name).read_bytes(), usedforsecurity=False).hexdigest() == md5
 
 
 def test_versions():
