@@ -1,6 +1,6 @@
 """The classifier: an embedding table, a pooling into one vector a document, and one or two dense layers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from flaxtext.pooling import POOLINGS, Embedded, size
+from flaxtext.pooling import POOLINGS, Embedded, Summed, size
 
 Parameters = dict[str, dict[str, Any]]
 """Layer -> name -> array, of JAX or of NumPy."""
@@ -55,17 +55,14 @@ class Network(nnx.Module):
         A `width` below `max_len` means that the documents hold nothing but padding beyond it.
         """
         table = self.embedding.embedding[...]
-        return self.classify(table.at[ids].get(mode="promise_in_bounds"), ids != 0, table[0])
+        vectors = table.at[ids].get(mode="promise_in_bounds")
+        return self.classify([Embedded(vectors, ids != 0, table[0], self.max_len - ids.shape[1])])
 
-    def classify(self, vectors: jax.Array, present: jax.Array, padding: jax.Array) -> jax.Array:
-        """Map embedded documents, `float32[batch, width, embed_dim]`, to logits.
-
-        `present: bool[batch, width]` tells words from padding, which is `padding: float32[embed_dim]` embedded.
-        """
-        documents = Embedded(vectors, present, padding, self.max_len - vectors.shape[1])
+    def classify(self, documents: Sequence[Embedded | Summed]) -> jax.Array:
+        """Map documents to logits, `float32[batch, classes]`; they may come in parts, each of another width."""
         first = self.output if self.hidden is None else self.hidden
         kernel, bias = (jnp.asarray(param) for param in (first.kernel, first.bias))
-        pooled = self.pool(documents, kernel) + bias
+        pooled = jnp.concatenate([self.pool(part, kernel) for part in documents]) + bias
         return pooled if self.hidden is None else self.output(nnx.relu(pooled))
 
 

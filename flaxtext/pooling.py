@@ -4,7 +4,7 @@ JAX is imported when a pooling runs, and not with this module: params.py asks it
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from jax import Array
@@ -25,23 +25,43 @@ class Embedded(NamedTuple):
     padding: "Array"
     rest: int
 
+    @property
+    def total(self) -> "Array":
+        """The sum over all positions, padding included: `float32[batch, embed_dim]`."""
+        return self.vectors.sum(axis=1) + self.rest * self.padding
+
+    @property
+    def max_len(self) -> int:
+        """Positions of a document, padding included."""
+        return self.vectors.shape[1] + self.rest
+
+
+class Summed(NamedTuple):
+    """Documents of which no more is known than a pooling of SUMS asks for; `Embedded` tells what it is."""
+
+    total: "Array"
+    max_len: int
+
 
 def flatten(documents: Embedded, kernel: "Array") -> "Array":
-    """Lay the embeddings end to end; what padding adds is worked out once for all documents."""
+    """Lay the embeddings end to end; what padding adds is worked out once for all documents.
+
+    The kernel is cut across, as it lies in training (`stepping.turned`).
+    """
     batch, width, embed_dim = documents.vectors.shape
-    head, tail = kernel[: width * embed_dim], kernel[width * embed_dim :]
-    rest = documents.padding @ tail.reshape(documents.rest, embed_dim, kernel.shape[1]).sum(axis=0)
-    return documents.vectors.reshape(batch, width * embed_dim) @ head + rest
+    head, tail = kernel.T[:, : width * embed_dim], kernel.T[:, width * embed_dim :]
+    rest = tail.reshape(len(tail), documents.rest, embed_dim).sum(axis=1) @ documents.padding
+    return documents.vectors.reshape(batch, width * embed_dim) @ head.T + rest
 
 
-def mean(documents: Embedded, kernel: "Array") -> "Array":
+def mean(documents: Embedded | Summed, kernel: "Array") -> "Array":
     """Average over all positions, padding included, as the tutorial does."""
-    return _total(documents) / (documents.vectors.shape[1] + documents.rest) @ kernel
+    return documents.total / documents.max_len @ kernel
 
 
-def sum_(documents: Embedded, kernel: "Array") -> "Array":
+def sum_(documents: Embedded | Summed, kernel: "Array") -> "Array":
     """Add up all positions, padding included, as the tutorial does."""
-    return _total(documents) @ kernel
+    return documents.total @ kernel
 
 
 def masked_mean(documents: Embedded, kernel: "Array") -> "Array":
@@ -68,7 +88,7 @@ def attention(documents: Embedded, kernel: "Array") -> "Array":
     return (documents.vectors * weights[..., None]).sum(axis=1) @ kernel
 
 
-POOLINGS: dict[str, Callable[[Embedded, "Array"], "Array"]] = {
+POOLINGS: dict[str, Callable[[Any, "Array"], "Array"]] = {
     "flatten": flatten,
     "mean": mean,
     "sum": sum_,
@@ -82,6 +102,9 @@ POOLINGS: dict[str, Callable[[Embedded, "Array"], "Array"]] = {
 ORDERLESS = {masked_mean, max_, mean_max, attention}
 """Poolings to which padding, and the order of the words, mean nothing."""
 
+SUMS = {mean, sum_}
+"""Poolings for which the sum over all positions is enough."""
+
 AVERAGES = {mean, masked_mean, mean_max}
 """Poolings that begin with an average of the embeddings."""
 
@@ -89,10 +112,6 @@ AVERAGES = {mean, masked_mean, mean_max}
 def size(pooling: str, max_len: int, embed_dim: int) -> int:
     """Return the size of the pooled vector, which is the kernel's number of rows."""
     return embed_dim * {"flatten": max_len, "mean_max": 2}.get(pooling, 1)
-
-
-def _total(documents: Embedded) -> "Array":
-    return documents.vectors.sum(axis=1) + documents.rest * documents.padding
 
 
 def _masked_mean(documents: Embedded) -> "Array":

@@ -85,13 +85,13 @@ def tables(learning_rate: np.ndarray) -> Tables:
         tail[s] = ratio * (rate[s + 1] + tail[s + 1])
     powers = np.arange(len(rate), dtype=np.float64)
     columns = (learning_rate, rate, tail, EPS * correction, ratio**powers, B1**powers, B2**powers)
-    return Tables(*(jnp.asarray(np.asarray(column, np.float32)) for column in columns))
+    return Tables(*jax.device_put([np.asarray(column, np.float32) for column in columns]))
 
 
 def init(parameters: jax.Array) -> Rows:
     """Start from `parameters: float32[rows, dim]` with zero moments."""
-    packed = jnp.pad(parameters, ((0, 1), (0, 2 * parameters.shape[1])))
-    return Rows(packed, jnp.zeros(len(packed), jnp.int32))
+    packed = np.pad(parameters, ((0, 1), (0, 2 * parameters.shape[1])))  # by NumPy: there is nothing to compile
+    return Rows(*jax.device_put((packed, np.zeros(len(packed), np.int32))))
 
 
 def read(table: Tables, rows: Rows, indices: jax.Array, step: jax.Array) -> tuple[jax.Array, Read]:

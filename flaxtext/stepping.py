@@ -10,6 +10,8 @@ import optax
 from flax import nnx
 
 from flaxtext import sparse_adam
+from flaxtext.bags import BagLayout, Bags
+from flaxtext.chunks import ChunkLayout, Chunks
 from flaxtext.network import Network, Parameters
 from flaxtext.vectors import Vectors
 
@@ -48,14 +50,9 @@ class Objective(NamedTuple):
         return jnp.where(jax.random.bernoulli(key, self.word_dropout, ids.shape), 0, ids)
 
 
-def _with_empty(train: Vectors) -> Vectors:
+def with_empty(train: Vectors) -> Vectors:
     """Add an empty document of label -1, to fill up a batch with."""
     return Vectors(np.pad(train.ids, ((0, 1), (0, 0))), np.append(train.labels, np.int32(-1)))
-
-
-def _lengths(ids: np.ndarray) -> np.ndarray:
-    """Count the positions of each document before its padding, `int[n]`."""
-    return np.where(ids.any(axis=1), ids.shape[1] - np.argmax(ids[:, ::-1] != 0, axis=1), 0)
 
 
 class DenseBatches(NamedTuple):
@@ -66,7 +63,7 @@ class DenseBatches(NamedTuple):
 
 
 class Dense:
-    """Any optimizer of optax, on all parameters in every step."""
+    """Any optimizer of optax, on all parameters in every step; `train` comes from `with_empty`."""
 
     def __init__(
         self,
@@ -78,7 +75,7 @@ class Dense:
         seed: int,
     ) -> None:
         self.parameters = parameters
-        self._graph, self._train, self._optimizer, self._objective = graph, _with_empty(train), optimizer, objective
+        self._graph, self._train, self._optimizer, self._objective = graph, train, optimizer, objective
         self._state = optimizer.init(parameters), jax.random.key(seed)
 
     def prepare(self, rows: np.ndarray) -> DenseBatches:
@@ -119,109 +116,68 @@ def _dense_epoch(
 
 
 class SparseBatches(NamedTuple):
-    """An epoch for the sparse path. The documents of a batch are sorted by length, longest first.
+    """An epoch for the sparse path.
 
     Attributes:
-        rows: int32[steps, used]; the embedding rows that each batch uses, each once; row 0 comes first.
-        positions: int32[steps, ids]; the ids of a batch as indices into its `rows`, chunk after chunk.
+        used: int32[steps, used]; the embedding rows that each batch uses, each once; row 0 comes first.
         labels: int32[steps, batch].
-        widths: of each chunk of documents, the positions that are not padding in all of them.
+        layout: the documents, as indices into the rows in use.
     """
 
-    rows: jax.Array
-    positions: jax.Array
+    used: jax.Array
     labels: jax.Array
-    widths: tuple[int, ...]
+    layout: Bags | Chunks
 
 
 class Sparse:
     """Adam, touching only the embedding rows that a batch uses; equal to optax.adam on all of them.
 
-    A batch, its documents sorted by length, is cut into `chunks`, each no wider than its documents need. `is_flat`
-    says that the network lays the embeddings end to end.
+    `layout` is made of the documents `with_empty`, `labels` are theirs; `is_flat` says that the network lays the
+    embeddings end to end.
     """
 
     def __init__(
         self,
         graph: Graph,
         parameters: Parameters,
-        train: Vectors,
-        chunks: int,
+        labels: np.ndarray,
+        layout: BagLayout | ChunkLayout,
         is_flat: bool,
         rates: np.ndarray,
         objective: Objective,
         seed: int,
     ) -> None:
-        embedding = parameters["embedding"]["embedding"]
-        head = {name: layer for name, layer in parameters.items() if name != "embedding"}
-        self._graph, self._train, self._head, self._objective = graph, _with_empty(train), head, objective
+        self.parameters = parameters
+        dense = {name: layer for name, layer in parameters.items() if name != "embedding"}
+        head = jax.tree.map(lambda leaf: np.asarray(leaf).T, dense)  # as of turned
+        self._graph, self._labels, self._objective = graph, labels, objective
+        self._head = jax.device_put(head)
+        self._layout = layout
         self._key = jax.random.key(seed)
         self._epoch = _flat_epoch if is_flat else _pooled_epoch
-        self._lengths = _lengths(self._train.ids)
-        self._nobody = len(embedding)
         self._table = sparse_adam.tables(rates)
-        self._rows = sparse_adam.init(embedding)
-        self._embedding = embedding
-        self._step = jnp.int32(1)
+        self._rows = sparse_adam.init(parameters["embedding"]["embedding"])
+        self._step = jax.device_put(np.int32(1))
         state = jax.eval_shape(optax.scale_by_adam().init, head)
-        self._state = jax.tree.map(lambda leaf: jnp.array(np.zeros(leaf.shape, leaf.dtype)), state)  # compiles nothing
-        # Shapes only grow, with some room, so that an epoch shuffled anew seldom needs another compilation.
-        self._widths = [1] * chunks  # a maximum is one of something
-        self._used = 0
-
-    @property
-    def parameters(self) -> Parameters:
-        """The network's parameters after the last epoch."""
-        return {"embedding": {"embedding": self._embedding}, **self._head}
+        self._state = jax.device_put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state))
 
     def prepare(self, rows: np.ndarray) -> SparseBatches:
         """Lay out an epoch of `rows: int32[steps, batch]`, documents by number; -1 fills a batch up."""
-        lengths = self._lengths[rows]
-        longest_first = np.argsort(-lengths, axis=1, kind="stable")
-        rows = np.take_along_axis(rows, longest_first, axis=1)
-        ids = []
-        for chunk, documents in enumerate(np.array_split(rows, len(self._widths), axis=1)):
-            width = int(self._lengths[documents].max(initial=0))
-            if width > self._widths[chunk]:
-                self._widths[chunk] = min(-(-(width + 1) // 4) * 4, self._train.ids.shape[1])
-            ids.append(self._train.ids[documents, : self._widths[chunk]].reshape(len(rows), -1))
-        used, positions = self._renumber(np.concatenate(ids, axis=1))
-        labels = self._train.labels[rows]
-        return SparseBatches(jnp.asarray(used), jnp.asarray(positions), jnp.asarray(labels), tuple(self._widths))
-
-    def _renumber(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """List the rows that each step of `ids: int32[steps, ids]` uses, and number its ids by that list."""
-        used = []
-        positions = np.empty_like(ids)
-        position = np.zeros(self._nobody, np.int32)
-        for step, step_ids in enumerate(ids):
-            is_used = np.zeros(self._nobody, bool)
-            is_used[0] = True
-            is_used[step_ids] = True
-            used.append(np.flatnonzero(is_used))
-            position[used[-1]] = np.arange(len(used[-1]))
-            np.take(position, step_ids, out=positions[step], mode="clip")  # "raise" would go by a copy
-        most = max(map(len, used))
-        if most > self._used:
-            self._used = -(-(most + most // 50) // 256) * 256
-        padded = np.full((len(used), self._used), self._nobody, np.int32)
-        for step, rows in enumerate(used):
-            padded[step, : len(rows)] = rows
-        return padded, positions
+        documents, used, layout = self._layout.prepare(rows)
+        return SparseBatches(jax.device_put(used), jax.device_put(self._labels[documents]), layout)
 
     def run(self, batches: SparseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
-        self._rows, self._head, self._state, self._step, self._embedding, losses = self._epoch(
+        self._rows, self._head, self._state, self._step, self.parameters, losses = self._epoch(
             self._graph,
             self._objective,
-            batches.widths,
             self._table,
             self._rows,
             self._head,
             self._state,
             self._step,
             self._key,
-            batches[:-1],
+            batches,
         )
         return cast(jax.Array, losses)
 
@@ -229,47 +185,49 @@ class Sparse:
 def _sparse_epoch(
     graph: Graph,
     objective: Objective,
-    widths: tuple[int, ...],
     table: sparse_adam.Tables,
     rows: sparse_adam.Rows,
     head: Parameters,
     state: Any,
     step: jax.Array,
     key: jax.Array,
-    batches: tuple[jax.Array, jax.Array, jax.Array],
-) -> tuple[sparse_adam.Rows, Parameters, Any, jax.Array, jax.Array, jax.Array]:
+    batches: SparseBatches,
+) -> tuple[sparse_adam.Rows, Parameters, Any, jax.Array, Parameters, jax.Array]:
     """Step through the batches; `step: int32[]` counts from 1. Returns all that changed and the losses."""
-    sizes = [len(chunk) for chunk in np.array_split(np.arange(batches[2].shape[1]), len(widths))]
-    bounds = np.cumsum([size * width for size, width in zip(sizes, widths, strict=True)])[:-1]
 
-    def loss(used: jax.Array, head: Parameters, positions: jax.Array, labels: jax.Array) -> jax.Array:
+    def loss(used: jax.Array, head: Parameters, batch: SparseBatches, key: jax.Array) -> jax.Array:
         # The table is given by the rows in use alone; the network takes the documents embedded.
         # Its first row is padding's, as in the table itself.
-        network = nnx.merge(graph, {"embedding": {"embedding": used}, **head})
-        vectors = jnp.split(used.at[positions].get(mode="promise_in_bounds"), bounds)
-        present = jnp.split(positions != 0, bounds)
-        logits = [
-            network.classify(chunk.reshape(size, width, used.shape[1]), is_word.reshape(size, width), used[0])
-            for chunk, is_word, size, width in zip(vectors, present, sizes, widths, strict=True)
-        ]
-        return objective.loss(jnp.concatenate(logits), labels)
+        network = nnx.merge(graph, {"embedding": {"embedding": used}, **turned(head)})
+        documents = batch.layout.documents(used, lambda ids: objective.drop(ids, key))
+        return objective.loss(network.classify(documents), batch.labels)
 
-    def take_step(carry: Any, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
+    def take_step(carry: Any, batch: SparseBatches) -> tuple[Any, jax.Array]:
         rows, head, state, step = carry
-        indices, positions, labels = batch
-        positions = objective.drop(positions, jax.random.fold_in(key, step))
-        used, read = sparse_adam.read(table, rows, indices, step)
-        value, (gradient, head_gradient) = jax.value_and_grad(loss, argnums=(0, 1))(used, head, positions, labels)
+        used, read = sparse_adam.read(table, rows, batch.used, step)
+        dropping = jax.random.fold_in(key, step)
+        value, (gradient, head_gradient) = jax.value_and_grad(loss, argnums=(0, 1))(used, head, batch, dropping)
         rows = sparse_adam.write(table, rows, read, gradient, step)
         direction, state = optax.scale_by_adam().update(head_gradient, state)
         head = jax.tree.map(lambda p, d: p - table.learning_rate[step] * d, head, direction)
         return (rows, head, state, step + 1), value
 
     (rows, head, state, step), losses = jax.lax.scan(take_step, (rows, head, state, step), batches)
-    return rows, head, state, step, sparse_adam.embedding(table, rows, step - 1), losses
+    embedding = sparse_adam.embedding(table, rows, step - 1)
+    return rows, head, state, step, {"embedding": {"embedding": embedding}, **turned(head)}, losses
 
 
-_compiled = partial(jax.jit, _sparse_epoch, static_argnums=(0, 1, 2), donate_argnums=(4, 5, 6))
+def turned(head: Parameters) -> Parameters:
+    """Transpose the kernels of dense layers.
+
+    A step holds them transposed, `float32[outputs, inputs]`: their gradients are multiplied out faster that way, by a
+    quarter for a wide kernel and three times for an output layer of few classes.
+    """
+    result: Parameters = jax.tree.map(jnp.transpose, head)
+    return result
+
+
+_compiled = partial(jax.jit, _sparse_epoch, static_argnums=(0, 1), donate_argnums=(3, 4, 5))
 _flat_epoch = _compiled()
 # XLA's own loops read embeddings and add them up in one go, which its library of kernels, YNN, does in two.
 _pooled_epoch = _compiled(compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""})

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from flaxtext.bags import BagLayout
+from flaxtext.chunks import ChunkLayout
 from flaxtext.errors import UserError
 from flaxtext.network import Network, Parameters, probabilities, split
-from flaxtext.pooling import ORDERLESS, flatten
-from flaxtext.stepping import Dense, Objective, Sparse
+from flaxtext.pooling import ORDERLESS, SUMS, flatten
+from flaxtext.stepping import Dense, Objective, Sparse, with_empty
 from flaxtext.vectors import Vectors
 
 
@@ -69,14 +71,20 @@ def fit(
     rates = learning_rates(learning_rate, schedule, epochs * steps)
     if optimizer == "adam":
         is_flat, is_orderless = network.pool is flatten, network.pool in ORDERLESS
-        # Shorter rows pay where each position takes part in a matrix multiplication, or where many hold nothing.
-        chunks = min(2, batch_size) if is_flat or is_orderless else 1
-        held = Vectors(close_up(train.ids), train.labels) if is_orderless else train
-        trainer: Any = Sparse(graph, parameters, held, chunks, is_flat, rates, objective, seed)
+        ids, labels = with_empty(train)
+        rows = len(parameters["embedding"]["embedding"])
+        layout: BagLayout | ChunkLayout
+        if network.pool in SUMS and not word_dropout:
+            layout = BagLayout(ids, rows)
+        else:
+            # Shorter rows pay where each position takes part in a matrix multiplication, or where many hold nothing.
+            chunks = min(2, batch_size) if is_flat or is_orderless else 1
+            layout = ChunkLayout(close_up(ids) if is_orderless else ids, rows, chunks)
+        trainer: Any = Sparse(graph, parameters, labels, layout, is_flat, rates, objective, seed)
     else:
         table = jnp.asarray(rates, jnp.float32)
         update = getattr(optax, optimizer)(learning_rate if schedule == "constant" else lambda step: table[step])
-        trainer = Dense(graph, parameters, train, update, objective, seed)
+        trainer = Dense(graph, parameters, with_empty(train), update, objective, seed)
 
     def batches_of(epoch: int) -> Any:
         rng = np.random.default_rng([seed, epoch]) if shuffle else None

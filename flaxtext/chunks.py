@@ -1,0 +1,102 @@
+"""Documents of a batch, embedded position by position, in chunks of much the same length."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flaxtext.pooling import Embedded
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["positions"],
+    meta_fields=["sizes", "widths", "max_len"],
+)
+@dataclass(frozen=True)
+class Chunks:
+    """The ids of a batch. The arrays of an epoch have an axis `steps` in front.
+
+    Attributes:
+        positions: int32[ids]; the ids as indices into the rows that the batch uses, chunk after chunk.
+        sizes: of each chunk, how many documents it has.
+        widths: of each chunk, the positions that are not padding in all of its documents.
+        max_len: positions of a document, padding included.
+    """
+
+    positions: jax.Array
+    sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    max_len: int
+
+    def documents(self, used: jax.Array, drop: Callable[[jax.Array], jax.Array]) -> list[Embedded]:
+        """Embed the batch, given the rows in use, `used: float32[used, dim]`; `drop` turns some ids into padding."""
+        bounds = np.cumsum([size * width for size, width in zip(self.sizes, self.widths, strict=True)])[:-1]
+        positions = drop(self.positions)
+        vectors = jnp.split(used.at[positions].get(mode="promise_in_bounds"), bounds)
+        present = jnp.split(positions != 0, bounds)
+        return [
+            Embedded(each.reshape(size, width, -1), is_word.reshape(size, width), used[0], self.max_len - width)
+            for each, is_word, size, width in zip(vectors, present, self.sizes, self.widths, strict=True)
+        ]
+
+
+class ChunkLayout:
+    """Lays out epochs of the documents `ids: int32[n, max_len]` as Chunks; the embedding table has `rows` rows.
+
+    The documents of a batch are sorted by length, longest first, and cut into `count` chunks, each no wider than its
+    documents need. Shapes only grow, with some room, so that an epoch shuffled anew seldom needs another compilation.
+    """
+
+    def __init__(self, ids: np.ndarray, rows: int, count: int) -> None:
+        self._ids, self._nobody = ids, rows
+        self._lengths = lengths(ids)
+        self._widths = [1] * count  # a maximum is one of something
+        self._used = 0
+
+    def prepare(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray, Chunks]:
+        """Lay out an epoch of `documents: int32[steps, batch]`.
+
+        Returns the documents in the order of the layout, the rows that each step uses, `int32[steps, used]`, and the
+        layout. Row 0 comes first; nobody's, the row after the last, fills up.
+        """
+        longest_first = np.argsort(-self._lengths[documents], axis=1, kind="stable")
+        documents = np.take_along_axis(documents, longest_first, axis=1)
+        chunks = np.array_split(documents, len(self._widths), axis=1)
+        ids = []
+        for number, chunk in enumerate(chunks):
+            width = int(self._lengths[chunk].max(initial=0))
+            if width > self._widths[number]:
+                self._widths[number] = min(-(-(width + 1) // 4) * 4, self._ids.shape[1])
+            ids.append(self._ids[chunk, : self._widths[number]].reshape(len(chunk), -1))
+        used, positions = self._renumber(np.concatenate(ids, axis=1))
+        sizes = tuple(chunk.shape[1] for chunk in chunks)
+        return documents, used, Chunks(jax.device_put(positions), sizes, tuple(self._widths), self._ids.shape[1])
+
+    def _renumber(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """List the rows that each step of `ids: int32[steps, ids]` uses, and number its ids by that list."""
+        used = []
+        positions = np.empty_like(ids)
+        position = np.zeros(self._nobody, np.int32)
+        for step, step_ids in enumerate(ids):
+            is_used = np.zeros(self._nobody, bool)
+            is_used[0] = True
+            is_used[step_ids] = True
+            used.append(np.flatnonzero(is_used))
+            position[used[-1]] = np.arange(len(used[-1]))
+            np.take(position, step_ids, out=positions[step], mode="clip")  # "raise" would go by a copy
+        most = max(map(len, used))
+        if most > self._used:
+            self._used = -(-(most + most // 50) // 256) * 256
+        padded = np.full((len(used), self._used), self._nobody, np.int32)
+        for step, rows in enumerate(used):
+            padded[step, : len(rows)] = rows
+        return padded, positions
+
+
+def lengths(ids: np.ndarray) -> np.ndarray:
+    """Count the positions of each document before its padding, `int[n]`."""
+    return np.where(ids.any(axis=1), ids.shape[1] - np.argmax(ids[:, ::-1] != 0, axis=1), 0)
