@@ -4,7 +4,7 @@ The gradient of an embedding is the sum of the gradients of the documents that h
 it. Left to itself, JAX turns the reading of embeddings into a scatter that adds word after word. Here each row gathers
 its documents. Most rows of a batch are held once or twice, a few hundreds of times (Zipf): rows held up to 1, 2, 4 and
 8 times stand together and gather as many documents, with nobody's in the places that are left; those held more often
-gather in runs of 16, and only these are scattered.
+gather in runs of 8, and only these are scattered.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import numpy as np
 from flaxtext.pooling import Summed
 
 TIMES = (1, 2, 4, 8)
-RUN = 16
+RUN = 8
 BLOCK = 10
 """Words of each document that are read and added up in one go; more take longer to compile, and gain nothing."""
 

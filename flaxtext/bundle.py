@@ -205,7 +205,7 @@ def build(config: dict[str, Any], rows: int, seed: int) -> Network:
     """
     check_size(config, rows)
     graph, _ = split(_abstract(config, rows))
-    network: Network = nnx.merge(graph, _initialise(tuple(_settings(config, rows).items()), jax.random.key(seed)))
+    network: Network = nnx.merge(graph, _initialise(tuple(_settings(config, rows).items()), np.uint32(seed)))
     return network
 
 
@@ -221,8 +221,8 @@ def check_size(config: dict[str, Any], rows: int) -> None:
 
 # It runs once: to compile it in half the time saves more than its best code would.
 @partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 1})
-def _initialise(settings: tuple[tuple[str, Any], ...], key: jax.Array) -> Parameters:
-    return split(Network(**dict(settings), rngs=nnx.Rngs(key)))[1]
+def _initialise(settings: tuple[tuple[str, Any], ...], seed: jax.Array) -> Parameters:
+    return split(Network(**dict(settings), rngs=nnx.Rngs(jax.random.key(seed))))[1]
 
 
 def _settings(config: dict[str, Any], rows: int) -> dict[str, Any]:

@@ -153,8 +153,9 @@ class Sparse:
         self._graph, self._labels, self._objective = graph, labels, objective
         self._head = jax.device_put(head)
         self._layout = layout
-        self._key = jax.random.key(seed)
-        self._epoch = _flat_epoch if is_flat else _pooled_epoch
+        self._seed = np.uint32(seed)
+        is_bags = isinstance(layout, BagLayout)
+        self._epoch = _flat_epoch if is_flat else _bag_epoch if is_bags else _pooled_epoch
         self._table = sparse_adam.tables(rates)
         self._rows = sparse_adam.init(parameters["embedding"]["embedding"])
         self._step = jax.device_put(np.int32(1))
@@ -176,7 +177,7 @@ class Sparse:
             self._head,
             self._state,
             self._step,
-            self._key,
+            self._seed,
             batches,
         )
         return cast(jax.Array, losses)
@@ -190,23 +191,25 @@ def _sparse_epoch(
     head: Parameters,
     state: Any,
     step: jax.Array,
-    key: jax.Array,
+    seed: jax.Array,
     batches: SparseBatches,
 ) -> tuple[sparse_adam.Rows, Parameters, Any, jax.Array, Parameters, jax.Array]:
     """Step through the batches; `step: int32[]` counts from 1. Returns all that changed and the losses."""
 
-    def loss(used: jax.Array, head: Parameters, batch: SparseBatches, key: jax.Array) -> jax.Array:
+    def drop(ids: jax.Array, step: jax.Array) -> jax.Array:
+        return objective.drop(ids, jax.random.fold_in(jax.random.key(seed), step))
+
+    def loss(used: jax.Array, head: Parameters, batch: SparseBatches, step: jax.Array) -> jax.Array:
         # The table is given by the rows in use alone; the network takes the documents embedded.
         # Its first row is padding's, as in the table itself.
         network = nnx.merge(graph, {"embedding": {"embedding": used}, **turned(head)})
-        documents = batch.layout.documents(used, lambda ids: objective.drop(ids, key))
+        documents = batch.layout.documents(used, partial(drop, step=step))
         return objective.loss(network.classify(documents), batch.labels)
 
     def take_step(carry: Any, batch: SparseBatches) -> tuple[Any, jax.Array]:
         rows, head, state, step = carry
         used, read = sparse_adam.read(table, rows, batch.used, step)
-        dropping = jax.random.fold_in(key, step)
-        value, (gradient, head_gradient) = jax.value_and_grad(loss, argnums=(0, 1))(used, head, batch, dropping)
+        value, (gradient, head_gradient) = jax.value_and_grad(loss, argnums=(0, 1))(used, head, batch, step)
         rows = sparse_adam.write(table, rows, read, gradient, step)
         direction, state = optax.scale_by_adam().update(head_gradient, state)
         head = jax.tree.map(lambda p, d: p - table.learning_rate[step] * d, head, direction)
@@ -228,6 +231,11 @@ def turned(head: Parameters) -> Parameters:
 
 
 _compiled = partial(jax.jit, _sparse_epoch, static_argnums=(0, 1), donate_argnums=(3, 4, 5))
-_flat_epoch = _compiled()
+# Level 2 leaves the loops over the values of an embedding as they are, and makes vectors of them; level 3, the default,
+# unrolls them first, and then cannot. For the loops of the other poolings, over the words, level 3 is better.
+_flat_epoch = _compiled(compiler_options={"xla_backend_optimization_level": 2})
 # XLA's own loops read embeddings and add them up in one go, which its library of kernels, YNN, does in two.
 _pooled_epoch = _compiled(compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""})
+_bag_epoch = _compiled(
+    compiler_options={"xla_cpu_experimental_ynn_fusion_type": "", "xla_backend_optimization_level": 2}
+)
