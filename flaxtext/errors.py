@@ -1,5 +1,6 @@
 """Errors that a user can mend, and how a stage ends on one: one line, no traceback."""
 
+import gc
 import sys
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ class UserError(Exception):
 
 def run(main: Callable[[], None]) -> None:
     """Run a script's `main`; end with status 1 and one line on a `UserError` or an `OSError`, 130 on Ctrl-C."""
+    gc.freeze()  # what was imported stays: garbage collections, the one at exit too, need not look through it
     try:
         main()
     except UserError as error:
