@@ -32,10 +32,13 @@ class Chunks:
     widths: tuple[int, ...]
     max_len: int
 
-    def documents(self, used: jax.Array, drop: Callable[[jax.Array], jax.Array]) -> list[Embedded]:
-        """Embed the batch, given the rows in use, `used: float32[used, dim]`; `drop` turns some ids into padding."""
+    def documents(self, used: jax.Array, dim: int, drop: Callable[[jax.Array], jax.Array]) -> list[Embedded]:
+        """Embed the batch, given the rows in use, `used: float32[used, dim or more]`.
+
+        `drop` turns some ids into padding.
+        """
         bounds = np.cumsum([size * width for size, width in zip(self.sizes, self.widths, strict=True)])[:-1]
-        positions = drop(self.positions)
+        used, positions = used[:, :dim], drop(self.positions)
         vectors = jnp.split(used.at[positions].get(mode="promise_in_bounds"), bounds)
         present = jnp.split(positions != 0, bounds)
         return [

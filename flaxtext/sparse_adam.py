@@ -88,7 +88,7 @@ def tables(learning_rate: np.ndarray) -> Tables:
     return Tables(*jax.device_put([np.asarray(column, np.float32) for column in columns]))
 
 
-def init(parameters: jax.Array) -> Rows:
+def init(parameters: jax.Array | np.ndarray) -> Rows:
     """Start from `parameters: float32[rows, dim]` with zero moments."""
     packed = np.pad(parameters, ((0, 1), (0, 2 * parameters.shape[1])))  # by NumPy: there is nothing to compile
     return Rows(*jax.device_put((packed, np.zeros(len(packed), np.int32))))
