@@ -158,12 +158,18 @@ class Classifier:
 
     def each(self, ids: np.ndarray, members: int | None = None) -> np.ndarray:
         """Class probabilities by each seed, or by the first `members`: `float32[members, n, classes]`."""
-        chosen = self.members[:members]
+        chosen = self._placed[:members]
         parts = []
         for start in range(0, max(len(ids), 1), EXPANDED_ROWS):
             expanded = self.features.expand(ids[start : start + EXPANDED_ROWS])
             parts.append(np.stack([self._probabilities(member, expanded) for member in chosen]))
         return np.concatenate(parts, axis=1)
+
+    @cached_property
+    def _placed(self) -> list[Parameters]:
+        """The members where the device reads them; every call would copy NumPy arrays there anew."""
+        placed: list[Parameters] = self.members if self.graph is None else jax.device_put(self.members)
+        return placed
 
     def combine(self, each: np.ndarray) -> np.ndarray:
         """Make of `each` what the classifier answers: an ensemble's average, or else the first seed's."""

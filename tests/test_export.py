@@ -10,7 +10,7 @@ import pytest
 from conftest import PROJECT
 
 from flaxtext import exporting, vectors, vocabulary
-from flaxtext.bundle import build, load_bundle, save_bundle
+from flaxtext.bundle import Classifier, build, load_bundle, save_bundle
 from flaxtext.errors import UserError
 from flaxtext.exporting import export_model, quantize
 from flaxtext.network import POOLINGS, split
@@ -57,7 +57,8 @@ def test_a_program_with_jax_alone_gets_the_same_probabilities(tmp_path, pooling,
     assert found.dtype == np.float32
     if int8:
         table, scale = quantize(np.asarray(model.parameters["embedding"]["embedding"]))
-        model.parameters["embedding"]["embedding"] = table * scale
+        members = [{**model.parameters, "embedding": {"embedding": table * scale}}]
+        model = Classifier(model.config, members, model.vocabulary, model.features)
         np.testing.assert_allclose(found, model.probabilities(ids), atol=1e-6)
 
 
