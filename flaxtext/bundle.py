@@ -119,7 +119,7 @@ class Classifier:
         max_len: words of a document that count.
         vocabulary: the words it knows.
         config: what config.json says, the training parameters among it.
-        members: the parameters of each seed, the first seed's first: layer -> name -> float32 array.
+        members: the parameters of each seed, the first seed's first: layer -> name -> float32 array; not to be changed.
         features: what it reads in a document.
         graph: the network without its parameters; None for a linear model.
     """
@@ -167,7 +167,7 @@ class Classifier:
 
     @cached_property
     def _placed(self) -> list[Parameters]:
-        """The members where the device reads them; every call would copy NumPy arrays there anew."""
+        """The members where the device reads them: every call copies NumPy arrays that are not aligned to 64 bytes."""
         placed: list[Parameters] = self.members if self.graph is None else jax.device_put(self.members)
         return placed
 

@@ -11,15 +11,15 @@ from sklearn.utils.class_weight import compute_class_weight
 from flaxtext.errors import UserError
 from flaxtext.network import Network, flat, probabilities, split
 from flaxtext.pooling import POOLINGS
-from flaxtext.stepping import Objective
+from flaxtext.stepping import LANES, Objective
 from flaxtext.training import balanced, best_epoch, close_up, fit, learning_rates, order, score
 from flaxtext.vectors import Vectors
 
 SETTINGS = {"epochs": 3, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01, "shuffle": True, "seed": 0}
 
 
-def make(pooling="mean"):
-    return Network(rows=40, classes=2, max_len=6, pooling=pooling, embed_dim=5, hidden=8, rngs=nnx.Rngs(0))
+def make(pooling="mean", embed_dim=5):
+    return Network(rows=40, classes=2, max_len=6, pooling=pooling, embed_dim=embed_dim, hidden=8, rngs=nnx.Rngs(0))
 
 
 def documents(n=100, seed=0):
@@ -34,9 +34,9 @@ def none():
     return Vectors(np.zeros((0, 6), np.int32), np.zeros(0, np.int32))
 
 
-def plain_loop(train, optimizer, batches, pooling="mean"):
+def plain_loop(network, train, optimizer, batches):
     """The tutorial's loop: slices, no scan, no padding of the last batch."""
-    graph, parameters = split(make(pooling))
+    graph, parameters = split(network)
     update = getattr(optax, optimizer)(0.01)
     state = update.init(parameters)
     losses = []
@@ -57,12 +57,13 @@ def plain_loop(train, optimizer, batches, pooling="mean"):
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_equals_a_plain_loop_of_optax(optimizer, pooling):
+@pytest.mark.parametrize(("optimizer", "embed_dim"), [("adam", 5), ("adam", 2 * LANES), ("adamw", 5), ("sgd", 5)])
+def test_equals_a_plain_loop_of_optax(optimizer, embed_dim, pooling):
     train = documents()
     slices = [np.arange(start, min(start + 32, 100)) for start in range(0, 100, 32)]
-    expected, losses = plain_loop(train, optimizer, [slices] * 3, pooling)
-    parameters, history = fit(make(pooling), train, none(), **{**SETTINGS, "optimizer": optimizer, "shuffle": False})
+    expected, losses = plain_loop(make(pooling, embed_dim), train, optimizer, [slices] * 3)
+    settings = {**SETTINGS, "optimizer": optimizer, "shuffle": False}
+    parameters, history = fit(make(pooling, embed_dim), train, none(), **settings)
     np.testing.assert_allclose([epoch.batch_loss for epoch in history], losses, rtol=1e-4)
     for name, array in flat(parameters).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
