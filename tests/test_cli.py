@@ -23,6 +23,7 @@ from conftest import PROJECT
 
 from flaxtext import bundle, cli, tables, vectors, vocabulary
 from flaxtext.frames import neutralize
+from flaxtext.network import build
 from flaxtext.terminal import fit as fit_line
 from flaxtext.terminal import plain
 from flaxtext.training import fit
@@ -67,7 +68,7 @@ def trained(tmp_path_factory):
         "epochs": 8,
         "validation_from": "test",
     }
-    network = bundle.build(config, words.rows, seed=0)
+    network = build(config, words.rows, seed=0)
     data = Vectors(ids["train"], labels["train"]), Vectors(ids["test"], labels["test"])
     options = {"batch_size": 64, "optimizer": "adam", "learning_rate": 0.01, "shuffle": True, "seed": 0}
     parameters, history = fit(network, *data, epochs=8, **options)
@@ -558,7 +559,9 @@ def test_as_a_module_without_warnings(model):
 def test_ctrl_c_ends_with_130(model):
     command = [sys.executable, "-m", "flaxtext", "predict", "-m", model]
     pipe = subprocess.PIPE
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born to ignore it
     with subprocess.Popen(command, cwd=PROJECT, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        signal.signal(signal.SIGINT, before)
         process.stdin.write(b"meow\n")
         process.stdin.flush()
         assert process.stdout.readline().startswith(b"cats")  # at once, though more could follow
