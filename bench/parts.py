@@ -67,11 +67,13 @@ def vectors(setting: Setting) -> Table:
     ids = our_vectors.in_memory(train, test)
     same = np.array_equal(keras.train, ids[0]) and np.array_equal(keras.test, ids[1])
     del keras
+    classes, source, compiled = setting.documents.classes, Path(setting.files), setting.scratch / "jax"
+    stages = Pipeline(setting.scratch / "stages", source, classes, compiled)
     sides = {
         "Keras": timed(partial(peers.KerasVectors, *strings)),
         "memory": timed(partial(our_vectors.in_memory, train, test)),
         "files": timed(partial(our_vectors.in_files, setting.files)),
-        "stages": Pipeline(setting.scratch / "stages", Path(setting.files), setting.documents.classes).vectors,
+        "stages": stages.vectors,
     }
     times = alternate(sides, setting.pairs)
     peaks = (

@@ -15,10 +15,13 @@ LEFT_OUT = ("dvc.lock", "metrics/", "tests/", "bench/")  # another run's outcome
 
 
 class Pipeline:
-    """A fresh copy of the project in `folder`, set to the tutorial's protocol on the files in `source`."""
+    """A fresh copy of the project in `folder`, set to the tutorial's protocol on the files in `source`.
 
-    def __init__(self, folder: Path, source: Path, classes: list[str]) -> None:
-        self.folder, self.source = folder, source
+    It keeps JAX's compiled code in the folder `compiled`.
+    """
+
+    def __init__(self, folder: Path, source: Path, classes: list[str], compiled: Path) -> None:
+        self.folder, self.source, self.compiled = folder, source, compiled
         for name in shell("git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
             if (PROJECT / name).is_file() and not name.startswith(LEFT_OUT):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -42,9 +45,9 @@ class Pipeline:
         return time.perf_counter() - started
 
     def repro(self) -> float:
-        """Run `dvc repro`; returns seconds. At first, JAX's compilation cache is as empty as DVC's."""
+        """Run `dvc repro`; returns seconds. At first, DVC's cache is empty."""
         started = time.perf_counter()
-        shell("dvc", "repro", folder=self.folder, cache=self.folder / ".git/jax")
+        shell("dvc", "repro", folder=self.folder, cache=self.compiled)
         return time.perf_counter() - started
 
     def accuracies(self) -> dict[str, float]:
