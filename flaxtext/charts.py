@@ -5,13 +5,15 @@ Charts are as wide as their place, and drawn by the one copy of Vega that the pa
 domain of their scale: Vega-Lite turns a `sort` into an expression, where not every class name can stand.
 """
 
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
-import vl_convert
 
 Chart = dict[str, Any]
 """A Vega-Lite specification."""
@@ -41,9 +43,21 @@ CONFIG: dict[str, Any] = {
 
 
 @cache
-def library() -> str:
-    """Return the JavaScript that draws charts, `vegaEmbed` with all it needs, as one classic script."""
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+def library() -> Future[str]:
+    """Begin to bundle the JavaScript that draws charts, `vegaEmbed` with all it needs, as one classic script.
+
+    It takes a second and a half, in a process of its own: in this one nothing else could run meanwhile.
+    """
+    pool = ThreadPoolExecutor(1)
+    bundled = pool.submit(_bundle)
+    pool.shutdown(wait=False)
+    return bundled
+
+
+def _bundle() -> str:
+    code = "import vl_convert; print(vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;'), end='')"
+    command = [sys.executable, "-X", "utf8", "-c", code]
+    script = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
     return f"(() => {{\n{script}\n}})();"  # its names stay its own
 
 

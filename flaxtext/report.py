@@ -122,6 +122,7 @@ def rows_needed(predictions: Mapping[str, Predictions], limit: int) -> set[int]:
 
 def render(run: Run) -> str:
     """Render the report. The same run gives the same bytes."""
+    library = charts.library()
     documents = mistakes(run)
     context = {
         "source": run.params.data.source,
@@ -160,7 +161,7 @@ def render(run: Run) -> str:
         "examples": context["examples"],
         "mistakes": pack_text(json.dumps(documents, ensure_ascii=False, separators=(",", ":"))),
         "charts": pack_text(json.dumps(_charts(run), separators=(",", ":"))),
-        "library": pack_text(charts.library()),
+        "library": pack_text(library.result()),
     }
     scripts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
     rest = len(_fill(context, data, scripts, Box("", {}, {}, {})).encode())
@@ -409,7 +410,7 @@ def _fill(context: dict[str, Any], data: dict[str, Any], scripts: list[str], box
             box=box,
             data=Markup(to_json({**data, "words": pack_text(box.words), "models": models})),  # noqa: S704  escaped
             scripts=[Markup(script) for script in scripts],  # noqa: S704  the project's own
-            policy=policy([*scripts, charts.library()]),
+            policy=policy([*scripts, charts.library().result()]),
         )
     )
     return page
