@@ -14,6 +14,7 @@ from bench.measure import peak_memory
 from bench.our_vectors import Files, batches, vectorize
 from flaxtext import bundle, params, training, variants, vocabulary
 from flaxtext.explanation import explain
+from flaxtext.network import build
 from flaxtext.splits import held_out
 from flaxtext.vectors import Vectors
 from flaxtext.vocabulary import Vocabulary
@@ -50,7 +51,7 @@ class Fit:
         self.config = {"classes": list(classes), "max_len": length, "hidden": 100, **VARIANTS[variant]}
         self.seconds: list[float] = []
         self.parameters, history = training.fit(
-            bundle.build(self.config, rows, seed=0),
+            build(self.config, rows, seed=0),
             train,
             Vectors(np.zeros((0, length), np.int32), np.zeros(0, np.int32)),
             epochs=epochs,

@@ -16,8 +16,7 @@ from flax import linen as nn
 from bench import peers
 from bench.our_models import VARIANTS
 from bench.our_vectors import Files
-from flaxtext.bundle import build
-from flaxtext.network import split
+from flaxtext.network import build, split
 from flaxtext.vectors import Vectors
 
 POOLINGS = {

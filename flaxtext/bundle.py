@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import stat
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal
 import jax
 import numpy as np
 import pyarrow as pa
-from flax import nnx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -24,9 +23,9 @@ from safetensors.numpy import save
 import flaxtext
 from flaxtext import vectors, vocabulary
 from flaxtext.errors import UserError
-from flaxtext.features import MAX_NGRAMS, Features, per_word
+from flaxtext.features import MAX_NGRAMS, Features
 from flaxtext.files import atomic, write_json, write_text
-from flaxtext.network import Network, Parameters, flat, probabilities, split, unflat
+from flaxtext.forward import Parameters, flat, probabilities, shapes, unflat
 from flaxtext.pooling import POOLINGS
 from flaxtext.tokens import tokenize
 from flaxtext.vocabulary import Vocabulary
@@ -121,7 +120,7 @@ class Classifier:
         config: what config.json says, the training parameters among it.
         members: the parameters of each seed, the first seed's first: layer -> name -> float32 array; not to be changed.
         features: what it reads in a document.
-        graph: the network without its parameters; None for a linear model.
+        pooling: how a network pools, a key of `POOLINGS`; None for a linear model.
     """
 
     def __init__(
@@ -133,9 +132,7 @@ class Classifier:
         self.vocabulary = words
         self.members = members
         self.features = features or Features(words.words, stem=None, ngrams=1, keys=NO_KEYS)
-        self.graph: nnx.GraphDef[Network] | None = None
-        if not is_linear(config):
-            self.graph, _ = nnx.split(_abstract(config, self.features.rows))
+        self.pooling: str | None = None if is_linear(config) else config["pooling"]
 
     @property
     def parameters(self) -> Parameters:
@@ -168,7 +165,7 @@ class Classifier:
     @cached_property
     def _placed(self) -> list[Parameters]:
         """The members where the device reads them: every call copies NumPy arrays that are not aligned to 64 bytes."""
-        placed: list[Parameters] = self.members if self.graph is None else jax.device_put(self.members)
+        placed: list[Parameters] = self.members if self.pooling is None else jax.device_put(self.members)
         return placed
 
     def combine(self, each: np.ndarray) -> np.ndarray:
@@ -177,11 +174,11 @@ class Classifier:
         return answer
 
     def _probabilities(self, parameters: Parameters, ids: np.ndarray) -> np.ndarray:
-        if self.graph is None:
+        if self.pooling is None:
             from flaxtext import linear  # which brings SciPy; a network needs none
 
             return linear.probabilities(linear.Linear(**parameters["linear"]), ids)
-        return probabilities(self.graph, parameters, ids)
+        return probabilities(self.pooling, parameters, ids)
 
     def tokenize(self, texts: list[str]) -> list[list[str]]:
         """Split texts into words, those that it does not know included."""
@@ -204,17 +201,6 @@ def is_linear(config: dict[str, Any]) -> bool:
     return config.get("model") == "linear"
 
 
-def build(config: dict[str, Any], rows: int, seed: int) -> Network:
-    """Make the network that a configuration describes, freshly initialised, in one function compiled for all seeds.
-
-    `rows` is that of its `Features`. Raises `UserError` where the bundle would be larger than one may be.
-    """
-    check_size(config, rows)
-    graph, _ = split(_abstract(config, rows))
-    network: Network = nnx.merge(graph, _initialise(tuple(_settings(config, rows).items()), np.uint32(seed)))
-    return network
-
-
 def check_size(config: dict[str, Any], rows: int) -> None:
     """Refuse a model, all its seeds together, that `load_bundle` would refuse; before it is trained."""
     size = config.get("seeds", 1) * _bytes(_shapes(config, rows))
@@ -225,37 +211,13 @@ def check_size(config: dict[str, Any], rows: int) -> None:
         )
 
 
-# It runs once: to compile it in half the time saves more than its best code would.
-@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 1})
-def _initialise(settings: tuple[tuple[str, Any], ...], seed: jax.Array) -> Parameters:
-    return split(Network(**dict(settings), rngs=nnx.Rngs(jax.random.key(seed))))[1]
-
-
-def _settings(config: dict[str, Any], rows: int) -> dict[str, Any]:
-    """Return what `Network` takes, but for its source of initial parameters."""
-    return {
-        "rows": rows,
-        "classes": len(config["classes"]),
-        "max_len": config["max_len"] * per_word(config.get("stem"), config.get("ngrams", 1)),
-        "pooling": config["pooling"],
-        "embed_dim": config["embed_dim"],
-        "hidden": config["hidden"],
-    }
-
-
-def _abstract(config: dict[str, Any], rows: int) -> Network:
-    """Make the network that a configuration describes, with shapes in place of arrays."""
-    network: Network = nnx.eval_shape(lambda: Network(**_settings(config, rows), rngs=nnx.Rngs(0)))
-    return network
-
-
 def _shapes(config: dict[str, Any], rows: int) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of each parameter; no array is made."""
     if is_linear(config):
         classes = len(config["classes"])
-        shapes = {"temperature": (), "kernel": (rows, classes), "idf": (rows,), "bias": (classes,)}
-        return {f"linear.{name}": shape for name, shape in shapes.items()}
-    return {name: tuple(array.shape) for name, array in flat(split(_abstract(config, rows))[1]).items()}
+        linear = {"temperature": (), "kernel": (rows, classes), "idf": (rows,), "bias": (classes,)}
+        return {f"linear.{name}": shape for name, shape in linear.items()}
+    return shapes(config, rows)
 
 
 def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
@@ -310,12 +272,14 @@ def load_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
     words = vocabulary.load(folder / "vocab.parquet")
     stem, ngrams, n_keys = config.get("stem"), config.get("ngrams", 1), config.get("ngram_rows", 0)
     rows = Features(words.words, stem=stem, ngrams=ngrams, keys=NO_KEYS).rows + n_keys
-    shapes = _shapes(config, rows)
-    if len(names) * _bytes(shapes) > MAX_BYTES:
-        raise UserError(f"{path}: parameters of {len(names) * _bytes(shapes):,} bytes; at most {MAX_BYTES:,} are read")
+    expected = _shapes(config, rows)
+    if len(names) * _bytes(expected) > MAX_BYTES:
+        raise UserError(
+            f"{path}: parameters of {len(names) * _bytes(expected):,} bytes; at most {MAX_BYTES:,} are read"
+        )
     if n_keys:
-        shapes[KEYS] = (n_keys,)
-    members = [_read_tensors(folder / name, shapes) for name in names]
+        expected[KEYS] = (n_keys,)
+    members = [_read_tensors(folder / name, expected) for name in names]
     [keys, *_] = [member.pop(KEYS, NO_KEYS) for member in members]  # the same for each seed
     if (keys[1:] <= keys[:-1]).any():
         raise UserError(f"{folder / names[0]}: {KEYS} are not in ascending order; get the model again")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from flaxtext.network import Parameters, flat
+from flaxtext.forward import Parameters, flat
 from flaxtext.vocabulary import Vocabulary
 
 NETWORK = (

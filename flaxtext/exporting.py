@@ -9,13 +9,12 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from flaxtext import vectors, vocabulary
 from flaxtext.bundle import Classifier
 from flaxtext.errors import UserError
 from flaxtext.files import atomic, write_json, write_text
-from flaxtext.network import Parameters
+from flaxtext.forward import Parameters, logits
 from flaxtext.tokens import FILTERS
 
 FUNCTION = "model.stablehlo"
@@ -49,9 +48,9 @@ def quantize(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
     """Trace a model to a function from `int32[batch, max_len]` to `float32[batch, classes]`, of any batch."""
-    if model.graph is None:
+    if model.pooling is None:
         raise UserError("a linear model is scikit-learn's, and cannot be exported to JAX")
-    graph = model.graph
+    pooling = model.pooling
     members = model.members if model.config.get("ensemble") else model.members[:1]
 
     def parameters_of(member: Parameters) -> Parameters:
@@ -65,7 +64,8 @@ def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
 
     def probabilities(ids: jax.Array) -> jax.Array:
         expanded = model.features.expand(ids)
-        each = [jax.nn.softmax(nnx.merge(graph, parameters_of(member))(expanded)) for member in members]
+        width = expanded.shape[1]
+        each = [jax.nn.softmax(logits(pooling, width, parameters_of(member), expanded)) for member in members]
         return sum(each[1:], each[0]) / len(each)
 
     (batch,) = jax.export.symbolic_shape("batch")

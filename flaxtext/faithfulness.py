@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from flaxtext.explanation import BLOCK_DOCUMENTS, Contributions, Ids, explain, predict_shortened
@@ -175,6 +176,18 @@ def importance(found: Sequence[Contributions], rows: int) -> tuple[NDArray[np.in
     weights = np.zeros((rows, found[0].weights.shape[1]))
     np.add.at(weights, ids, np.concatenate([one.weights for one in found]))
     return np.bincount(ids, minlength=rows), weights / len(found)
+
+
+def importance_table(found: Sequence[Contributions], words: pa.Array) -> pa.Table:
+    """Lay out what each word adds to each class, weightiest words first: word, documents, and a weight a class.
+
+    `words` are those of the vocabulary, by id from 1; a word that no document holds is left out.
+    """
+    counts, weights = importance(found, len(words) + 1)
+    held = np.flatnonzero(counts)
+    held = held[np.argsort(-np.abs(weights[held]).max(axis=1), kind="stable")]
+    matrix = pa.FixedSizeListArray.from_arrays(pa.array(weights[held].astype(np.float32).reshape(-1)), weights.shape[1])
+    return pa.table({"word": words.take(pa.array(held - 1)), "documents": pa.array(counts[held]), "weights": matrix})
 
 
 def _losses(

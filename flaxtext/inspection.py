@@ -10,7 +10,7 @@ import numpy as np
 from flaxtext.bundle import Classifier
 from flaxtext.card import in_words, network_parameters, training_parameters
 from flaxtext.errors import UserError
-from flaxtext.network import flat
+from flaxtext.forward import flat
 
 
 def describe(model: Classifier, path: Path, metrics: Path | None = None) -> dict[str, Any]:

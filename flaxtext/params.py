@@ -242,6 +242,13 @@ class Evaluate(Section):
     calibration_bins: int = Field(default=15, ge=1)
 
 
+class Faithfulness(Section):
+    """On how many test documents, and with how many samples each, explanations are held against random words."""
+
+    documents: int | None = Field(default=300, ge=1)
+    samples: int = Field(default=1000, ge=10)
+
+
 class Explain(Section):
     """Which test documents LIME explains, and how."""
 
@@ -249,14 +256,7 @@ class Explain(Section):
     mistakes: int = Field(default=5, ge=0)
     samples: int = Field(default=5000, ge=10)
     words: int = Field(default=10, ge=1)
-    seed: Seed = 0
-
-
-class Faithfulness(Section):
-    """On how many test documents, and with how many samples each, explanations are held against random words."""
-
-    documents: int | None = Field(default=300, ge=1)
-    samples: int = Field(default=1000, ge=10)
+    faithfulness: Faithfulness = Faithfulness()
     seed: Seed = 0
 
 
@@ -298,7 +298,6 @@ class Params(Section):
     ]
     evaluate: Evaluate
     explain: Explain
-    faithfulness: Faithfulness
     compare: Compare
     report: Report
 
@@ -477,7 +476,6 @@ def _known_keys(location: list[Any], is_linear: bool) -> list[str]:
         "variants": LinearVariant if is_linear else NetworkVariant,
         "evaluate": Evaluate,
         "explain": Explain,
-        "faithfulness": Faithfulness,
         "compare": Compare,
         "report": Report,
     }
@@ -485,6 +483,8 @@ def _known_keys(location: list[Any], is_linear: bool) -> list[str]:
         return list(Params.model_fields)
     if location[0] == "sources":
         return [*FileSource.model_fields, "packages"] if len(location) == 2 else ["train", "test"]
+    if location[1:] == ["faithfulness"]:
+        return list(Faithfulness.model_fields)
     return list(models[location[0]].model_fields)
 
 

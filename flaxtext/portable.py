@@ -17,8 +17,8 @@ import numpy as np
 
 from flaxtext.bundle import Classifier, is_linear
 from flaxtext.features import Features
+from flaxtext.forward import Parameters
 from flaxtext.linear import counts
-from flaxtext.network import Parameters
 from flaxtext.packing import pack_integers, pack_numbers
 
 TOLERANCE = 0.02

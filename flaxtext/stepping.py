@@ -12,7 +12,8 @@ from flax import nnx
 from flaxtext import sparse_adam
 from flaxtext.bags import BagLayout, Bags
 from flaxtext.chunks import ChunkLayout, Chunks
-from flaxtext.network import Network, Parameters
+from flaxtext.forward import Parameters
+from flaxtext.network import Network
 from flaxtext.vectors import Vectors
 
 Graph = nnx.GraphDef[Network]

@@ -12,8 +12,9 @@ import optax
 from flaxtext.bags import BagLayout
 from flaxtext.chunks import ChunkLayout
 from flaxtext.errors import UserError
-from flaxtext.network import Network, Parameters, probabilities, split
-from flaxtext.pooling import ORDERLESS, SUMS, flatten
+from flaxtext.forward import Parameters, probabilities
+from flaxtext.network import Network, split
+from flaxtext.pooling import ORDERLESS, POOLINGS, SUMS, flatten
 from flaxtext.stepping import Dense, Objective, Sparse, with_empty
 from flaxtext.vectors import Vectors
 
@@ -70,11 +71,12 @@ def fit(
     objective = Objective(label_smoothing, word_dropout, weights)
     rates = learning_rates(learning_rate, schedule, epochs * steps)
     if optimizer == "adam":
-        is_flat, is_orderless = network.pool is flatten, network.pool in ORDERLESS
+        pool = POOLINGS[network.pooling]
+        is_flat, is_orderless = pool is flatten, pool in ORDERLESS
         ids, labels = with_empty(train)
         rows = len(parameters["embedding"]["embedding"])
         layout: BagLayout | ChunkLayout
-        if network.pool in SUMS and not word_dropout:
+        if pool in SUMS and not word_dropout:
             layout = BagLayout(ids, rows)
         else:
             # Shorter rows pay where each position takes part in a matrix multiplication, or where many hold nothing.
@@ -101,7 +103,7 @@ def fit(
         losses = np.asarray(losses, np.float64)
         if not np.isfinite(losses).all():
             raise UserError(f"epoch {epoch}: the loss is no longer finite; lower train.learning_rate")
-        loss, accuracy = score(probabilities(graph, trainer.parameters, validation.ids), validation.labels)
+        loss, accuracy = score(probabilities(network.pooling, trainer.parameters, validation.ids), validation.labels)
         history.append(Epoch(epoch, losses.mean(), losses.sum() / len(train.labels), loss, accuracy))
         report(history[-1], time.perf_counter() - started)
         if patience is not None:

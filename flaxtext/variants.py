@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flaxtext import features
-from flaxtext.bundle import build, check_size
+from flaxtext.bundle import check_size
 from flaxtext.calibration import temperature
 from flaxtext.errors import UserError
 from flaxtext.features import Features
+from flaxtext.forward import Parameters, flat, probabilities
 from flaxtext.initialization import start_from_log_ratios, start_from_pretrained
-from flaxtext.network import Parameters, flat, probabilities, split
+from flaxtext.network import build, split
 from flaxtext.params import LinearVariant, NetworkVariant, Variant
 from flaxtext.pretrained import NONE, Pretrained
 from flaxtext.training import Epoch, best_epoch, fit, score
@@ -120,6 +121,7 @@ def _train_network(
     say: Say,
 ) -> tuple[Parameters, list[Epoch]]:
     """Train the network that the variant describes, with one seed."""
+    check_size(config, rows)
     network = build(config, rows, seed)
     if variant.seeds > 1:
         say(f"seed {seed}")
@@ -151,7 +153,7 @@ def _train_network(
     if variant.patience is not None:
         say(f"kept: epoch {best_epoch(history)}, of the lowest validation loss")
     if variant.calibrate:
-        answers = probabilities(split(network)[0], parameters, validation.ids)
+        answers = probabilities(variant.pooling, parameters, validation.ids)
         divisor = temperature(np.log(np.maximum(answers, np.finfo(np.float32).tiny)), validation.labels)
         say(f"calibrated: logits divided by {divisor:.2f}")
         parameters["output"] = {name: array / divisor for name, array in parameters["output"].items()}

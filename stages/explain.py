@@ -1,7 +1,8 @@
-"""Explain one variant's answers: which words speak for the predicted and the true class, by LIME.
+"""Explain one variant's answers: which words speak for the predicted and the true class, and how true that is.
 
-Reads the model, the test split's texts and the predictions; writes the chosen rows and the most confident
-mistakes, with their words' signed weights, as JSON and as a page.
+Reads the model, the test split's texts and the predictions; writes the chosen rows and the most confident mistakes,
+with their words' signed weights by LIME, as JSON and as a page. Explains more documents in bulk, and writes how far
+LIME and leaving words out beat random words there, and what each word adds to each class.
 """
 
 import argparse
@@ -12,14 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from flaxtext import params
 from flaxtext.bundle import Classifier, load_bundle
 from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import read_texts
 from flaxtext.errors import UserError, run
-from flaxtext.explanation import as_json, explain, rounded
-from flaxtext.files import write_json, write_text
+from flaxtext.explanation import as_json, explain, leave_one_out, rounded
+from flaxtext.faithfulness import Document, importance_table, judge
+from flaxtext.files import atomic, write_json, write_text
 from flaxtext.pages import render_explanations
 
 
@@ -74,29 +77,50 @@ def summary(documents: list[dict[str, Any]]) -> str:
     return "\n".join(f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in lines)
 
 
+def as_documents(model: Classifier, texts: dict[int, str]) -> list[Document]:
+    """Split texts, row -> text, into the model's words, and leave out those with none that it knows."""
+    tokens = model.tokenize(list(texts.values()))
+    documents = [Document(row, words, model.token_ids(words)) for row, words in zip(texts, tokens, strict=True)]
+    return [document for document in documents if document.ids.any()]
+
+
 def main() -> None:
-    """Explain the chosen rows and the most confident mistakes, and write both files."""
+    """Explain the chosen rows and the most confident mistakes, judge explanations in bulk, and write it all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
-    for name in ("model", "test", "predictions", "json", "html"):
+    for name in ("model", "test", "predictions", "json", "html", "importance", "metrics"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
     settings = params.load().explain
 
     predictions = ds.dataset(args.predictions).to_table(filter=pc.field("split") == "test").sort_by("row")
     chosen = choose(settings.rows, settings.mistakes, predictions)
-    texts = read_texts(args.test, set(chosen))
+    drawn = np.random.default_rng(settings.seed).permutation(predictions.num_rows)[: settings.faithfulness.documents]
+    texts = read_texts(args.test, {*chosen, *drawn.tolist()})
     keep_compiled()
     model = load_bundle(args.model)
-    documents = [
+    explained = [
         explain_document(model, row, reason, texts[row], predictions.slice(row, 1).to_pylist()[0], settings)
         for row, reason in chosen.items()
     ]
-
     print(f"{args.variant}: LIME, {settings.samples} samples a document")
-    print(summary(documents))
-    write_json(args.json, documents)
-    write_text(args.html, render_explanations(args.variant, documents))
+    print(summary(explained))
+
+    documents = as_documents(model, {row: texts[row] for row in sorted(drawn.tolist())})
+    if not documents:
+        raise UserError(f"{args.test}: no document holds a word that {args.model} knows")
+    found = leave_one_out([document.ids for document in documents], model.probabilities, model.max_len)
+    samples, seed = settings.faithfulness.samples, settings.seed
+    metrics = judge(documents, found, model.probabilities, max_len=model.max_len, samples=samples, seed=seed)
+    print(f"\n{metrics['documents']:,} documents explained, {samples:,} samples each")
+    for method in ("lime", "leave_one_out", "random"):
+        print(f"{method:<14}" + "  ".join(f"{name} {value:.3f}" for name, value in metrics[method].items()))
+
+    write_json(args.json, explained)
+    write_text(args.html, render_explanations(args.variant, explained))
+    write_json(args.metrics, metrics)
+    with atomic(args.importance) as temporary:
+        pq.write_table(importance_table(found, model.vocabulary.words), temporary, compression="zstd")
 
 
 if __name__ == "__main__":

@@ -14,12 +14,11 @@ from flaxtext.comparison import compare
 from flaxtext.evaluation import evaluate
 from flaxtext.explanation import leave_one_out
 from flaxtext.faithfulness import importance, judge
-from flaxtext.network import flat, unflat
+from flaxtext.forward import flat, unflat
 from flaxtext.report import Importance, Predictions, Run
 from flaxtext.variants import train as train_variant
 from flaxtext.vectors import Vectors
-from stages.explain import explain_document
-from stages.faithfulness import as_documents
+from stages.explain import as_documents, explain_document
 
 VARIANTS = {
     "flatten_10": {"pooling": "flatten", "embed_dim": 10},

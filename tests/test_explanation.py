@@ -14,6 +14,7 @@ from lime.lime_text import LimeTextExplainer
 
 from flaxtext.errors import UserError
 from flaxtext.explanation import MAX_TOKENS, explain, fit, masked_ids, sample_masks
+from flaxtext.vocabulary import Vocabulary
 
 MAX_LEN = 12
 SAMPLES = 1500
@@ -310,6 +311,7 @@ class StubClassifier:
     classes = ("no", "yes", "<b>", "x")
     max_len = MAX_LEN
     probabilities = staticmethod(classifier("sum"))
+    vocabulary = Vocabulary(pa.array(list(VOCABULARY)), np.ones(len(VOCABULARY), np.int64))
 
     def tokenize(self, texts):
         return [text.lower().split() for text in texts]
@@ -340,10 +342,12 @@ def test_stage_writes_json_and_page(stage, tmp_path, monkeypatch, capsys):
         arguments += [f"--{name}", str(tmp_path / file)]
 
     def run(name):
-        outputs = ["--json", str(tmp_path / f"{name}.json"), "--html", str(tmp_path / f"{name}.html")]
-        monkeypatch.setattr(sys, "argv", arguments + outputs)
+        outputs = {"json": "json", "html": "html", "importance": "parquet", "metrics": "metrics.json"}
+        paths = {option: tmp_path / f"{name}.{end}" for option, end in outputs.items()}
+        given = [word for option, path in paths.items() for word in (f"--{option}", str(path))]
+        monkeypatch.setattr(sys, "argv", arguments + given)
         stage.main()
-        return (tmp_path / f"{name}.json").read_bytes(), (tmp_path / f"{name}.html").read_bytes()
+        return [path.read_bytes() for path in paths.values()]
 
     first = run("first")
     assert first == run("second")
@@ -358,3 +362,8 @@ def test_stage_writes_json_and_page(stage, tmp_path, monkeypatch, capsys):
     assert mistake["explanations"][0]["words"] == []
     assert b"Row 2 of the test split" in first[1]
     assert "row  true" in capsys.readouterr().out
+    important = pq.read_table(tmp_path / "first.parquet").to_pylist()
+    assert {word["word"]: word["documents"] for word in important} == dict.fromkeys(
+        ["w5", "w6", "w7", "w8", "w9", "w10", "w1"], 1
+    )
+    assert json.loads(first[3])["documents"] == 3  # but for the one without words

@@ -10,10 +10,10 @@ import pytest
 from conftest import PROJECT
 
 from flaxtext import exporting, vectors, vocabulary
-from flaxtext.bundle import Classifier, build, load_bundle, save_bundle
+from flaxtext.bundle import Classifier, load_bundle, save_bundle
 from flaxtext.errors import UserError
 from flaxtext.exporting import export_model, quantize
-from flaxtext.network import POOLINGS, split
+from flaxtext.network import POOLINGS, build, split
 from flaxtext.vectors import Vectors
 
 CALL = """

@@ -1,13 +1,12 @@
-"""The network's shapes, its arithmetic against NumPy, and what a step of training moves."""
+"""The network in Flax: its shapes, and what a step of training moves."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from flaxtext import network
-from flaxtext.network import Network, flat, probabilities, split, unflat
+from flaxtext.forward import flat
+from flaxtext.network import Network, split
 from flaxtext.pooling import POOLINGS
 
 
@@ -39,40 +38,6 @@ def test_shapes_of_the_tutorial():
     }
 
 
-def in_numpy(pooling, embedded, ids):
-    """Pool one document at a time, in the plainest way."""
-    words = [row[present] for row, present in zip(embedded, ids != 0, strict=True)]
-    if pooling == "flatten":
-        return embedded.reshape(len(ids), -1)
-    if pooling == "mean":  # padding, id 0, has a row like any other
-        return embedded.mean(axis=1)
-    if pooling == "sum":
-        return embedded.sum(axis=1)
-    average, largest = (
-        np.array([reduce(row, axis=0) if len(row) else 0 * embedded[0, 0] for row in words])
-        for reduce in (np.mean, np.max)
-    )
-    if pooling == "attention":
-        weights = [np.exp(row[:, -1]) / np.exp(row[:, -1]).sum() for row in words]
-        return np.array([weight @ row for weight, row in zip(weights, words, strict=True)])
-    return {"masked_mean": average, "max": largest, "mean_max": np.concatenate([average, largest], axis=1)}[pooling]
-
-
-@pytest.mark.parametrize("hidden", [6, 0])
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_forward_pass_in_numpy(pooling, hidden):
-    graph, parameters = split(make(pooling, hidden=hidden))
-    arrays = {name: np.asarray(array, np.float64) for name, array in flat(parameters).items()}
-    ids = random_ids()
-    ids[0], ids[1, 2:] = 0, 0  # no words; two
-    pooled = in_numpy(pooling, arrays["embedding.embedding"][ids], ids)
-    if hidden:
-        pooled = np.maximum(pooled @ arrays["hidden.kernel"] + arrays["hidden.bias"], 0)
-    logits = pooled @ arrays["output.kernel"] + arrays["output.bias"]
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(probabilities(graph, parameters, ids), expected, rtol=1e-5)
-
-
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_step_changes_every_parameter_that_it_should(pooling):
     graph, parameters = split(make(pooling))
@@ -96,17 +61,6 @@ def test_a_step_changes_every_parameter_that_it_should(pooling):
         assert np.all(array != 0), name
 
 
-@pytest.mark.parametrize("n", [0, 1, 5, 8, 9, 20])
-def test_probabilities_do_not_depend_on_the_chunks(monkeypatch, n):
-    graph, parameters = split(make("mean"))
-    ids = random_ids(n)
-    whole = probabilities(graph, parameters, ids)
-    monkeypatch.setattr(network, "CHUNK_ROWS", 8)
-    np.testing.assert_allclose(probabilities(graph, parameters, ids), whole, rtol=1e-6)
-    assert whole.shape == (n, 3)
-    np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-5)
-
-
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_columns_of_padding_may_be_cut_off(pooling):
     graph, parameters = split(make(pooling))
@@ -114,10 +68,3 @@ def test_columns_of_padding_may_be_cut_off(pooling):
     ids[:, 2:] = 0
     whole, cut = (nnx.merge(graph, parameters)(width) for width in (ids, ids[:, :2]))
     np.testing.assert_allclose(cut, whole, rtol=1e-5, atol=1e-6)
-
-
-def test_flat_and_back():
-    _, parameters = split(make("sum"))
-    again = unflat(flat(parameters))
-    assert jax.tree.structure(again) == jax.tree.structure(parameters)
-    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), again, parameters)))

@@ -43,7 +43,18 @@ def test_a_variant_overrides_train(values):
             "foo",
             3,
             "foo: unknown key; known: data, sources, build_vocab, check, vectorize, train, variants, evaluate, "
-            "explain, faithfulness, compare, report",
+            "explain, compare, report",
+        ),
+        ("explain.word", 5, "explain.word: unknown key; did you mean words?"),
+        (
+            "explain.faithfulness.rows",
+            5,
+            "explain.faithfulness.rows: unknown key; known: documents, samples",
+        ),
+        (
+            "explain.faithfulness.samples",
+            1,
+            "explain.faithfulness.samples: expected greater than or equal to 10, got 1",
         ),
         ("check.max_leakage", 5, "check.max_leakage: expected less than or equal to 1, got 5"),
         ("check.max_leak", 0.1, "check.max_leak: unknown key; did you mean max_leakage?"),

@@ -33,7 +33,7 @@ WORDS = {
     "dogs": ["bark", "leash", "fetch", "bone", "tail", "puppy"],
     "birds": ["tweet", "feather", "nest", "wing", "tail", "chick"],
 }
-PER_VARIANT = ["train", "evaluate", "explain", "faithfulness"]
+PER_VARIANT = ["train", "evaluate", "explain"]
 
 
 def shell(folder, *command, check=True):
@@ -97,7 +97,7 @@ def project(tmp_path_factory):
         "train.epochs=2",
         "train.batch_size=64",
         "explain.samples=200",
-        "faithfulness.samples=50",
+        "explain.faithfulness.samples=50",
         "variants={average_20: {pooling: mean, embed_dim: 20}, sum_20: {pooling: sum, embed_dim: 20}}",
     )
     text = (folder / "dvc.yaml").read_text(encoding="utf-8")
@@ -137,7 +137,7 @@ CHANGES = [
     (["variants.sum_20.embed_dim=8"], ["compare", *of("sum_20"), "report"]),
     (["variants.new={pooling: sum, embed_dim: 6}"], ["compare", *of("new"), "report"]),
     (["explain.words=5"], ["explain@average_20", "explain@sum_20", "report"]),
-    (["faithfulness.documents=5"], ["faithfulness@average_20", "faithfulness@sum_20", "report"]),
+    (["explain.faithfulness.documents=5"], ["explain@average_20", "explain@sum_20", "report"]),
     (["report.mistakes=3"], ["report"]),
     (["compare.resamples=100"], ["compare", "report"]),
     (["evaluate.calibration_bins=5"], ["evaluate@average_20", "evaluate@sum_20", "report"]),

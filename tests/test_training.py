@@ -9,7 +9,8 @@ from flax import nnx
 from sklearn.utils.class_weight import compute_class_weight
 
 from flaxtext.errors import UserError
-from flaxtext.network import Network, flat, probabilities, split
+from flaxtext.forward import flat, probabilities
+from flaxtext.network import Network, split
 from flaxtext.pooling import POOLINGS
 from flaxtext.stepping import LANES, Objective
 from flaxtext.training import balanced, best_epoch, close_up, fit, learning_rates, order, score
@@ -180,8 +181,7 @@ def test_patience_ends_training_and_gives_back_the_best_epoch():
     best = best_epoch(history)
     assert len(history) == best + 3 < 50
     assert history[best - 1].validation_loss == min(epoch.validation_loss for epoch in history)
-    graph, _ = split(make())
-    loss, _ = score(probabilities(graph, parameters, validation.ids), validation.labels)
+    loss, _ = score(probabilities(make().pooling, parameters, validation.ids), validation.labels)
     assert loss == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT
 
-from flaxtext import bundle, network, params, vectors, vocabulary
+from flaxtext import bundle, forward, params, vectors, vocabulary
 from flaxtext.bundle import Classifier, load_bundle, save_bundle
 from flaxtext.card import render_card
 from flaxtext.errors import UserError
@@ -179,7 +179,7 @@ def test_an_answer_does_not_depend_on_the_documents_beside_it(case, monkeypatch)
     together = case.model.predict(case.texts)
     close(case.model.predict(case.texts[::-1])[::-1], together)
     close(np.concatenate([case.model.predict([text]) for text in case.texts[:4]]), together[:4])
-    monkeypatch.setattr(network, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(forward, "CHUNK_IDS", 8 * case.model.max_len)
     monkeypatch.setattr(bundle, "EXPANDED_ROWS", 8)
     close(case.model.predict(case.texts), together)
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 from conftest import PROJECT
 
 from flaxtext import vocabulary
-from flaxtext.bundle import build, load_bundle, save_bundle
-from flaxtext.network import split
+from flaxtext.bundle import load_bundle, save_bundle
+from flaxtext.network import build, split
 
 
 def test_a_model_is_used_with_the_wheel_alone(tmp_path):
