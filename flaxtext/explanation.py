@@ -10,6 +10,7 @@ All samples are worked on at once, as arrays: no text is built and tokenized aga
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -148,8 +149,7 @@ def fit(masks: Masks, probabilities: NDArray[np.floating], n_words: int) -> list
     # Less the document's own probabilities: exactly zero where no word matters.
     y = probabilities.astype(np.float64) - probabilities[0]
     root = np.sqrt(sample_weights)[:, None]
-    # A second BLAS thread gains nothing at this size, and can wait 100 ms for a core to be free.
-    with _blas().limit(limits=1):
+    with one_blas_thread():
         x_mean = sample_weights @ masks / sample_weights.sum()
         y_mean = sample_weights @ y / sample_weights.sum()
         x = masks - x_mean
@@ -228,6 +228,12 @@ def _leave_one_out(
 
 def _by_size(weights: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.argsort(-np.abs(weights), kind="stable")
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keep NumPy's linear algebra to one thread: a second gains nothing here, and can wait 100 ms for a core."""
+    limit: AbstractContextManager[object] = _blas().limit(limits=1)
+    return limit
 
 
 @cache

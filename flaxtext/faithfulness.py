@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from flaxtext.explanation import BLOCK_DOCUMENTS, Contributions, Ids, explain, predict_shortened
+from flaxtext.explanation import BLOCK_DOCUMENTS, Contributions, Ids, explain, one_blas_thread, predict_shortened
+from flaxtext.parallel import ordered_map
 
 Predict = Callable[[Ids], NDArray[np.float32]]
 Scores = Sequence[NDArray[np.float64]]
@@ -100,8 +101,9 @@ def lime(
     documents: Sequence[Document], predict: Predict, labels: Ids, *, max_len: int, samples: int, seed: int
 ) -> list[Lime]:
     """Explain class `labels[i]` of each document by LIME, all its words weighed; another document changes nothing."""
-    found = []
-    for document, label in zip(documents, labels.tolist(), strict=True):
+
+    def work(pair: tuple[Document, int]) -> Lime:
+        document, label = pair
         rng = np.random.default_rng([seed, document.row])
         every = len(document.tokens)
         result = explain(
@@ -109,8 +111,10 @@ def lime(
         )
         [model] = result.models
         weights = zip(model.indices.tolist(), model.weights.tolist(), strict=True)
-        found.append(Lime({result.words[index]: weight for index, weight in weights}, model.score))
-    return found
+        return Lime({result.words[index]: weight for index, weight in weights}, model.score)
+
+    with one_blas_thread():  # which each document asks for, but only until it is done
+        return list(ordered_map(work, zip(documents, labels.tolist(), strict=True)))
 
 
 def faithfulness(
