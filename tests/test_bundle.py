@@ -126,6 +126,13 @@ def test_importing_flaxtext_is_cheap():
     assert ran.stdout.strip() == "set()"
 
 
+def test_to_predict_takes_no_flax():
+    modules = "stages.evaluate, stages.explain, stages.report, flaxtext.cli, flaxtext.prediction, flaxtext.exporting"
+    code = f"import sys, {modules}; print({{'flax', 'optax'}} & set(sys.modules), 'jax' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert ran.stdout.strip() == "set() True"
+
+
 # Hostile bundles. A damage returns True to leave the checksums as they were; after the others they are made to fit,
 # as one who means harm would.
 
