@@ -155,16 +155,16 @@ def turn(
 class BagLayout:
     """Lays out epochs of the documents `ids: int32[n, max_len]` as Bags; the embedding table has `rows` rows.
 
-    Shapes only grow, with some room, so that an epoch shuffled anew seldom needs another compilation.
+    Shapes only grow; with `room`, so that an epoch shuffled anew seldom needs another compilation.
     """
 
-    def __init__(self, ids: np.ndarray, rows: int) -> None:
+    def __init__(self, ids: np.ndarray, rows: int, room: bool) -> None:
         present = ids != 0
         counts = present.sum(axis=1)
         width = int(np.flatnonzero(present.any(axis=0)).max(initial=0)) + 1
         self._ids = np.pad(ids[:, :width], ((0, 0), (0, -width % BLOCK)))
         self._padding = (ids.shape[1] - counts).astype(np.float32)
-        self._nobody, self._max_len = rows, ids.shape[1]
+        self._nobody, self._max_len, self._room = rows, ids.shape[1], room
         words, bounds = ids[present], np.append(0, np.cumsum(counts)).astype(np.int32)
         # Row after row, the documents that hold it.
         self._documents, _, self._bounds = turn(words, bounds, np.empty(len(words), bool), rows)
@@ -186,7 +186,7 @@ class BagLayout:
         held = [Held.of(rows[cut], places[cut] - step * batch) for step, cut in enumerate(cuts)]
         needed = np.max([each.sizes() for each in held], axis=0)
         if (needed > self._sizes).any():
-            self._sizes = -(-(needed + needed // 50) // 64) * 64
+            self._sizes = -(-(needed + self._room * (needed // 50)) // 64) * 64
         return documents, *self._lay_out(documents, held)
 
     def _lay_out(self, documents: np.ndarray, held: list[Held]) -> tuple[np.ndarray, Bags]:

@@ -51,11 +51,11 @@ class ChunkLayout:
     """Lays out epochs of the documents `ids: int32[n, max_len]` as Chunks; the embedding table has `rows` rows.
 
     The documents of a batch are sorted by length, longest first, and cut into `count` chunks, each no wider than its
-    documents need. Shapes only grow, with some room, so that an epoch shuffled anew seldom needs another compilation.
+    documents need. Shapes only grow; with `room`, so that an epoch shuffled anew seldom needs another compilation.
     """
 
-    def __init__(self, ids: np.ndarray, rows: int, count: int) -> None:
-        self._ids, self._nobody = ids, rows
+    def __init__(self, ids: np.ndarray, rows: int, count: int, room: bool) -> None:
+        self._ids, self._nobody, self._room = ids, rows, room
         self._lengths = lengths(ids)
         self._widths = [1] * count  # a maximum is one of something
         self._used = 0
@@ -73,7 +73,7 @@ class ChunkLayout:
         for number, chunk in enumerate(chunks):
             width = int(self._lengths[chunk].max(initial=0))
             if width > self._widths[number]:
-                self._widths[number] = min(-(-(width + 1) // 4) * 4, self._ids.shape[1])
+                self._widths[number] = min(-(-(width + self._room) // 4) * 4, self._ids.shape[1])
             ids.append(self._ids[chunk, : self._widths[number]].reshape(len(chunk), -1))
         used, positions = self._renumber(np.concatenate(ids, axis=1))
         sizes = tuple(chunk.shape[1] for chunk in chunks)
@@ -93,7 +93,7 @@ class ChunkLayout:
             np.take(position, step_ids, out=positions[step], mode="clip")  # "raise" would go by a copy
         most = max(map(len, used))
         if most > self._used:
-            self._used = -(-(most + most // 50) // 256) * 256
+            self._used = -(-(most + self._room * (most // 50)) // 64) * 64
         padded = np.full((len(used), self._used), self._nobody, np.int32)
         for step, rows in enumerate(used):
             padded[step, : len(rows)] = rows

@@ -77,11 +77,11 @@ def fit(
         rows = len(parameters["embedding"]["embedding"])
         layout: BagLayout | ChunkLayout
         if pool in SUMS and not word_dropout:
-            layout = BagLayout(ids, rows)
+            layout = BagLayout(ids, rows, room=shuffle)
         else:
             # Shorter rows pay where each position takes part in a matrix multiplication, or where many hold nothing.
             chunks = min(2, batch_size) if is_flat or is_orderless else 1
-            layout = ChunkLayout(close_up(ids) if is_orderless else ids, rows, chunks)
+            layout = ChunkLayout(close_up(ids) if is_orderless else ids, rows, chunks, room=shuffle)
         trainer: Any = Sparse(graph, parameters, labels, layout, is_flat, rates, objective, seed)
     else:
         table = jnp.asarray(rates, jnp.float32)
