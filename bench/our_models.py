@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -51,9 +52,11 @@ class Fit:
         self.config = {"classes": list(classes), "max_len": length, "hidden": 100, **VARIANTS[variant]}
         self.seconds: list[float] = []
         self.parameters, history = training.fit(
-            build(self.config, rows, seed=0),
+            partial(build, self.config, rows, seed=0),
             train,
             Vectors(np.zeros((0, length), np.int32), np.zeros(0, np.int32)),
+            pooling=self.config["pooling"],
+            rows=rows,
             epochs=epochs,
             batch_size=batch_size,
             optimizer="adam",

@@ -66,25 +66,31 @@ class DenseBatches(NamedTuple):
     labels: jax.Array
 
 
+class DenseEpochs:
+    """Lays out epochs for `Dense`; `train` comes from `with_empty`."""
+
+    def __init__(self, train: Vectors) -> None:
+        self._train = train
+
+    def prepare(self, rows: np.ndarray) -> DenseBatches:
+        """Lay out an epoch of `rows: int32[steps, batch]`, documents by number; -1 fills a batch up."""
+        return DenseBatches(jnp.asarray(self._train.ids[rows]), jnp.asarray(self._train.labels[rows]))
+
+
 class Dense:
-    """Any optimizer of optax, on all parameters in every step; `train` comes from `with_empty`."""
+    """Any optimizer of optax, on all parameters in every step."""
 
     def __init__(
         self,
         graph: Graph,
         parameters: Parameters,
-        train: Vectors,
         optimizer: optax.GradientTransformation,
         objective: Objective,
         seed: int,
     ) -> None:
         self.parameters = parameters
-        self._graph, self._train, self._optimizer, self._objective = graph, train, optimizer, objective
+        self._graph, self._optimizer, self._objective = graph, optimizer, objective
         self._state = optimizer.init(parameters), jax.random.key(seed)
-
-    def prepare(self, rows: np.ndarray) -> DenseBatches:
-        """Lay out an epoch of `rows: int32[steps, batch]`, documents by number; -1 fills a batch up."""
-        return DenseBatches(jnp.asarray(self._train.ids[rows]), jnp.asarray(self._train.labels[rows]))
 
     def run(self, batches: DenseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
@@ -133,19 +139,28 @@ class SparseBatches(NamedTuple):
     layout: Bags | Chunks
 
 
+class SparseEpochs:
+    """Lays out epochs for `Sparse`; `layout` is made of the documents `with_empty`, `labels` are theirs."""
+
+    def __init__(self, layout: BagLayout | ChunkLayout, labels: np.ndarray) -> None:
+        self._layout, self._labels = layout, labels
+
+    def prepare(self, rows: np.ndarray) -> SparseBatches:
+        """Lay out an epoch of `rows: int32[steps, batch]`, documents by number; -1 fills a batch up."""
+        documents, used, layout = self._layout.prepare(rows)
+        return SparseBatches(jax.device_put(used), jax.device_put(self._labels[documents]), layout)
+
+
 class Sparse:
     """Adam, touching only the embedding rows that a batch uses; equal to optax.adam on all of them.
 
-    `layout` is made of the documents `with_empty`, `labels` are theirs; `is_flat` says that the network lays the
-    embeddings end to end.
+    `is_flat` says that the network lays the embeddings end to end.
     """
 
     def __init__(
         self,
         graph: Graph,
         parameters: Parameters,
-        labels: np.ndarray,
-        layout: BagLayout | ChunkLayout,
         is_flat: bool,
         rates: np.ndarray,
         objective: Objective,
@@ -154,30 +169,22 @@ class Sparse:
         self.parameters = parameters
         dense = {name: layer for name, layer in parameters.items() if name != "embedding"}
         head = jax.tree.map(lambda leaf: np.asarray(leaf).T, dense)  # as of turned
-        self._graph, self._labels, self._objective = graph, labels, objective
+        self._graph, self._objective = graph, objective
         self._head = jax.device_put(head)
-        self._layout = layout
         self._seed = np.uint32(seed)
         embedding = parameters["embedding"]["embedding"]
         self._dim = embedding.shape[1]
-        if is_flat:
-            self._epoch = _uneven_flat_epoch if self._dim % LANES else _flat_epoch
-        else:
-            self._epoch = _bag_epoch if isinstance(layout, BagLayout) else _pooled_epoch
+        self._flat_epoch = (_uneven_flat_epoch if self._dim % LANES else _flat_epoch) if is_flat else None
         self._table = sparse_adam.tables(rates)
         self._rows = sparse_adam.init(np.pad(embedding, ((0, 0), (0, -self._dim % LANES))))
         self._step = jax.device_put(np.int32(1))
         state = jax.eval_shape(optax.scale_by_adam().init, head)
         self._state = jax.device_put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state))
 
-    def prepare(self, rows: np.ndarray) -> SparseBatches:
-        """Lay out an epoch of `rows: int32[steps, batch]`, documents by number; -1 fills a batch up."""
-        documents, used, layout = self._layout.prepare(rows)
-        return SparseBatches(jax.device_put(used), jax.device_put(self._labels[documents]), layout)
-
     def run(self, batches: SparseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
-        self._rows, self._head, self._state, self._step, self.parameters, losses = self._epoch(
+        epoch = self._flat_epoch or (_bag_epoch if isinstance(batches.layout, Bags) else _pooled_epoch)
+        self._rows, self._head, self._state, self._step, self.parameters, losses = epoch(
             self._graph,
             self._objective,
             self._dim,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from flaxtext.errors import UserError
 from flaxtext.forward import Parameters, probabilities
 from flaxtext.network import Network, split
 from flaxtext.pooling import ORDERLESS, POOLINGS, SUMS, flatten
-from flaxtext.stepping import Dense, Objective, Sparse, with_empty
+from flaxtext.stepping import Dense, DenseEpochs, Objective, Sparse, SparseEpochs, with_empty
 from flaxtext.vectors import Vectors
 
 
@@ -38,10 +39,12 @@ class Epoch(NamedTuple):
 
 
 def fit(
-    network: Network,
+    make: Callable[[], Network],
     train: Vectors,
     validation: Vectors,
     *,
+    pooling: str,
+    rows: int,
     epochs: int,
     batch_size: int,
     optimizer: str,
@@ -55,55 +58,58 @@ def fit(
     class_weights: str | None = None,
     report: Callable[[Epoch, float], object] = lambda _epoch, _seconds: None,
 ) -> tuple[Parameters, list[Epoch]]:
-    """Train a network and return its parameters and the history.
+    """Train the network that `make` makes and return its parameters and the history.
 
-    The loss is softmax cross-entropy summed over the batch, as the tutorial's; the last, smaller batch
-    counts. With `patience`, training ends after that many epochs without a lower validation loss, and the
-    parameters are those of the epoch where it was lowest (`best_epoch`). `report` is called after each epoch
-    with its figures and the seconds it took.
+    Its `pooling` and the `rows` of its embedding table say how the documents are laid out, which a thread does while
+    the network is made. The loss is softmax cross-entropy summed over the batch, as the tutorial's; the last, smaller
+    batch counts. With `patience`, training ends after that many epochs without a lower validation loss, and the
+    parameters are those of the epoch where it was lowest (`best_epoch`). `report` is called after each epoch with
+    its figures and the seconds it took.
 
     Raises:
         UserError: the loss is no longer finite.
     """
     steps = -(-len(train.labels) // batch_size)
+
+    def rows_of(epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([seed, epoch]) if shuffle else None
+        return order(len(train.labels), batch_size, rng)
+
+    def lay_out() -> tuple[DenseEpochs | SparseEpochs, Any]:
+        ids, labels = documents = with_empty(train)
+        layout: DenseEpochs | SparseEpochs = DenseEpochs(documents)
+        if optimizer == "adam":
+            layout = SparseEpochs(choose_layout(ids, pooling, rows, batch_size, shuffle, word_dropout), labels)
+        return layout, layout.prepare(rows_of(1))
+
+    with ThreadPoolExecutor(1) as pool:
+        laying_out = pool.submit(lay_out)
+        network = make()  # meanwhile: that is compiling, for the most part
+        layout, batches = laying_out.result()
+
     graph, parameters = split(network)
     weights = balanced(train.labels) if class_weights == "balanced" else None
     objective = Objective(label_smoothing, word_dropout, weights)
     rates = learning_rates(learning_rate, schedule, epochs * steps)
+    trainer: Dense | Sparse
     if optimizer == "adam":
-        pool = POOLINGS[network.pooling]
-        is_flat, is_orderless = pool is flatten, pool in ORDERLESS
-        ids, labels = with_empty(train)
-        rows = len(parameters["embedding"]["embedding"])
-        layout: BagLayout | ChunkLayout
-        if pool in SUMS and not word_dropout:
-            layout = BagLayout(ids, rows, room=shuffle)
-        else:
-            # Shorter rows pay where each position takes part in a matrix multiplication, or where many hold nothing.
-            chunks = min(2, batch_size) if is_flat or is_orderless else 1
-            layout = ChunkLayout(close_up(ids) if is_orderless else ids, rows, chunks, room=shuffle)
-        trainer: Any = Sparse(graph, parameters, labels, layout, is_flat, rates, objective, seed)
+        trainer = Sparse(graph, parameters, POOLINGS[pooling] is flatten, rates, objective, seed)
     else:
         table = jnp.asarray(rates, jnp.float32)
         update = getattr(optax, optimizer)(learning_rate if schedule == "constant" else lambda step: table[step])
-        trainer = Dense(graph, parameters, with_empty(train), update, objective, seed)
-
-    def batches_of(epoch: int) -> Any:
-        rng = np.random.default_rng([seed, epoch]) if shuffle else None
-        return trainer.prepare(order(len(train.labels), batch_size, rng))
+        trainer = Dense(graph, parameters, update, objective, seed)
 
     history: list[Epoch] = []
     best: Parameters | None = None
-    batches = batches_of(1)
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
-        losses = trainer.run(batches)
+        under_way = trainer.run(batches)
         if shuffle and epoch < epochs:
-            batches = batches_of(epoch + 1)  # while the device works
-        losses = np.asarray(losses, np.float64)
+            batches = layout.prepare(rows_of(epoch + 1))  # while the device works
+        losses = np.asarray(under_way, np.float64)
         if not np.isfinite(losses).all():
             raise UserError(f"epoch {epoch}: the loss is no longer finite; lower train.learning_rate")
-        loss, accuracy = score(probabilities(network.pooling, trainer.parameters, validation.ids), validation.labels)
+        loss, accuracy = score(probabilities(pooling, trainer.parameters, validation.ids), validation.labels)
         history.append(Epoch(epoch, losses.mean(), losses.sum() / len(train.labels), loss, accuracy))
         report(history[-1], time.perf_counter() - started)
         if patience is not None:
@@ -112,6 +118,19 @@ def fit(
             elif epoch - best_epoch(history) >= patience:
                 break
     return best or trainer.parameters, history
+
+
+def choose_layout(
+    ids: np.ndarray, pooling: str, rows: int, batch_size: int, shuffle: bool, word_dropout: float
+) -> BagLayout | ChunkLayout:
+    """Choose how the documents `ids: int32[n, max_len]` are laid out for the pooling."""
+    pool = POOLINGS[pooling]
+    is_orderless = pool in ORDERLESS
+    if pool in SUMS and not word_dropout:
+        return BagLayout(ids, rows, room=shuffle)
+    # Shorter rows pay where each position takes part in a matrix multiplication, or where many hold nothing.
+    chunks = min(2, batch_size) if pool is flatten or is_orderless else 1
+    return ChunkLayout(close_up(ids) if is_orderless else ids, rows, chunks, room=shuffle)
 
 
 def best_epoch(history: list[Epoch]) -> int:

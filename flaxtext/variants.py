@@ -13,7 +13,7 @@ from flaxtext.errors import UserError
 from flaxtext.features import Features
 from flaxtext.forward import Parameters, flat, probabilities
 from flaxtext.initialization import start_from_log_ratios, start_from_pretrained
-from flaxtext.network import build, split
+from flaxtext.network import Network, build, split
 from flaxtext.params import LinearVariant, NetworkVariant, Variant
 from flaxtext.pretrained import NONE, Pretrained
 from flaxtext.training import Epoch, best_epoch, fit, score
@@ -122,15 +122,19 @@ def _train_network(
 ) -> tuple[Parameters, list[Epoch]]:
     """Train the network that the variant describes, with one seed."""
     check_size(config, rows)
-    network = build(config, rows, seed)
-    if variant.seeds > 1:
-        say(f"seed {seed}")
-    if seed == variant.seed:
-        say(_layers(split(network)[1]))
-    if variant.pretrained:
-        start_from_pretrained(network, known, _taken(variant, config["classes"]))
-    if variant.init == "log_ratios":
-        start_from_log_ratios(network, documents.ids, documents.labels)
+
+    def make() -> Network:
+        network = build(config, rows, seed)
+        if variant.seeds > 1:
+            say(f"seed {seed}")
+        if seed == variant.seed:
+            say(_layers(split(network)[1]))
+        if variant.pretrained:
+            start_from_pretrained(network, known, _taken(variant, config["classes"]))
+        if variant.init == "log_ratios":
+            start_from_log_ratios(network, documents.ids, documents.labels)
+        return network
+
     steps = max(1, -(-len(documents.labels) // variant.batch_size))
     epochs = max(variant.epochs, -(-variant.min_steps // steps))
     every = -(-epochs // MAX_LINES)
@@ -142,9 +146,11 @@ def _train_network(
     settings = ("batch_size", "optimizer", "learning_rate", "schedule", "shuffle", "patience")
     objective = ("label_smoothing", "word_dropout", "class_weights")
     parameters, history = fit(
-        network,
+        make,
         documents,
         validation,
+        pooling=variant.pooling,
+        rows=rows,
         **{name: getattr(variant, name) for name in (*settings, *objective)},
         epochs=epochs,
         seed=seed,

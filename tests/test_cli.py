@@ -68,10 +68,18 @@ def trained(tmp_path_factory):
         "epochs": 8,
         "validation_from": "test",
     }
-    network = build(config, words.rows, seed=0)
     data = Vectors(ids["train"], labels["train"]), Vectors(ids["test"], labels["test"])
-    options = {"batch_size": 64, "optimizer": "adam", "learning_rate": 0.01, "shuffle": True, "seed": 0}
-    parameters, history = fit(network, *data, epochs=8, **options)
+    rows = words.rows
+    options = {
+        "pooling": "mean",
+        "rows": rows,
+        "batch_size": 64,
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "shuffle": True,
+        "seed": 0,
+    }
+    parameters, history = fit(lambda: build(config, rows, seed=0), *data, epochs=8, **options)
     config["data"] = {"source": "pets", "documents": 1500, "validation_documents": 700}
     config["last_epoch"] = {
         "epoch": 8,

@@ -35,6 +35,11 @@ def none():
     return Vectors(np.zeros((0, 6), np.int32), np.zeros(0, np.int32))
 
 
+def train_network(network, *documents, **settings):
+    rows = len(network.embedding.embedding[...])
+    return fit(lambda: network, *documents, pooling=network.pooling, rows=rows, **settings)
+
+
 def plain_loop(network, train, optimizer, batches):
     """The tutorial's loop: slices, no scan, no padding of the last batch."""
     graph, parameters = split(network)
@@ -64,7 +69,7 @@ def test_equals_a_plain_loop_of_optax(optimizer, embed_dim, pooling):
     slices = [np.arange(start, min(start + 32, 100)) for start in range(0, 100, 32)]
     expected, losses = plain_loop(make(pooling, embed_dim), train, optimizer, [slices] * 3)
     settings = {**SETTINGS, "optimizer": optimizer, "shuffle": False}
-    parameters, history = fit(make(pooling, embed_dim), train, none(), **settings)
+    parameters, history = train_network(make(pooling, embed_dim), train, none(), **settings)
     np.testing.assert_allclose([epoch.batch_loss for epoch in history], losses, rtol=1e-4)
     for name, array in flat(parameters).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
@@ -72,7 +77,7 @@ def test_equals_a_plain_loop_of_optax(optimizer, embed_dim, pooling):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_loss_falls_and_the_classes_are_learned(pooling):
-    _, history = fit(make(pooling), documents(500), documents(200, seed=1), **{**SETTINGS, "epochs": 8})
+    _, history = train_network(make(pooling), documents(500), documents(200, seed=1), **{**SETTINGS, "epochs": 8})
     assert history[-1].train_loss < history[0].train_loss / 2
     assert history[-1].validation_loss < history[0].validation_loss / 2
     assert history[-1].validation_accuracy > 0.95
@@ -83,13 +88,13 @@ def test_any_batch_size_and_empty_documents(batch_size):
     ids, labels = documents(7)
     ids[2:5] = 0
     settings = {**SETTINGS, "batch_size": batch_size, "shuffle": False}
-    _, sparse = fit(make("flatten"), Vectors(ids, labels), none(), **settings)
-    _, dense = fit(make("flatten"), Vectors(ids, labels), none(), **{**settings, "optimizer": "adamw"})
+    _, sparse = train_network(make("flatten"), Vectors(ids, labels), none(), **settings)
+    _, dense = train_network(make("flatten"), Vectors(ids, labels), none(), **{**settings, "optimizer": "adamw"})
     assert sparse[0].train_loss == pytest.approx(dense[0].train_loss, rel=1e-2)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
-    runs = [fit(make(), documents(), none(), **{**SETTINGS, "seed": seed})[0] for seed in (0, 0, 1)]
+    runs = [train_network(make(), documents(), none(), **{**SETTINGS, "seed": seed})[0] for seed in (0, 0, 1)]
     first, again, other = (np.asarray(flat(run)["embedding.embedding"]).tobytes() for run in runs)
     assert first == again
     assert first != other
@@ -97,12 +102,12 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
 
 def test_a_loss_that_is_not_finite_stops_training():
     with pytest.raises(UserError, match=r"^epoch 1: the loss is no longer finite; lower train.learning_rate$"):
-        fit(make(), documents(), none(), **{**SETTINGS, "optimizer": "sgd", "learning_rate": 1e30})
+        train_network(make(), documents(), none(), **{**SETTINGS, "optimizer": "sgd", "learning_rate": 1e30})
 
 
 def test_each_epoch_is_reported():
     reports = []
-    _, history = fit(make(), documents(), none(), **SETTINGS, report=lambda *report: reports.append(report))
+    _, history = train_network(make(), documents(), none(), **SETTINGS, report=lambda *report: reports.append(report))
     assert [epoch for epoch, _ in reports] == history
     assert [epoch.epoch for epoch in history] == [1, 2, 3]
     assert all(seconds > 0 for _, seconds in reports)
@@ -134,8 +139,11 @@ def test_the_sparse_path_does_what_the_dense_path_does(monkeypatch, setting):
     monkeypatch.setattr(optax, "dense_adam", optax.adam, raising=False)
     train = documents(120)
     train = Vectors(train.ids[20:], train.labels[20:])
-    runs = [fit(make(), train, none(), **{**SETTINGS, **setting, "optimizer": name}) for name in ("adam", "dense_adam")]
-    plain = fit(make(), train, none(), **SETTINGS)
+    runs = [
+        train_network(make(), train, none(), **{**SETTINGS, **setting, "optimizer": name})
+        for name in ("adam", "dense_adam")
+    ]
+    plain = train_network(make(), train, none(), **SETTINGS)
     assert runs[0][1][-1].train_loss == pytest.approx(runs[1][1][-1].train_loss, rel=1e-4)
     assert runs[0][1][-1].train_loss != pytest.approx(plain[1][-1].train_loss, rel=1e-4)
     for name, array in flat(runs[0][0]).items():
@@ -166,9 +174,9 @@ def test_dropped_words_are_padding_and_about_as_many_as_asked_for():
 def test_word_dropout_leaves_out_other_words_in_each_step(optimizer):
     settings = {**SETTINGS, "optimizer": optimizer, "word_dropout": 0.5, "shuffle": False, "epochs": 2}
     train = documents(64)
-    runs = [fit(make("sum"), train, none(), **settings) for _ in range(2)]
+    runs = [train_network(make("sum"), train, none(), **settings) for _ in range(2)]
     assert str(runs[0][1]) == str(runs[1][1])  # NaN and all
-    plain = fit(make("sum"), train, none(), **{**settings, "word_dropout": 0.0})
+    plain = train_network(make("sum"), train, none(), **{**settings, "word_dropout": 0.0})
     assert runs[0][1][0].train_loss != pytest.approx(plain[1][0].train_loss, rel=1e-3)
 
 
@@ -177,7 +185,7 @@ def test_patience_ends_training_and_gives_back_the_best_epoch():
     rng = np.random.default_rng(0)
     train, validation = (Vectors(documents(200, seed=s).ids, rng.integers(0, 2, 200).astype(np.int32)) for s in (0, 1))
     settings = {**SETTINGS, "epochs": 50, "learning_rate": 0.05}
-    parameters, history = fit(make(), train, validation, **settings, patience=3)
+    parameters, history = train_network(make(), train, validation, **settings, patience=3)
     best = best_epoch(history)
     assert len(history) == best + 3 < 50
     assert history[best - 1].validation_loss == min(epoch.validation_loss for epoch in history)
