@@ -15,7 +15,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from flaxtext.explanation import BLOCK_DOCUMENTS, Contributions, Ids, explain, one_blas_thread, predict_shortened
+from flaxtext.explanation import (
+    BLOCK_DOCUMENTS,
+    BLOCK_ROWS,
+    Contributions,
+    Explanation,
+    Ids,
+    explain_together,
+    one_blas_thread,
+    predict_shortened,
+)
 from flaxtext.parallel import ordered_map
 
 Predict = Callable[[Ids], NDArray[np.float32]]
@@ -100,21 +109,26 @@ def judge(
 def lime(
     documents: Sequence[Document], predict: Predict, labels: Ids, *, max_len: int, samples: int, seed: int
 ) -> list[Lime]:
-    """Explain class `labels[i]` of each document by LIME, all its words weighed; another document changes nothing."""
+    """Explain class `labels[i]` of each document by LIME, all its words weighed.
 
-    def work(pair: tuple[Document, int]) -> Lime:
-        document, label = pair
-        rng = np.random.default_rng([seed, document.row])
-        every = len(document.tokens)
-        result = explain(
-            document.tokens, document.ids, predict, [label], max_len=max_len, samples=samples, words=every, rng=rng
+    Another document changes nothing beyond the rounding of probabilities.
+    """
+
+    def work(block: Sequence[tuple[Document, int]]) -> list[Lime]:
+        explanations = explain_together(
+            [(each.tokens, each.ids, [label], np.random.default_rng([seed, each.row])) for each, label in block],
+            predict,
+            max_len=max_len,
+            samples=samples,
+            words=max(len(each.tokens) for each, _ in block),
         )
-        [model] = result.models
-        weights = zip(model.indices.tolist(), model.weights.tolist(), strict=True)
-        return Lime({result.words[index]: weight for index, weight in weights}, model.score)
+        return [_as_lime(explanation) for explanation in explanations]
 
+    pairs = list(zip(documents, labels.tolist(), strict=True))
+    size = max(1, BLOCK_ROWS // samples)
     with one_blas_thread():  # which each document asks for, but only until it is done
-        return list(ordered_map(work, zip(documents, labels.tolist(), strict=True)))
+        blocks = ordered_map(work, (pairs[start : start + size] for start in range(0, len(pairs), size)))
+        return [one for block in blocks for one in block]
 
 
 def faithfulness(
@@ -211,6 +225,12 @@ def _losses(
     losses = (ours[:, :1] - ours[:, 1:]).reshape(len(rows), 2, len(BINS))
     means: NDArray[np.float64] = losses.mean(axis=2)
     return means
+
+
+def _as_lime(explanation: Explanation) -> Lime:
+    [model] = explanation.models
+    weights = zip(model.indices.tolist(), model.weights.tolist(), strict=True)
+    return Lime({explanation.words[index]: weight for index, weight in weights}, model.score)
 
 
 def _means(result: Faithfulness) -> dict[str, float]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+import flaxtext.startup
 from flaxtext import params, pretrained, vocabulary
 from flaxtext.corpus import Corpus
-from flaxtext.errors import UserError, run
+from flaxtext.errors import UserError
 
 
 def main() -> None:
@@ -47,4 +48,4 @@ def read(paths: list[Path]) -> Iterator[pa.Array]:
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
 
+import flaxtext.startup
 from flaxtext import checks, params, vocabulary
 from flaxtext.checks import CHECKS, SPLITS, Share
 from flaxtext.corpus import Corpus
-from flaxtext.errors import UserError, run
+from flaxtext.errors import UserError
 from flaxtext.files import atomic, write_json, write_text
 from flaxtext.frames import neutralize
 
@@ -112,4 +113,4 @@ def over(
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

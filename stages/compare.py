@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import flaxtext.startup
 from flaxtext import params, predictions
 from flaxtext.comparison import Pair, Standing, compare
-from flaxtext.errors import UserError, run
+from flaxtext.errors import UserError
 from flaxtext.files import write_json, write_text
 from flaxtext.predictions import Judged
 
@@ -92,4 +93,4 @@ def rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+import flaxtext.startup
 from flaxtext import params
-from flaxtext.errors import UserError, run
+from flaxtext.errors import UserError
 from flaxtext.files import atomic
 from flaxtext.sources import Documents, open_source, schema
 
@@ -71,4 +72,4 @@ def check(counts: dict[str, np.ndarray], documents: Documents) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

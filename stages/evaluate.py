@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+import flaxtext.startup
 from flaxtext import params, vectors
 from flaxtext.bundle import load_bundle
 from flaxtext.compilation import keep_compiled
-from flaxtext.errors import run
 from flaxtext.evaluation import confusion, evaluate, report
 from flaxtext.files import atomic, write_json
 from flaxtext.splits import held_out
@@ -89,4 +89,4 @@ def spread(accuracy: np.ndarray) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

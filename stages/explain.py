@@ -15,15 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+import flaxtext.startup
 from flaxtext import params
 from flaxtext.bundle import Classifier, load_bundle
 from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import read_texts
-from flaxtext.errors import UserError, run
-from flaxtext.explanation import as_json, explain, leave_one_out, rounded
+from flaxtext.errors import UserError
+from flaxtext.explanation import as_json, explain, leave_one_out, one_blas_thread, rounded
 from flaxtext.faithfulness import Document, importance_table, judge
 from flaxtext.files import atomic, write_json, write_text
 from flaxtext.pages import render_explanations
+from flaxtext.parallel import ordered_map
 
 
 def choose(rows: list[int] | None, mistakes: int, predictions: pa.Table) -> dict[int, str]:
@@ -99,10 +101,12 @@ def main() -> None:
     texts = read_texts(args.test, {*chosen, *drawn.tolist()})
     keep_compiled()
     model = load_bundle(args.model)
-    explained = [
-        explain_document(model, row, reason, texts[row], predictions.slice(row, 1).to_pylist()[0], settings)
-        for row, reason in chosen.items()
-    ]
+
+    def work(row: int) -> dict[str, Any]:
+        return explain_document(model, row, chosen[row], texts[row], predictions.slice(row, 1).to_pylist()[0], settings)
+
+    with one_blas_thread():
+        explained = list(ordered_map(work, chosen))
     print(f"{args.variant}: LIME, {settings.samples} samples a document")
     print(summary(explained))
 
@@ -124,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

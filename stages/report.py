@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+import flaxtext.startup
 from flaxtext import params
 from flaxtext.bundle import load_bundle
 from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import read_texts
-from flaxtext.errors import UserError, run
+from flaxtext.errors import UserError
 from flaxtext.files import write_text
 from flaxtext.report import Importance, Predictions, Run, render, rows_needed
 
@@ -86,4 +87,4 @@ def read_importance(path: Path, classes: int) -> Importance:
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

@@ -10,12 +10,12 @@ import math
 from functools import partial
 from pathlib import Path
 
+import flaxtext.startup
 from flaxtext import params, pretrained, vectors, vocabulary
 from flaxtext.bundle import save_bundle
 from flaxtext.card import render_card
 from flaxtext.compilation import keep_compiled
 from flaxtext.corpus import Corpus
-from flaxtext.errors import run
 from flaxtext.files import write_json, write_text
 from flaxtext.splits import held_out
 from flaxtext.training import Epoch
@@ -79,4 +79,4 @@ def table(history: list[Epoch]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+import flaxtext.startup
 from flaxtext import params, vectors, vocabulary
 from flaxtext.corpus import Corpus
-from flaxtext.errors import run
 from flaxtext.parallel import ordered_map
 from flaxtext.vectors import Vectors
 
@@ -47,4 +47,4 @@ def vectorize(corpus: Corpus, words: vocabulary.Vocabulary, max_len: int) -> Ite
 
 
 if __name__ == "__main__":
-    run(main)
+    flaxtext.startup.run(main)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lime.lime_text import LimeTextExplainer
 
 from flaxtext.errors import UserError
-from flaxtext.explanation import MAX_TOKENS, explain, fit, masked_ids, sample_masks
+from flaxtext.explanation import MAX_TOKENS, explain, explain_together, fit, masked_ids, sample_masks
 from flaxtext.vocabulary import Vocabulary
 
 MAX_LEN = 12
@@ -236,6 +236,28 @@ def test_same_generator_same_explanation():
         ).models[0]
 
     assert weights().weights.tolist() == weights().weights.tolist()
+
+
+@pytest.mark.parametrize("pooling", ["flatten", "mean"])
+def test_documents_together_are_explained_as_each_alone(pooling):
+    model = classifier(pooling)
+    texts = [*(text.split() for text in DOCUMENTS.values()), []]
+    settings = {"max_len": MAX_LEN, "samples": 200, "words": 5}
+
+    def given(number):
+        tokens = texts[number]
+        return tokens, ids_of(tokens), [0, 1], np.random.default_rng([7, number])
+
+    together = explain_together([given(number) for number in range(len(texts))], model, **settings)
+    for number, one in enumerate(together):
+        tokens, ids, labels, rng = given(number)
+        alone = explain(tokens, ids, model, labels, rng=rng, **settings)
+        assert one.words == alone.words
+        np.testing.assert_allclose(one.probabilities, alone.probabilities, rtol=1e-5)
+        for ours, theirs in zip(one.models, alone.models, strict=True):
+            assert ours.score == pytest.approx(theirs.score, abs=1e-5)
+            weights = [dict(zip(each.indices.tolist(), each.weights.tolist(), strict=True)) for each in (ours, theirs)]
+            assert weights[0] == pytest.approx(weights[1], abs=1e-6)
 
 
 def test_a_long_document_counts_up_to_its_thousandth_token():
