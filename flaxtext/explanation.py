@@ -99,8 +99,9 @@ def explain_together(
     masks = [sample_masks(len(own), samples, rng) for (own, _), (_, _, _, rng) in zip(numbered, documents, strict=True)]
     ids = np.concatenate(
         [
-            masked_ids(token_ids[: len(columns)], columns, block, max_len)
+            masked_ids(token_ids[: len(columns)], columns, block[start : start + BLOCK_ROWS], max_len)
             for (_, token_ids, _, _), (_, columns), block in zip(documents, numbered, masks, strict=True)
+            for start in range(0, samples, BLOCK_ROWS)
         ]
     )
     order = np.argsort(np.count_nonzero(ids, axis=1), kind="stable")
