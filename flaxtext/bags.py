@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxtext.pooling import Summed
+from flaxtext.rows import take
 
 TIMES = (1, 2, 4, 8)
 RUN = 8
@@ -64,7 +65,7 @@ def total(used: jax.Array, bags: Bags) -> jax.Array:
 
     def add(block: int, so_far: jax.Array) -> jax.Array:
         positions = jax.lax.dynamic_slice_in_dim(bags.positions, block * BLOCK, BLOCK, axis=1)
-        return so_far + sum(used.at[positions[:, word]].get(mode="promise_in_bounds") for word in range(BLOCK))
+        return so_far + sum(take(used, positions[:, word]) for word in range(BLOCK))
 
     result: jax.Array = jax.lax.fori_loop(0, bags.positions.shape[1] // BLOCK, add, bags.padding[:, None] * used[0])
     return result
@@ -79,7 +80,7 @@ def _backward(saved: tuple[int, Bags], gradient: jax.Array) -> tuple[jax.Array, 
     documents = jnp.pad(gradient, ((0, 1), (0, 0)))  # nobody's is 0
 
     def gather(holders: jax.Array) -> jax.Array:
-        return documents.at[holders].get(mode="promise_in_bounds").sum(axis=1)
+        return take(documents, holders).sum(axis=1)
 
     seldom = [gather(holders) for holders in bags.holders]
     often = jnp.zeros((rows - sum(map(len, seldom)), gradient.shape[1]))

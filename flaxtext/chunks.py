@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxtext.pooling import Embedded
+from flaxtext.rows import take_parts
 
 
 @partial(
@@ -38,26 +39,28 @@ class Chunks:
         `drop` turns some ids into padding.
         """
         bounds = np.cumsum([size * width for size, width in zip(self.sizes, self.widths, strict=True)])[:-1]
-        used, positions = used[:, :dim], drop(self.positions)
-        vectors = jnp.split(used.at[positions].get(mode="promise_in_bounds"), bounds)
-        present = jnp.split(positions != 0, bounds)
+        parts = jnp.split(drop(self.positions), bounds)
+        vectors = take_parts(dim, used, parts)
         return [
-            Embedded(each.reshape(size, width, -1), is_word.reshape(size, width), used[0], self.max_len - width)
-            for each, is_word, size, width in zip(vectors, present, self.sizes, self.widths, strict=True)
+            Embedded(each.reshape(*shape, dim), (part != 0).reshape(shape), used[0, :dim], self.max_len - shape[1])
+            for each, part, shape in zip(vectors, parts, zip(self.sizes, self.widths, strict=True), strict=True)
         ]
 
 
 class ChunkLayout:
     """Lays out epochs of the documents `ids: int32[n, max_len]` as Chunks; the embedding table has `rows` rows.
 
-    The documents of a batch are sorted by length, longest first, and cut into `count` chunks, each no wider than its
-    documents need. Shapes only grow; with `room`, so that an epoch shuffled anew seldom needs another compilation.
+    The documents of a batch are sorted by length, longest first, and `cut` (uncut, by_documents, by_ids) into chunks,
+    each no wider than its documents need. Shapes only grow; with `room`, so that an epoch shuffled anew seldom needs
+    another compilation.
     """
 
-    def __init__(self, ids: np.ndarray, rows: int, count: int, room: bool) -> None:
+    def __init__(self, ids: np.ndarray, rows: int, cut: Callable[[np.ndarray], tuple[int, ...]], room: bool) -> None:
         self._ids, self._nobody, self._room = ids, rows, room
         self._lengths = lengths(ids)
-        self._widths = [1] * count  # a maximum is one of something
+        self._cut = cut
+        self._sizes: tuple[int, ...] = ()
+        self._widths: list[int] = []
         self._used = 0
 
     def prepare(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray, Chunks]:
@@ -68,16 +71,17 @@ class ChunkLayout:
         """
         longest_first = np.argsort(-self._lengths[documents], axis=1, kind="stable")
         documents = np.take_along_axis(documents, longest_first, axis=1)
-        chunks = np.array_split(documents, len(self._widths), axis=1)
+        if not self._sizes:
+            self._sizes = self._cut(-(-self._lengths[documents].max(axis=0) // 4) * 4)
+            self._widths = [1] * len(self._sizes)  # a maximum is one of something
         ids = []
-        for number, chunk in enumerate(chunks):
+        for number, chunk in enumerate(np.split(documents, np.cumsum(self._sizes)[:-1], axis=1)):
             width = int(self._lengths[chunk].max(initial=0))
             if width > self._widths[number]:
                 self._widths[number] = min(-(-(width + self._room) // 4) * 4, self._ids.shape[1])
             ids.append(self._ids[chunk, : self._widths[number]].reshape(len(chunk), -1))
         used, positions = self._renumber(np.concatenate(ids, axis=1))
-        sizes = tuple(chunk.shape[1] for chunk in chunks)
-        return documents, used, Chunks(jax.device_put(positions), sizes, tuple(self._widths), self._ids.shape[1])
+        return documents, used, Chunks(jax.device_put(positions), self._sizes, tuple(self._widths), self._ids.shape[1])
 
     def _renumber(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """List the rows that each step of `ids: int32[steps, ids]` uses, and number its ids by that list."""
@@ -98,6 +102,26 @@ class ChunkLayout:
         for step, rows in enumerate(used):
             padded[step, : len(rows)] = rows
         return padded, positions
+
+
+def uncut(widths: np.ndarray) -> tuple[int, ...]:
+    """Leave documents together: the size of the one part. They are given by their `widths: int[n]`, which fall."""
+    return (len(widths),)
+
+
+def by_documents(widths: np.ndarray) -> tuple[int, ...]:
+    """Cut documents in two parts of as many documents: the sizes of both; fewer than two stay together."""
+    half = len(widths) // 2
+    return (len(widths) - half, half) if half else uncut(widths)
+
+
+def by_ids(widths: np.ndarray) -> tuple[int, ...]:
+    """Cut documents in two, so that the larger part takes as few ids as can be: each is as wide as its first one."""
+    if len(widths) < 2:
+        return uncut(widths)
+    sizes = np.arange(1, len(widths))
+    first = int(sizes[np.maximum(sizes * widths[0], sizes[::-1] * widths[1:]).argmin()])
+    return first, len(widths) - first
 
 
 def lengths(ids: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from flaxtext.features import per_word
 from flaxtext.pooling import POOLINGS, Embedded, size
+from flaxtext.rows import take
 
 Parameters = dict[str, dict[str, Any]]
 """Layer -> name -> array, of JAX or of NumPy."""
@@ -27,10 +28,10 @@ def logits(pooling: str, max_len: int, parameters: Parameters, ids: jax.Array) -
     beyond it.
     """
     table = parameters["embedding"]["embedding"]
-    vectors = table.at[ids].get(mode="promise_in_bounds")
+    vectors = take(table, ids)
     first, *second = (parameters[layer] for layer in ("hidden", "output") if layer in parameters)
     documents = Embedded(vectors, ids != 0, table[0], max_len - ids.shape[1])
-    outputs: jax.Array = POOLINGS[pooling](documents, first["kernel"]) + first["bias"]
+    outputs: jax.Array = POOLINGS[pooling](documents, first["kernel"].T) + first["bias"]
     for layer in second:
         outputs = jax.nn.relu(outputs) @ layer["kernel"] + layer["bias"]
     return outputs

@@ -11,6 +11,7 @@ from flax import nnx
 
 from flaxtext.forward import Parameters, network_settings
 from flaxtext.pooling import POOLINGS, Embedded, Summed, size
+from flaxtext.rows import take
 
 
 class Network(nnx.Module):
@@ -50,14 +51,15 @@ class Network(nnx.Module):
         A `width` below `max_len` means that the documents hold nothing but padding beyond it.
         """
         table = self.embedding.embedding[...]
-        vectors = table.at[ids].get(mode="promise_in_bounds")
+        vectors = take(table, ids)
         return self.classify([Embedded(vectors, ids != 0, table[0], self.max_len - ids.shape[1])])
 
     def classify(self, documents: Sequence[Embedded | Summed]) -> jax.Array:
         """Map documents to logits, `float32[batch, classes]`; they may come in parts, each of another width."""
         first = self.output if self.hidden is None else self.hidden
         kernel, bias = (jnp.asarray(param) for param in (first.kernel, first.bias))
-        pooled = jnp.concatenate([POOLINGS[self.pooling](part, kernel) for part in documents]) + bias
+        turned = kernel.T
+        pooled = jnp.concatenate([POOLINGS[self.pooling](part, turned) for part in documents]) + bias
         return pooled if self.hidden is None else self.output(nnx.relu(pooled))
 
 

@@ -44,40 +44,45 @@ class Summed(NamedTuple):
 
 
 def flatten(documents: Embedded, kernel: "Array") -> "Array":
-    """Lay the embeddings end to end; what padding adds is worked out once for all documents.
+    """Lay the embeddings end to end; what padding adds is worked out once for all documents."""
+    import jax
+    import jax.numpy as jnp
 
-    The kernel is cut across, as it lies in training (`stepping.turned`).
-    """
     batch, width, embed_dim = documents.vectors.shape
-    head, tail = kernel.T[:, : width * embed_dim], kernel.T[:, width * embed_dim :]
+    head, tail = jnp.split(kernel, [width * embed_dim], axis=1)
     rest = tail.reshape(len(tail), documents.rest, embed_dim).sum(axis=1) @ documents.padding
+    # A second reader of the embeddings, which adds nothing, keeps XLA from reading and laying them out in one go: for
+    # each value it would work out anew which row that is of, and take three to six times as long.
+    rest += 0 * jax.lax.stop_gradient(documents.vectors[0, 0, 0])
     return documents.vectors.reshape(batch, width * embed_dim) @ head.T + rest
 
 
 def mean(documents: Embedded | Summed, kernel: "Array") -> "Array":
     """Average over all positions, padding included, as the tutorial does."""
-    return documents.total / documents.max_len @ kernel
+    return documents.total / documents.max_len @ kernel.T
 
 
 def sum_(documents: Embedded | Summed, kernel: "Array") -> "Array":
     """Add up all positions, padding included, as the tutorial does."""
-    return documents.total @ kernel
+    return documents.total @ kernel.T
 
 
 def masked_mean(documents: Embedded, kernel: "Array") -> "Array":
     """Average over the words alone; no words give zeros."""
-    return _masked_mean(documents) @ kernel
+    return _masked_mean(documents) @ kernel.T
 
 
 def max_(documents: Embedded, kernel: "Array") -> "Array":
     """Take the largest value of each dimension over the words; no words give zeros."""
-    return _max(documents) @ kernel
+    return _max(documents) @ kernel.T
 
 
 def mean_max(documents: Embedded, kernel: "Array") -> "Array":
     """Lay `masked_mean` and `max` side by side (SWEM-concat; Shen et al. 2018, arXiv:1805.09843)."""
-    half = len(kernel) // 2
-    return _masked_mean(documents) @ kernel[:half] + _max(documents) @ kernel[half:]
+    import jax.numpy as jnp
+
+    averages, maxima = jnp.split(kernel, 2, axis=1)
+    return _masked_mean(documents) @ averages.T + _max(documents) @ maxima.T
 
 
 def attention(documents: Embedded, kernel: "Array") -> "Array":
@@ -85,7 +90,7 @@ def attention(documents: Embedded, kernel: "Array") -> "Array":
     import jax
 
     weights = jax.nn.softmax(documents.vectors[..., -1], axis=1, where=documents.present)
-    return (documents.vectors * weights[..., None]).sum(axis=1) @ kernel
+    return (documents.vectors * weights[..., None]).sum(axis=1) @ kernel.T
 
 
 POOLINGS: dict[str, Callable[[Any, "Array"], "Array"]] = {
@@ -97,7 +102,10 @@ POOLINGS: dict[str, Callable[[Any, "Array"], "Array"]] = {
     "mean_max": mean_max,
     "attention": attention,
 }
-"""A pooling returns its vector times the kernel of the layer that follows, `float32[batch, outputs]`."""
+"""A pooling returns its vector times the kernel of the layer that follows, `float32[batch, outputs]`.
+
+It takes the kernel transposed, `float32[outputs, inputs]`, which is how it lies in training (`stepping.turned`).
+"""
 
 ORDERLESS = {masked_mean, max_, mean_max, attention}
 """Poolings to which padding, and the order of the words, mean nothing."""

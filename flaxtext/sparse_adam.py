@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flaxtext.rows import put, take
+
 B1, B2, EPS = 0.9, 0.999, 1e-8
 
 
@@ -52,12 +54,14 @@ class Rows(NamedTuple):
     """An embedding table in training.
 
     Attributes:
-        packed: float32[rows + 1, 3 * dim]; parameters, direction and scale side by side, so that one gather reads
-            a row and one scatter writes it. The last row is nobody's: padding of `indices` points at it.
+        parameters, direction, scale: float32[rows + 1, dim] each. The last row is nobody's: padding of `indices`
+            points at it.
         last: int32[rows + 1]; the step up to which each row is up to date.
     """
 
-    packed: jax.Array
+    parameters: jax.Array
+    direction: jax.Array
+    scale: jax.Array
     last: jax.Array
 
 
@@ -90,8 +94,9 @@ def tables(learning_rate: np.ndarray) -> Tables:
 
 def init(parameters: jax.Array | np.ndarray) -> Rows:
     """Start from `parameters: float32[rows, dim]` with zero moments."""
-    packed = np.pad(parameters, ((0, 1), (0, 2 * parameters.shape[1])))  # by NumPy: there is nothing to compile
-    return Rows(*jax.device_put((packed, np.zeros(len(packed), np.int32))))
+    parameters = np.pad(parameters, ((0, 1), (0, 0)))  # by NumPy: there is nothing to compile
+    direction, scale = np.zeros_like(parameters), np.zeros_like(parameters)
+    return Rows(*jax.device_put((parameters, direction, scale, np.zeros(len(parameters), np.int32))))
 
 
 def read(table: Tables, rows: Rows, indices: jax.Array, step: jax.Array) -> tuple[jax.Array, Read]:
@@ -99,9 +104,7 @@ def read(table: Tables, rows: Rows, indices: jax.Array, step: jax.Array) -> tupl
 
     The second result is for `write`.
     """
-    packed = rows.packed.at[indices].get(mode="promise_in_bounds")
-    last = rows.last.at[indices].get(mode="promise_in_bounds")
-    parameters, direction, scale = jnp.split(packed, 3, axis=1)
+    parameters, direction, scale, last = (take(part, indices) for part in rows)
     parameters -= _idle_rate(table, last, step - 1) * direction
     return parameters, Read(indices, parameters, direction, scale, last)
 
@@ -115,17 +118,14 @@ def write(table: Tables, rows: Rows, read: Read, gradient: jax.Array, step: jax.
     v += (1 - B2) * gradient**2
     scale = jnp.sqrt(v)
     direction = m / (scale + table.eps[step])
-    packed = jnp.concatenate([read.parameters - table.rate[step] * direction, direction, scale], axis=1)
-    return Rows(
-        rows.packed.at[read.indices].set(packed, mode="promise_in_bounds"),
-        rows.last.at[read.indices].set(step, mode="promise_in_bounds"),
-    )
+    new = Rows(read.parameters - table.rate[step] * direction, direction, scale, jnp.full_like(read.last, step))
+    return Rows(*(put(part, read.indices, values) for part, values in zip(rows, new, strict=True)))
 
 
 def embedding(table: Tables, rows: Rows, step: jax.Array) -> jax.Array:
     """Return all parameters as they stand after step `step`, `float32[rows, dim]`; the rows stay as they are."""
-    parameters, direction, _ = jnp.split(rows.packed[:-1], 3, axis=1)
-    return parameters - _idle_rate(table, rows.last[:-1], step) * direction
+    parameters, direction, _, last = (part[:-1] for part in rows)
+    return parameters - _idle_rate(table, last, step) * direction
 
 
 def _idle_rate(table: Tables, last: jax.Array, step: jax.Array) -> jax.Array:

@@ -38,11 +38,8 @@ class Objective(NamedTuple):
     def loss(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
         """Cross-entropy summed over a batch; a label of -1 fills the batch up and does not count."""
         known = jnp.maximum(labels, 0)
-        if self.label_smoothing:
-            targets = optax.smooth_labels(jax.nn.one_hot(known, logits.shape[1]), self.label_smoothing)
-            losses = optax.softmax_cross_entropy(logits, targets)
-        else:
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, known)
+        targets = optax.smooth_labels(jax.nn.one_hot(known, logits.shape[1]), self.label_smoothing)
+        losses = optax.softmax_cross_entropy(logits, targets)
         if self.class_weights is not None:
             losses *= jnp.asarray(self.class_weights)[known]
         return jnp.where(labels >= 0, losses, 0).sum()
@@ -174,7 +171,7 @@ class Sparse:
         self._seed = np.uint32(seed)
         embedding = parameters["embedding"]["embedding"]
         self._dim = embedding.shape[1]
-        self._flat_epoch = (_uneven_flat_epoch if self._dim % LANES else _flat_epoch) if is_flat else None
+        self._is_flat = is_flat
         self._table = sparse_adam.tables(rates)
         self._rows = sparse_adam.init(np.pad(embedding, ((0, 0), (0, -self._dim % LANES))))
         self._step = jax.device_put(np.int32(1))
@@ -183,7 +180,7 @@ class Sparse:
 
     def run(self, batches: SparseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
-        epoch = self._flat_epoch or (_bag_epoch if isinstance(batches.layout, Bags) else _pooled_epoch)
+        epoch = _bag_epoch if isinstance(batches.layout, Bags) else _flat_epoch if self._is_flat else _pooled_epoch
         self._rows, self._head, self._state, self._step, self.parameters, losses = epoch(
             self._graph,
             self._objective,
@@ -252,12 +249,10 @@ def turned(head: Parameters) -> Parameters:
 
 _compiled = partial(jax.jit, _sparse_epoch, static_argnums=(0, 1, 2), donate_argnums=(4, 5, 6))
 # Level 2 leaves the loops over the values of an embedding as they are, and makes vectors of them; level 3, the default,
-# unrolls them first, and then cannot. That is better where vectors would leave a rest, as of 10 values, which have to
-# lie end to end, and for the loops of the other poolings, which go over the words.
-_uneven_flat_epoch = _compiled()
-_flat_epoch = _compiled(compiler_options={"xla_backend_optimization_level": 2})
+# unrolls them first, and then cannot. That is better for the loops of the other poolings, which go over the words.
+_VECTORS = {"xla_backend_optimization_level": 2}
 # XLA's own loops read embeddings and add them up in one go, which its library of kernels, YNN, does in two.
-_pooled_epoch = _compiled(compiler_options={"xla_cpu_experimental_ynn_fusion_type": ""})
-_bag_epoch = _compiled(
-    compiler_options={"xla_cpu_experimental_ynn_fusion_type": "", "xla_backend_optimization_level": 2}
-)
+_NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
+_flat_epoch = _compiled(compiler_options=_VECTORS)
+_pooled_epoch = _compiled(compiler_options=_NO_YNN)
+_bag_epoch = _compiled(compiler_options=_VECTORS | _NO_YNN)

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from flaxtext.bags import BagLayout
-from flaxtext.chunks import ChunkLayout
+from flaxtext.chunks import ChunkLayout, by_documents, by_ids, uncut
 from flaxtext.errors import UserError
 from flaxtext.forward import Parameters, probabilities
 from flaxtext.network import Network, split
@@ -79,7 +79,7 @@ def fit(
         ids, labels = documents = with_empty(train)
         layout: DenseEpochs | SparseEpochs = DenseEpochs(documents)
         if optimizer == "adam":
-            layout = SparseEpochs(choose_layout(ids, pooling, rows, batch_size, shuffle, word_dropout), labels)
+            layout = SparseEpochs(choose_layout(ids, pooling, rows, shuffle, word_dropout), labels)
         return layout, layout.prepare(rows_of(1))
 
     with ThreadPoolExecutor(1) as pool:
@@ -121,7 +121,7 @@ def fit(
 
 
 def choose_layout(
-    ids: np.ndarray, pooling: str, rows: int, batch_size: int, shuffle: bool, word_dropout: float
+    ids: np.ndarray, pooling: str, rows: int, shuffle: bool, word_dropout: float
 ) -> BagLayout | ChunkLayout:
     """Choose how the documents `ids: int32[n, max_len]` are laid out for the pooling."""
     pool = POOLINGS[pooling]
@@ -129,8 +129,8 @@ def choose_layout(
     if pool in SUMS and not word_dropout:
         return BagLayout(ids, rows, room=shuffle)
     # Shorter rows pay where each position takes part in a matrix multiplication, or where many hold nothing.
-    chunks = min(2, batch_size) if pool is flatten or is_orderless else 1
-    return ChunkLayout(close_up(ids) if is_orderless else ids, rows, chunks, room=shuffle)
+    cut = by_ids if pool is flatten else by_documents if is_orderless else uncut
+    return ChunkLayout(close_up(ids) if is_orderless else ids, rows, cut, room=shuffle)
 
 
 def best_epoch(history: list[Epoch]) -> int:

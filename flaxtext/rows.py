@@ -1,0 +1,62 @@
+"""Reading and writing rows of a table by their numbers, as fast as XLA does it on a CPU.
+
+All numbers are those of rows, and none counts from the end: JAX is told so, and compiles no checks.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def take(table: jax.Array, numbers: jax.Array) -> jax.Array:
+    """Read rows of `table: [rows, ...]`: `[*numbers.shape, ...]`."""
+    return table.at[numbers].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def put(table: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
+    """Write `values: [n, ...]` over the rows `numbers: int32[n]`; of rows named twice, any value stays."""
+    return table.at[numbers].set(values, mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def take_parts(columns: int, table: jax.Array, parts: Sequence[jax.Array]) -> list[jax.Array]:
+    """Read the first `columns` of rows of `table: float32[rows, columns or more]`, for each `int32[n]` of the parts.
+
+    The gradient of one part after another is added to one table. JAX's own would lay the parts end to end before, or
+    add up a table for each.
+    """
+    return [take(table[:, :columns], part) for part in parts]
+
+
+def _forward(
+    columns: int, table: jax.Array, parts: Sequence[jax.Array]
+) -> tuple[list[jax.Array], tuple[jax.Array, Sequence[jax.Array]]]:
+    return take_parts(columns, table, parts), (table, parts)
+
+
+def _backward(
+    columns: int, saved: tuple[jax.Array, Sequence[jax.Array]], gradients: Sequence[jax.Array]
+) -> tuple[jax.Array, list[np.ndarray]]:
+    table, parts = saved
+    total = jnp.zeros_like(table)
+    for part, gradient in zip(parts, gradients, strict=True):
+        total = _add(total, part, jnp.pad(gradient, ((0, 0), (0, table.shape[1] - columns))))
+    return total, [np.zeros(part.shape, jax.dtypes.float0) for part in parts]  # numbers have no gradient
+
+
+take_parts.defvjp(_forward, _backward)
+
+
+def _add(table: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
+    """Add `values: float32[n, columns]` to the rows `numbers: int32[n]`, each as often as it is named.
+
+    This is `table.at[numbers].add(values)`, said with blocks of a row, which is XLA's own way: it need not copy the
+    values.
+    """
+    dimensions = jax.lax.ScatterDimensionNumbers((1, 2), (), (0,))
+    return jax.lax.scatter_add(
+        table, numbers[:, None], values[:, None], dimensions, mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    )
