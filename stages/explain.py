@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 import flaxtext.startup
@@ -95,7 +94,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = params.load().explain
 
-    predictions = ds.dataset(args.predictions).to_table(filter=pc.field("split") == "test").sort_by("row")
+    predictions = pq.read_table(args.predictions, filters=pc.field("split") == "test").sort_by("row")
     chosen = choose(settings.rows, settings.mistakes, predictions)
     drawn = np.random.default_rng(settings.seed).permutation(predictions.num_rows)[: settings.faithfulness.documents]
     texts = read_texts(args.test, {*chosen, *drawn.tolist()})
