@@ -112,6 +112,7 @@ def main() -> None:
     """Call the function that the command line names, and print its result, seconds and peak memory."""
     module, _, name = sys.argv[1].partition(":")
     function = getattr(importlib.import_module(module), name)
+    gc.freeze()  # start-up includes the imports: no collection looks through them again, as in flaxtext's stages
     started = time.perf_counter()
     result = function(**json.loads(sys.argv[2]))
     print(json.dumps({"result": result, "seconds": time.perf_counter() - started, "peak": peak_memory()}))
