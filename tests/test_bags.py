@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.bags import BLOCK, RUN, TIMES, BagLayout
+from flaxtext.bags import BLOCK, RUN, TIMES, BagLayout, rising
 
 ROWS = 300
 
@@ -73,6 +73,15 @@ def test_rows_held_any_number_of_times_have_a_place():
     gradient, _ = jax.grad(weighted, has_aux=True)(jnp.zeros((len(used), 1)), at(layout, 0), 1)
     held = {int(row): float(value) for row, [value] in zip(used, gradient, strict=True) if value}
     assert held == dict(enumerate(counts, start=1))
+
+
+@pytest.mark.parametrize("rows", [1 << 16, 1 << 18, 2**31 - 1])
+def test_ids_of_any_size_are_ordered_stably(rows):
+    ids = np.random.default_rng(0).integers(0, rows, 5000, np.int32)
+    ids[1::2] = ids[::2]
+    ids[-1] = rows - 1
+    np.testing.assert_array_equal(rising(ids), np.argsort(ids, kind="stable"))
+    assert not len(rising(ids[:0]))
 
 
 def test_each_step_uses_each_row_once_and_padding_first():
