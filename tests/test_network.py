@@ -1,12 +1,14 @@
 """The network in Flax: its shapes, and what a step of training moves."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 from flax import nnx
 
 from flaxtext.forward import flat
-from flaxtext.network import Network, split
+from flaxtext.network import FEW, Network, product, split
 from flaxtext.pooling import POOLINGS
 
 
@@ -59,6 +61,19 @@ def test_a_step_changes_every_parameter_that_it_should(pooling):
         assert np.array_equal(moved, used[1:])
     for name, array in gradient.items():
         assert np.all(array != 0), name
+
+
+@pytest.mark.parametrize("outputs", [1, 4, FEW, FEW + 1])
+def test_a_product_has_the_gradients_of_the_plain_one(outputs):
+    rng = np.random.default_rng(0)
+    inputs, kernel, weights = (rng.normal(size=shape).astype(np.float32) for shape in ((7, 5), (5, outputs), outputs))
+
+    def gradients(multiply):
+        return jax.value_and_grad(lambda *both: ((multiply(*both) - 1) ** 2 @ weights).sum(), (0, 1))(inputs, kernel)
+
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), gradients(product), gradients(jax.numpy.matmul)
+    )
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
