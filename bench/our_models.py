@@ -15,7 +15,7 @@ from bench.measure import peak_memory
 from bench.our_vectors import Files, batches, vectorize
 from flaxtext import bundle, params, training, variants, vocabulary
 from flaxtext.explanation import explain
-from flaxtext.network import build
+from flaxtext.network import build, outline
 from flaxtext.splits import held_out
 from flaxtext.vectors import Vectors
 from flaxtext.vocabulary import Vocabulary
@@ -34,6 +34,7 @@ class Fit:
 
     Attributes:
         seconds: of each epoch.
+        outset: seconds before the first epoch: layout, initial parameters, compilation.
         losses: of each epoch, the mean of its batches' losses.
     """
 
@@ -51,12 +52,12 @@ class Fit:
         length = train.ids.shape[1]
         self.config = {"classes": list(classes), "max_len": length, "hidden": 100, **VARIANTS[variant]}
         self.seconds: list[float] = []
+        started = time.perf_counter()
         self.parameters, history = training.fit(
+            outline(self.config, rows),
             partial(build, self.config, rows, seed=0),
             train,
             Vectors(np.zeros((0, length), np.int32), np.zeros(0, np.int32)),
-            pooling=self.config["pooling"],
-            rows=rows,
             epochs=epochs,
             batch_size=batch_size,
             optimizer="adam",
@@ -65,6 +66,7 @@ class Fit:
             seed=0,
             report=lambda _, seconds: self.seconds.append(seconds),
         )
+        self.outset = time.perf_counter() - started - sum(self.seconds)
         self.losses = [epoch.batch_loss for epoch in history]
 
     @property

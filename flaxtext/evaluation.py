@@ -1,9 +1,9 @@
 """How good predictions are: accuracy, F1, loss, calibration, and the tables that show it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 
 def evaluate(probability: np.ndarray, labels: np.ndarray, classes: list[str], bins: int) -> dict[str, Any]:
@@ -57,10 +57,25 @@ def calibration_error(probability: np.ndarray, labels: np.ndarray, bins: int) ->
 
 def report(figures: dict[str, Any], matrix: np.ndarray) -> str:
     """Lay out what `evaluate` and `confusion` return for the terminal."""
-    per_class = pd.DataFrame(figures["per_class"]).T.astype({"support": int})
-    table = per_class.to_string(float_format="{:.3f}".format)
-    named = pd.DataFrame(matrix, per_class.index, per_class.index)
-    return f"{table}\n\nConfusion matrix (rows: true class, columns: predicted)\n{named.to_string()}"
+    per_class = figures["per_class"]
+    scores = [
+        [name, *(f"{row[figure]:.3f}" for figure in ("precision", "recall", "f1")), str(row["support"])]
+        for name, row in per_class.items()
+    ]
+    counts = [[name, *map(str, row)] for name, row in zip(per_class, matrix.tolist(), strict=True)]
+    return (
+        f"{_grid([['', 'precision', 'recall', 'f1', 'support'], *scores])}\n\n"
+        f"Confusion matrix (rows: true class, columns: predicted)\n{_grid([['', *per_class], *counts])}"
+    )
+
+
+def _grid(rows: Sequence[Sequence[str]]) -> str:
+    """Align the first column to the left, all others to the right."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return "\n".join(
+        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
+        for row in rows
+    )
 
 
 def _round(value: float) -> float:

@@ -103,14 +103,18 @@ def split(network: Network) -> tuple[nnx.GraphDef[Network], Parameters]:
     return graph, nnx.to_pure_dict(state)
 
 
-def build(config: Mapping[str, Any], rows: int, seed: int) -> Network:
-    """Make the network that a configuration describes, freshly initialised, in one function compiled for all seeds.
-
-    `rows` is that of its `Features`.
-    """
+def outline(config: Mapping[str, Any], rows: int) -> Network:
+    """Make the network that a configuration describes with shapes alone; `rows` is that of its `Features`."""
     settings = network_settings(config, rows)
     abstract: Network = nnx.eval_shape(lambda: Network(**settings, rngs=nnx.Rngs(0)))
-    network: Network = nnx.merge(split(abstract)[0], _initialise(tuple(settings.items()), np.uint32(seed)))
+    return abstract
+
+
+def build(config: Mapping[str, Any], rows: int, seed: int) -> Network:
+    """Make the network of `outline` freshly initialised, in one function compiled for all seeds."""
+    settings = network_settings(config, rows)
+    parameters = _initialise(tuple(settings.items()), np.uint32(seed))
+    network: Network = nnx.merge(split(outline(config, rows))[0], parameters)
     return network
 
 

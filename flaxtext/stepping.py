@@ -89,12 +89,17 @@ class Dense:
         self._graph, self._optimizer, self._objective = graph, optimizer, objective
         self._state = optimizer.init(parameters), jax.random.key(seed)
 
+    def compile(self, batches: DenseBatches) -> None:
+        """Compile what `run` runs on batches of these shapes, for all trainers made alike."""
+        _dense_epoch.lower(*self._arguments(batches)).compile()
+
     def run(self, batches: DenseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
-        self.parameters, self._state, losses = _dense_epoch(
-            self._graph, self._optimizer, self._objective, self.parameters, self._state, batches
-        )
+        self.parameters, self._state, losses = _dense_epoch(*self._arguments(batches))
         return cast(jax.Array, losses)
+
+    def _arguments(self, batches: DenseBatches) -> tuple[Any, ...]:
+        return self._graph, self._optimizer, self._objective, self.parameters, self._state, batches
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3, 4))
@@ -178,10 +183,22 @@ class Sparse:
         state = jax.eval_shape(optax.scale_by_adam().init, head)
         self._state = jax.device_put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state))
 
+    def compile(self, batches: SparseBatches) -> None:
+        """Compile what `run` runs on batches of these shapes, for all trainers made alike."""
+        self._epoch(batches).lower(*self._arguments(batches)).compile()
+
     def run(self, batches: SparseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
-        epoch = _bag_epoch if isinstance(batches.layout, Bags) else _flat_epoch if self._is_flat else _pooled_epoch
-        self._rows, self._head, self._state, self._step, self.parameters, losses = epoch(
+        self._rows, self._head, self._state, self._step, self.parameters, losses = self._epoch(batches)(
+            *self._arguments(batches)
+        )
+        return cast(jax.Array, losses)
+
+    def _epoch(self, batches: SparseBatches) -> Any:
+        return _bag_epoch if isinstance(batches.layout, Bags) else _flat_epoch if self._is_flat else _pooled_epoch
+
+    def _arguments(self, batches: SparseBatches) -> tuple[Any, ...]:
+        return (
             self._graph,
             self._objective,
             self._dim,
@@ -193,7 +210,6 @@ class Sparse:
             self._seed,
             batches,
         )
-        return cast(jax.Array, losses)
 
 
 def _sparse_epoch(

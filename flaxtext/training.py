@@ -39,12 +39,11 @@ class Epoch(NamedTuple):
 
 
 def fit(
+    outline: Network,
     make: Callable[[], Network],
     train: Vectors,
     validation: Vectors,
     *,
-    pooling: str,
-    rows: int,
     epochs: int,
     batch_size: int,
     optimizer: str,
@@ -60,45 +59,48 @@ def fit(
 ) -> tuple[Parameters, list[Epoch]]:
     """Train the network that `make` makes and return its parameters and the history.
 
-    Its `pooling` and the `rows` of its embedding table say how the documents are laid out, which a thread does while
-    the network is made. The loss is softmax cross-entropy summed over the batch, as the tutorial's; the last, smaller
-    batch counts. With `patience`, training ends after that many epochs without a lower validation loss, and the
-    parameters are those of the epoch where it was lowest (`best_epoch`). `report` is called after each epoch with
+    `outline` is the same network with shapes alone: a thread lays the documents out and compiles an epoch by it,
+    while the network is made. The loss is softmax cross-entropy summed over the batch, as the tutorial's; the last,
+    smaller batch counts. With `patience`, training ends after that many epochs without a lower validation loss, and
+    the parameters are those of the epoch where it was lowest (`best_epoch`). `report` is called after each epoch with
     its figures and the seconds it took.
 
     Raises:
         UserError: the loss is no longer finite.
     """
+    pooling, graph, shapes = outline.pooling, *split(outline)
+    rows = shapes["embedding"]["embedding"].shape[0]
     steps = -(-len(train.labels) // batch_size)
+    weights = balanced(train.labels) if class_weights == "balanced" else None
+    objective = Objective(label_smoothing, word_dropout, weights)
+    rates = learning_rates(learning_rate, schedule, epochs * steps)
+    table = jnp.asarray(rates, jnp.float32)
+    update = getattr(optax, optimizer)(learning_rate if schedule == "constant" else lambda step: table[step])
 
     def rows_of(epoch: int) -> np.ndarray:
         rng = np.random.default_rng([seed, epoch]) if shuffle else None
         return order(len(train.labels), batch_size, rng)
+
+    def start(parameters: Parameters) -> Dense | Sparse:
+        if optimizer == "adam":
+            return Sparse(graph, parameters, POOLINGS[pooling] is flatten, rates, objective, seed)
+        return Dense(graph, parameters, update, objective, seed)
 
     def lay_out() -> tuple[DenseEpochs | SparseEpochs, Any]:
         ids, labels = documents = with_empty(train)
         layout: DenseEpochs | SparseEpochs = DenseEpochs(documents)
         if optimizer == "adam":
             layout = SparseEpochs(choose_layout(ids, pooling, rows, shuffle, word_dropout), labels)
-        return layout, layout.prepare(rows_of(1))
+        batches: Any = layout.prepare(rows_of(1))
+        start(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)).compile(batches)
+        return layout, batches
 
     with ThreadPoolExecutor(1) as pool:
         laying_out = pool.submit(lay_out)
         network = make()  # meanwhile: that is compiling, for the most part
         layout, batches = laying_out.result()
 
-    graph, parameters = split(network)
-    weights = balanced(train.labels) if class_weights == "balanced" else None
-    objective = Objective(label_smoothing, word_dropout, weights)
-    rates = learning_rates(learning_rate, schedule, epochs * steps)
-    trainer: Dense | Sparse
-    if optimizer == "adam":
-        trainer = Sparse(graph, parameters, POOLINGS[pooling] is flatten, rates, objective, seed)
-    else:
-        table = jnp.asarray(rates, jnp.float32)
-        update = getattr(optax, optimizer)(learning_rate if schedule == "constant" else lambda step: table[step])
-        trainer = Dense(graph, parameters, update, objective, seed)
-
+    trainer = start(split(network)[1])
     history: list[Epoch] = []
     best: Parameters | None = None
     for epoch in range(1, epochs + 1):

@@ -13,7 +13,7 @@ from flaxtext.errors import UserError
 from flaxtext.features import Features
 from flaxtext.forward import Parameters, flat, probabilities
 from flaxtext.initialization import start_from_log_ratios, start_from_pretrained
-from flaxtext.network import Network, build, split
+from flaxtext.network import Network, build, outline, split
 from flaxtext.params import LinearVariant, NetworkVariant, Variant
 from flaxtext.pretrained import NONE, Pretrained
 from flaxtext.training import Epoch, best_epoch, fit, score
@@ -146,11 +146,10 @@ def _train_network(
     settings = ("batch_size", "optimizer", "learning_rate", "schedule", "shuffle", "patience")
     objective = ("label_smoothing", "word_dropout", "class_weights")
     parameters, history = fit(
+        outline(config, rows),
         make,
         documents,
         validation,
-        pooling=variant.pooling,
-        rows=rows,
         **{name: getattr(variant, name) for name in (*settings, *objective)},
         epochs=epochs,
         seed=seed,

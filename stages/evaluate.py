@@ -5,6 +5,7 @@ figures, and the test split's true and predicted classes for the confusion matri
 """
 
 import argparse
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,10 @@ def main() -> None:
         pq.write_table(table, temporary, compression="zstd")
     with atomic(args.confusion) as temporary:
         pairs = table.filter(pc.field("split") == "test").select(["label", "predicted"])
-        pairs.to_pandas().to_csv(temporary, index=False, lineterminator="\n")
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(pairs.column_names)
+            writer.writerows(zip(*pairs.to_pydict().values(), strict=True))
     write_json(args.metrics, {**metrics, "parameters": model.size})
 
 

@@ -23,7 +23,7 @@ from conftest import PROJECT
 
 from flaxtext import bundle, cli, tables, vectors, vocabulary
 from flaxtext.frames import neutralize
-from flaxtext.network import build
+from flaxtext.network import build, outline
 from flaxtext.terminal import fit as fit_line
 from flaxtext.terminal import plain
 from flaxtext.training import fit
@@ -71,15 +71,13 @@ def trained(tmp_path_factory):
     data = Vectors(ids["train"], labels["train"]), Vectors(ids["test"], labels["test"])
     rows = words.rows
     options = {
-        "pooling": "mean",
-        "rows": rows,
         "batch_size": 64,
         "optimizer": "adam",
         "learning_rate": 0.01,
         "shuffle": True,
         "seed": 0,
     }
-    parameters, history = fit(lambda: build(config, rows, seed=0), *data, epochs=8, **options)
+    parameters, history = fit(outline(config, rows), lambda: build(config, rows, seed=0), *data, epochs=8, **options)
     config["data"] = {"source": "pets", "documents": 1500, "validation_documents": 700}
     config["last_epoch"] = {
         "epoch": 8,

@@ -100,8 +100,8 @@ def test_the_same_losses_as_dense_adam_on_real_text(ag_news_texts, monkeypatch, 
         network = Network(
             rows=words.rows, classes=4, max_len=50, pooling=pooling, embed_dim=8, hidden=20, rngs=nnx.Rngs(0)
         )
-        options = {"pooling": pooling, "rows": words.rows, "optimizer": optimizer, **settings}
-        return [epoch.batch_loss for epoch in training.fit(lambda: network, train, none, **options)[1]]
+        history = training.fit(network, lambda: network, train, none, optimizer=optimizer, **settings)[1]
+        return [epoch.batch_loss for epoch in history]
 
     sparse_losses = losses("adam")
     monkeypatch.setattr(optax, "sgd", optax.adam)  # the dense path takes any optimizer of optax by name

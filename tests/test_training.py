@@ -36,8 +36,7 @@ def none():
 
 
 def train_network(network, *documents, **settings):
-    rows = len(network.embedding.embedding[...])
-    return fit(lambda: network, *documents, pooling=network.pooling, rows=rows, **settings)
+    return fit(network, lambda: network, *documents, **settings)
 
 
 def plain_loop(network, train, optimizer, batches):
