@@ -74,7 +74,7 @@ def fit(
     weights = balanced(train.labels) if class_weights == "balanced" else None
     objective = Objective(label_smoothing, word_dropout, weights)
     rates = learning_rates(learning_rate, schedule, epochs * steps)
-    table = jnp.asarray(rates, jnp.float32)
+    table = jnp.asarray(rates.astype(np.float32))  # by NumPy: there is nothing to compile
     update = getattr(optax, optimizer)(learning_rate if schedule == "constant" else lambda step: table[step])
 
     def rows_of(epoch: int) -> np.ndarray:

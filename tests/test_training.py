@@ -113,6 +113,22 @@ def test_each_epoch_is_reported():
     assert np.isnan(history[0].validation_accuracy)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "pooling"), [("adam", "flatten"), ("adam", "mean"), ("adam", "max"), ("sgd", "mean")]
+)
+def test_what_is_compiled_beside_the_initialisation_is_what_runs(caplog, optimizer, pooling):
+    jax.clear_caches()
+    jax.config.update("jax_log_compiles", True)  # jax.log_compiles() would tell of this thread alone
+    try:
+        train_network(make(pooling), documents(), none(), **{**SETTINGS, "optimizer": optimizer})
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    compiled = [record for record in caplog.records if record.getMessage().startswith("Finished XLA compilation")]
+    epochs = [record for record in compiled if "epoch" in record.getMessage()]
+    assert len(epochs) == 1, compiled
+    assert epochs[0].threadName != "MainThread"
+
+
 def test_an_epoch_holds_each_document_once():
     in_order = order(10, 4, None)
     assert in_order.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, -1, -1]]
