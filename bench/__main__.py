@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         loaded = documents.load(args.source, args.documents)
         print(f"{loaded.description}; {args.pairs} pair(s)\n", flush=True)
-        setting = Setting(loaded, Path(scratch), args.pairs, epochs=2 if args.quick else 3)
+        setting = Setting(loaded, Path(scratch), args.pairs)
         tables = []
         for name in names:
             tables.append(ROWS[name](setting))

@@ -15,13 +15,12 @@ class Setting:
         files: a folder with the documents in all formats (`documents.write`), their vocabulary and vectors.
         scratch: a folder for anything else.
         pairs: how often each side runs.
-        epochs: how many of the tutorial's 15 are run in its whole procedure.
         words, train, test: the tutorial's vocabulary and vectors.
         row: the test document that the tutorial explains, 2864 of AG News.
     """
 
-    def __init__(self, loaded: documents.Documents, scratch: Path, pairs: int, epochs: int) -> None:
-        self.documents, self.scratch, self.pairs, self.epochs = loaded, scratch, pairs, epochs
+    def __init__(self, loaded: documents.Documents, scratch: Path, pairs: int) -> None:
+        self.documents, self.scratch, self.pairs = loaded, scratch, pairs
         self.files = str(scratch / "documents")
         documents.write(loaded, Path(self.files))
         our_vectors.in_files(self.files)

@@ -4,7 +4,6 @@ The one liberty: it starts from flaxtext's initial parameters, so that the losse
 """
 
 import csv
-import time
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +88,7 @@ def train(folder: str, variant: str, epochs: int) -> dict[str, float]:
 
 
 def procedure(folder: str, row: int, epochs: int) -> dict[str, float]:
-    """Do all that the tutorial does, from the CSV files on, for all variants, with fewer epochs.
-
-    Returns `later_epochs`: the seconds that one more epoch of each variant would have taken, added up.
-    """
+    """Do all that the tutorial does, from the CSV files on, for all variants; returns their accuracies on test."""
     from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
     texts: dict[str, list[str]] = {}
@@ -104,24 +100,22 @@ def procedure(folder: str, row: int, epochs: int) -> dict[str, float]:
     keras = peers.KerasVectors(texts["train"], texts["test"])
     train, test = Vectors(keras.train, labels["train"]), Vectors(keras.test, labels["test"])
 
-    later_epochs = 0.0
+    accuracies: dict[str, float] = {}
     for variant in VARIANTS:
         tutorial = Tutorial(variant, keras.rows, len(classes), train)
         for epoch in range(epochs):
-            if epoch == 1:  # the first one compiles
-                started = time.perf_counter()
             tutorial.epoch()
             validation = tutorial.logits(tutorial.parameters, test.ids).argmax(axis=1)
             print(epoch, tutorial.losses[-1], accuracy_score(test.labels, validation))
-        later_epochs += (time.perf_counter() - started) / (epochs - 1)
 
         for ids, true in (train, test):
             predicted = np.asarray(tutorial.logits(tutorial.parameters, ids).argmax(axis=1))
             print(accuracy_score(true, predicted))
+        accuracies[variant] = float(accuracy_score(test.labels, predicted))
         print(classification_report(test.labels, predicted), confusion_matrix(test.labels, predicted))
 
         def predict(shortened: list[str], tutorial: Tutorial = tutorial) -> np.ndarray:
             return np.asarray(jax.nn.softmax(tutorial.logits(tutorial.parameters, keras.vectorize(shortened))))
 
         print(peers.lime(predict, list(classes), texts["test"][row], int(test.labels[row])))
-    return {"later_epochs": later_epochs}
+    return accuracies

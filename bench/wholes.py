@@ -117,10 +117,7 @@ def sklearn(setting: Setting) -> Table:
 
 def whole(setting: Setting) -> Table:
     """Run the tutorial's own procedure against a cold `dvc repro`."""
-    settings = {"folder": setting.files, "row": setting.row, "epochs": setting.epochs}
-    peer = child("bench.tutorial:procedure", **settings)
-    later = peer.result["later_epochs"]
-    scaled = peer.seconds + (EPOCHS - setting.epochs) * later
+    peer = child("bench.tutorial:procedure", folder=setting.files, row=setting.row, epochs=EPOCHS)
     compiled = setting.scratch / "jax, whole"
     pipeline, another = (
         Pipeline(setting.scratch / name, Path(setting.files), setting.documents.classes, compiled)
@@ -136,16 +133,14 @@ def whole(setting: Setting) -> Table:
         "caches of DVC and of JAX: all stages, four variants, six explanations each, 300 more to measure how true "
         "they are, every file written and hashed. Start-up, imports and compilation are in both. Compiled before: the "
         "same in another fresh copy, with the cache of JAX that the first left, as of anyone who has run such a "
-        f"pipeline once.\n\nScaled: the tutorial ran {setting.epochs} of "
-        f"its {EPOCHS} epochs in {peer.seconds:.3g} s; each missing epoch of all four variants counts as "
-        f"{later:.3g} s, the mean of those after the first.\n\n`dvc repro` again, with nothing changed: "
+        "pipeline once.\n\n`dvc repro` again, with nothing changed: "
         f"{median(again):.2f} s ({min(again):.2f} to {max(again):.2f}).",
         COMPARISON,
     )
-    accuracies = ", ".join(f"{variant} {accuracy:.3f}" for variant, accuracy in pipeline.accuracies().items())
-    notes = f"flaxtext's accuracy: {accuracies}"
+    mine = pipeline.accuracies()
+    notes = "accuracy " + "; ".join(f"{name} {theirs:.3f}, {mine[name]:.3f}" for name, theirs in peer.result.items())
     for name, seconds in cold.items():
-        table.rows.append(comparison(name, "tutorial's procedure, scaled", [scaled], [seconds], notes=notes))
+        table.rows.append(comparison(name, "tutorial's procedure", [peer.seconds], [seconds], notes=notes))
     return table
 
 
