@@ -1,6 +1,5 @@
 """Errors that a user can mend, and how a stage ends on one: one line, no traceback."""
 
-import gc
 import sys
 from collections.abc import Callable
 
@@ -11,9 +10,9 @@ class UserError(Exception):
 
 def run(main: Callable[[], None]) -> None:
     """Run a script's `main`; end with status 1 and one line on a `UserError` or an `OSError`, 130 on Ctrl-C."""
-    gc.freeze()  # what was imported stays: garbage collections, the one at exit too, need not look through it
     try:
         main()
+        sys.stdout.flush()  # here, where a full disk is told as any other
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import flaxtext.startup
@@ -78,7 +77,7 @@ def main() -> None:
     with atomic(args.predictions) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     with atomic(args.confusion) as temporary:
-        pairs = table.filter(pc.field("split") == "test").select(["label", "predicted"])
+        pairs = table.select(["label", "predicted"]).filter(pa.array(is_test))
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(pairs.column_names)

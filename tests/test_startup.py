@@ -1,15 +1,26 @@
-"""In a script, and only there, the garbage collector rests while it imports, and PyArrow leaves pandas alone."""
+"""In a script, and only there, the garbage collector rests while it imports, and PyArrow leaves pandas alone.
 
+A script that has done its work ends at once, whatever would go wrong while the interpreter takes itself apart.
+"""
+
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import PROJECT
 
 
+def run(program):
+    """Run a program."""
+    return subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
+
+
 def words_of(program):
-    """Run a program; what it prints."""
-    ended = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    """Run a program that succeeds; what it prints."""
+    ended = run(program)
+    ended.check_returncode()
     return ended.stdout.split()
 
 
@@ -51,3 +62,63 @@ print(type(frame) is pd.DataFrame, frame.shape == (2, 1), pa.Table.from_pandas(f
 def test_a_stage_imports_no_pandas_that_it_does_not_use(stage):
     program = f"import sys; sys.path.insert(0, 'stages'); import {stage}; print('pandas' in sys.modules)"
     assert words_of(program) == ["False"]
+
+
+ABORT = """
+import os, sys
+import flaxtext.startup
+from flaxtext.errors import UserError
+
+class Late:
+    def __del__(self, abort=os.abort):
+        abort()
+
+sys.late = Late()  # let go of when the interpreter takes itself apart
+
+def main():
+    print("done" * 10_000)
+    {end}
+
+flaxtext.startup.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "error"),
+    [
+        ("pass", 0, ""),
+        ("raise UserError('a.csv: empty')", 1, "error: a.csv: empty\n"),
+        ("raise KeyboardInterrupt", 130, "interrupted: nothing half-written was kept\n"),
+        ("sys.exit()", 0, ""),
+        ("sys.exit(2)", 2, ""),
+        ("sys.exit('no')", 1, "no\n"),
+    ],
+)
+def test_a_script_ends_before_the_interpreter_takes_itself_apart(end, status, error):
+    ended = run(ABORT.format(end=end))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "done" * 10_000 + "\n", error)
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    ended = run(ABORT.format(end="raise ValueError('ours')"))
+    assert ended.returncode == 1
+    assert ended.stdout == "done" * 10_000 + "\n"
+    assert ended.stderr.startswith("Traceback")
+    assert ended.stderr.endswith("ValueError: ours\n")
+
+
+def test_it_would_abort_otherwise():
+    ended = run(ABORT.format(end="pass").replace("flaxtext.startup.run(main)", "main()"))
+    assert ended.returncode == -signal.SIGABRT
+
+
+def test_a_script_waits_for_its_threads():
+    wait = "threading.Thread(target=lambda: (time.sleep(0.2), print('waited'))).start()"
+    assert words_of(f"import threading, time, flaxtext.startup; flaxtext.startup.run(lambda: {wait})") == ["waited"]
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    program = [sys.executable, "-c", ABORT.format(end="pass")]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(program, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "error: [Errno 28] No space left on device\n")
