@@ -318,7 +318,7 @@ class Params(Section):
 
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and check params.yaml. Raises `UserError`, one line for each wrong key or value."""
-    return check(_parse(Path(path), YAML(typ="safe", pure=True)), str(path))  # whose errors say more than those in C
+    return check(_parse(Path(path), YAML(typ="safe"), YAML(typ="safe", pure=True)), str(path))
 
 
 def check(values: Any, path: str = "params.yaml") -> Params:
@@ -392,7 +392,9 @@ def _for_each_variant(assignment: str, values: Any) -> list[str]:
     return [f"variants.{name}.{rest}" for name, own in variants.items() if isinstance(own, dict) and key in own]
 
 
-def _parse(path: Path, yaml: YAML) -> Any:
+def _parse(path: Path, *parsers: YAML) -> Any:
+    """Parse a file by the first parser, and what it refuses by the next: one in C is faster, one in Python says why."""
+    yaml, *others = parsers
     try:
         return yaml.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -400,6 +402,8 @@ def _parse(path: Path, yaml: YAML) -> Any:
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8; save it as that") from None
     except YAMLError as error:
+        if others:
+            return _parse(path, *others)
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None

@@ -4,6 +4,10 @@ Importing JAX and all else that a stage needs makes 300,000 objects that stay. T
 again and again as their number grows, which is a tenth of the time that imports take and, with Flax, a fifth. So it
 rests from the import of this module, which a script therefore imports first of flaxtext's, until `run`.
 
+JAX, as it is imported, reads what every installed package says of itself, in search of a plugin for one make of GPU,
+and pydantic does in search of its own. A stage uses neither, and 200 packages take 0.1 s. So until `run`, none is
+found. (The plugins that JAX computes with are looked for later.)
+
 PyArrow imports pandas at the first conversion, be it of a list of numbers, to know an object of pandas if it sees one.
 That takes a quarter of a second, and most stages have no use for pandas. So they start with PyArrow told that there is
 none. `to_pandas` looks for it again.
@@ -18,6 +22,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import metadata
 from importlib.abc import MetaPathFinder
 
 import pyarrow as pa
@@ -35,6 +40,8 @@ class NoPandas(MetaPathFinder):
 
 
 gc.disable()
+_distributions = metadata.distributions
+metadata.distributions = lambda **_: []
 if "pandas" not in sys.modules:
     sys.meta_path.insert(0, finder := NoPandas())
     pa.array([0])
@@ -42,7 +49,8 @@ if "pandas" not in sys.modules:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's `main` as `errors.run` does, with the garbage collector at work again; the process then ends."""
+    """Run a script's `main` as `errors.run` does, with all as it was before the imports; the process then ends."""
+    metadata.distributions = _distributions
     gc.freeze()  # before it is: it would look through all that was imported
     gc.enable()
     status = 1  # a traceback's

@@ -1,4 +1,6 @@
-"""In a script, and only there, the garbage collector rests while it imports, and PyArrow leaves pandas alone.
+"""In a script, and only there, the garbage collector rests while it imports, and no import searches all packages.
+
+Nor does PyArrow import pandas.
 
 A script that has done its work ends at once, whatever would go wrong while the interpreter takes itself apart.
 """
@@ -33,9 +35,25 @@ flaxtext.startup.run(lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000)
     assert words_of(program) == ["False", "True", "True"]
 
 
-def test_a_library_leaves_it_alone():
-    program = "import gc, flaxtext, flaxtext.cli, flaxtext.bundle, flaxtext.variants; print(gc.isenabled())"
-    assert words_of(program) == ["True"]
+COUNT = "len(list(importlib.metadata.distributions())) > 10"
+
+
+def test_no_package_is_found_until_a_script_runs():
+    program = f"""
+import importlib.metadata, flaxtext.startup
+print({COUNT})
+flaxtext.startup.run(lambda: print({COUNT}))
+"""
+    assert words_of(program) == ["False", "True"]
+
+
+def test_a_library_leaves_both_alone():
+    program = f"""
+import gc, importlib.metadata
+import flaxtext, flaxtext.cli, flaxtext.bundle, flaxtext.variants
+print(gc.isenabled(), {COUNT})
+"""
+    assert words_of(program) == ["True", "True"]
 
 
 CONVERT = "import pyarrow as pa; pa.array([1]); pa.scalar('a'); pa.nulls(1, pa.int32()).to_numpy(zero_copy_only=False)"
