@@ -34,17 +34,17 @@ GRID = learning_rate=0.002,0.005,0.01 embed_dim=20,50 label_smoothing=0.0,0.1 wo
 setup: .venv/run
 
 run: .venv/run
-	@python -m flaxtext.params $(SETTINGS)
+	@python -m flaxtext.core.params $(SETTINGS)
 	@dvc repro
-	@python -m flaxtext.results
+	@python -m flaxtext.cli.results
 
 tutorial: .venv/run
-	@python -m flaxtext.params $(TUTORIAL) $(SETTINGS)
+	@python -m flaxtext.core.params $(TUTORIAL) $(SETTINGS)
 	@dvc repro
-	@python -m flaxtext.results
+	@python -m flaxtext.cli.results
 
 sweep: .venv/run
-	@python -m flaxtext.sweep $(VARIANT) --minutes $(BUDGET) $(GRID)
+	@python -m flaxtext.cli.sweep $(VARIANT) --minutes $(BUDGET) $(GRID)
 
 test: .venv/dev
 	pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench import PROJECT, documents, parts, wholes
 from bench.report import page
 from bench.setting import Setting
-from flaxtext.errors import run
+from flaxtext.core.errors import run
 
 SHARED = PROJECT.parent / "shared/ag_news"
 ROWS = {

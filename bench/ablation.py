@@ -12,12 +12,12 @@ from bench import PROJECT, documents, our_vectors
 from bench.__main__ import SHARED
 from bench.our_models import train_shipped
 from bench.wholes import BEST
-from flaxtext import params
-from flaxtext.bundle import Classifier
-from flaxtext.compilation import keep_compiled
-from flaxtext.errors import run
-from flaxtext.params import LinearVariant
-from flaxtext.vectors import Vectors
+from flaxtext.core import params
+from flaxtext.core.errors import run
+from flaxtext.core.params import LinearVariant
+from flaxtext.models.bundle import Classifier
+from flaxtext.models.compilation import keep_compiled
+from flaxtext.text.vectors import Vectors
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as shipped": {},

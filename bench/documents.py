@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flaxtext.corpus import BATCH_ROWS, Corpus
-from flaxtext.sources import schema
-from flaxtext.tokens import tokenize
+from flaxtext.download.sources import schema
+from flaxtext.text.corpus import BATCH_ROWS, Corpus
+from flaxtext.text.tokens import tokenize
 
 AG_NEWS = ["World", "Sports", "Business", "Sci/Tech"]
 

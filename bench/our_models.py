@@ -13,12 +13,15 @@ from bench import PROJECT
 from bench.documents import Split, read
 from bench.measure import peak_memory
 from bench.our_vectors import Files, batches, vectorize
-from flaxtext import bundle, params, training, variants, vocabulary
-from flaxtext.explanation import explain
-from flaxtext.network import build, outline
-from flaxtext.splits import held_out
-from flaxtext.vectors import Vectors
-from flaxtext.vocabulary import Vocabulary
+from flaxtext.core import params
+from flaxtext.explain.explanation import explain
+from flaxtext.models import bundle
+from flaxtext.text import vocabulary
+from flaxtext.text.splits import held_out
+from flaxtext.text.vectors import Vectors
+from flaxtext.text.vocabulary import Vocabulary
+from flaxtext.train import training, variants
+from flaxtext.train.network import build, outline
 
 EPOCHS = 15
 VARIANTS: dict[str, dict[str, Any]] = {

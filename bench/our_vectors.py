@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from flaxtext import vectors, vocabulary
-from flaxtext.corpus import BATCH_ROWS, Corpus
-from flaxtext.vectors import Vectors
-from flaxtext.vocabulary import Vocabulary
+from flaxtext.text import vectors, vocabulary
+from flaxtext.text.corpus import BATCH_ROWS, Corpus
+from flaxtext.text.vectors import Vectors
+from flaxtext.text.vocabulary import Vocabulary
 
 MAX_LEN = 50
 

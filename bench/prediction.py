@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench import PROJECT
-from flaxtext.errors import run
+from flaxtext.core.errors import run
 
 
 def main() -> None:

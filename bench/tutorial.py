@@ -15,8 +15,8 @@ from flax import linen as nn
 from bench import peers
 from bench.our_models import VARIANTS
 from bench.our_vectors import Files
-from flaxtext.network import build, split
-from flaxtext.vectors import Vectors
+from flaxtext.text.vectors import Vectors
+from flaxtext.train.network import build, split
 
 POOLINGS = {
     "flatten": lambda x: x.reshape(len(x), -1),

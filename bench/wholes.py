@@ -13,7 +13,7 @@ from bench.our_models import EPOCHS, EndToEnd
 from bench.pipeline import Pipeline
 from bench.report import COMPARISON, Table, comparison
 from bench.setting import Setting
-from flaxtext.comparison import mcnemar
+from flaxtext.compare.comparison import mcnemar
 
 FACTORS = (1, 2, 4, 8)
 BEST = "stems_32"

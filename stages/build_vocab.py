@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-import flaxtext.startup
-from flaxtext import params, pretrained, vocabulary
-from flaxtext.corpus import Corpus
-from flaxtext.errors import UserError
+import flaxtext.core.startup
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
+from flaxtext.text import pretrained, vocabulary
+from flaxtext.text.corpus import Corpus
 
 
 def main() -> None:
@@ -48,4 +49,4 @@ def read(paths: list[Path]) -> Iterator[pa.Array]:
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

@@ -13,13 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
 
-import flaxtext.startup
-from flaxtext import checks, params, vocabulary
-from flaxtext.checks import CHECKS, SPLITS, Share
-from flaxtext.corpus import Corpus
-from flaxtext.errors import UserError
-from flaxtext.files import atomic, write_json, write_text
-from flaxtext.frames import neutralize
+import flaxtext.core.startup
+from flaxtext.check import checks
+from flaxtext.check.checks import CHECKS, SPLITS, Share
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import atomic, write_json, write_text
+from flaxtext.tables.frames import neutralize
+from flaxtext.text import vocabulary
+from flaxtext.text.corpus import Corpus
 
 EXAMPLES = {"leakage": 2, "near_leakage": 2, "label_conflicts": 2, "duplicates": 1, "near_duplicates": 1, "markup": 2}
 """Findings that are printed, by check."""
@@ -113,4 +115,4 @@ def over(
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import flaxtext.startup
-from flaxtext import params, predictions
-from flaxtext.comparison import Pair, Standing, compare
-from flaxtext.errors import UserError
-from flaxtext.files import write_json, write_text
-from flaxtext.predictions import Judged
+import flaxtext.core.startup
+from flaxtext.compare import predictions
+from flaxtext.compare.comparison import Pair, Standing, compare
+from flaxtext.compare.predictions import Judged
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import write_json, write_text
 
 
 def main() -> None:
@@ -93,4 +94,4 @@ def rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-import flaxtext.startup
-from flaxtext import params
-from flaxtext.errors import UserError
-from flaxtext.files import atomic
-from flaxtext.sources import Documents, open_source, schema
+import flaxtext.core.startup
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import atomic
+from flaxtext.download.sources import Documents, open_source, schema
 
 
 def main() -> None:
@@ -72,4 +72,4 @@ def check(counts: dict[str, np.ndarray], documents: Documents) -> None:
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import flaxtext.startup
-from flaxtext import params, vectors
-from flaxtext.bundle import load_bundle
-from flaxtext.compilation import keep_compiled
-from flaxtext.evaluation import confusion, evaluate, report
-from flaxtext.files import atomic, write_json
-from flaxtext.splits import held_out
+import flaxtext.core.startup
+from flaxtext.core import params
+from flaxtext.core.files import atomic, write_json
+from flaxtext.evaluate.evaluation import confusion, evaluate, report
+from flaxtext.models.bundle import load_bundle
+from flaxtext.models.compilation import keep_compiled
+from flaxtext.text import vectors
+from flaxtext.text.splits import held_out
 
 
 def main() -> None:
@@ -92,4 +93,4 @@ def spread(accuracy: np.ndarray) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

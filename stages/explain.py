@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import flaxtext.startup
-from flaxtext import params
-from flaxtext.bundle import Classifier, load_bundle
-from flaxtext.compilation import keep_compiled
-from flaxtext.corpus import read_texts
-from flaxtext.errors import UserError
-from flaxtext.explanation import as_json, explain, leave_one_out, one_blas_thread, rounded
-from flaxtext.faithfulness import Document, importance_table, judge
-from flaxtext.files import atomic, write_json, write_text
-from flaxtext.pages import render_explanations
-from flaxtext.parallel import ordered_map
+import flaxtext.core.startup
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import atomic, write_json, write_text
+from flaxtext.core.parallel import ordered_map
+from flaxtext.explain.explanation import as_json, explain, leave_one_out, one_blas_thread, rounded
+from flaxtext.explain.faithfulness import Document, importance_table, judge
+from flaxtext.explain.pages import render_explanations
+from flaxtext.models.bundle import Classifier, load_bundle
+from flaxtext.models.compilation import keep_compiled
+from flaxtext.text.corpus import read_texts
 
 
 def choose(rows: list[int] | None, mistakes: int, predictions: pa.Table) -> dict[int, str]:
@@ -127,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

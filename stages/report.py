@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import flaxtext.startup
-from flaxtext import params
-from flaxtext.bundle import load_bundle
-from flaxtext.compilation import keep_compiled
-from flaxtext.corpus import read_texts
-from flaxtext.errors import UserError
-from flaxtext.files import write_text
-from flaxtext.report import Importance, Predictions, Run, render, rows_needed
+import flaxtext.core.startup
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import write_text
+from flaxtext.models.bundle import load_bundle
+from flaxtext.models.compilation import keep_compiled
+from flaxtext.report.report import Importance, Predictions, Run, render, rows_needed
+from flaxtext.text.corpus import read_texts
 
 
 def main() -> None:
@@ -87,4 +87,4 @@ def read_importance(path: Path, classes: int) -> Importance:
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

@@ -10,17 +10,18 @@ import math
 from functools import partial
 from pathlib import Path
 
-import flaxtext.startup
-from flaxtext import params, pretrained, vectors, vocabulary
-from flaxtext.bundle import save_bundle
-from flaxtext.card import render_card
-from flaxtext.compilation import keep_compiled
-from flaxtext.corpus import Corpus
-from flaxtext.files import write_json, write_text
-from flaxtext.splits import held_out
-from flaxtext.training import Epoch
-from flaxtext.variants import average, train
-from flaxtext.vectors import Vectors
+import flaxtext.core.startup
+from flaxtext.core import params
+from flaxtext.core.files import write_json, write_text
+from flaxtext.models.bundle import save_bundle
+from flaxtext.models.compilation import keep_compiled
+from flaxtext.text import pretrained, vectors, vocabulary
+from flaxtext.text.corpus import Corpus
+from flaxtext.text.splits import held_out
+from flaxtext.text.vectors import Vectors
+from flaxtext.train.card import render_card
+from flaxtext.train.training import Epoch
+from flaxtext.train.variants import average, train
 
 
 def main() -> None:
@@ -79,4 +80,4 @@ def table(history: list[Epoch]) -> str:
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

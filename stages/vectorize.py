@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-import flaxtext.startup
-from flaxtext import params, vectors, vocabulary
-from flaxtext.corpus import Corpus
-from flaxtext.parallel import ordered_map
-from flaxtext.vectors import Vectors
+import flaxtext.core.startup
+from flaxtext.core import params
+from flaxtext.core.parallel import ordered_map
+from flaxtext.text import vectors, vocabulary
+from flaxtext.text.corpus import Corpus
+from flaxtext.text.vectors import Vectors
 
 
 def main() -> None:
@@ -47,4 +48,4 @@ def vectorize(corpus: Corpus, words: vocabulary.Vocabulary, max_len: int) -> Ite
 
 
 if __name__ == "__main__":
-    flaxtext.startup.run(main)
+    flaxtext.core.startup.run(main)

@@ -8,16 +8,17 @@ import pyarrow as pa
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext import params, vectors, vocabulary
-from flaxtext.bundle import Classifier
-from flaxtext.comparison import compare
-from flaxtext.evaluation import evaluate
-from flaxtext.explanation import leave_one_out
-from flaxtext.faithfulness import importance, judge
-from flaxtext.forward import flat, unflat
-from flaxtext.report import Importance, Predictions, Run
-from flaxtext.variants import train as train_variant
-from flaxtext.vectors import Vectors
+from flaxtext.compare.comparison import compare
+from flaxtext.core import params
+from flaxtext.evaluate.evaluation import evaluate
+from flaxtext.explain.explanation import leave_one_out
+from flaxtext.explain.faithfulness import importance, judge
+from flaxtext.models.bundle import Classifier
+from flaxtext.models.forward import flat, unflat
+from flaxtext.report.report import Importance, Predictions, Run
+from flaxtext.text import vectors, vocabulary
+from flaxtext.text.vectors import Vectors
+from flaxtext.train.variants import train as train_variant
 from stages.explain import as_documents, explain_document
 
 VARIANTS = {

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.bags import BLOCK, RUN, TIMES, BagLayout, rising
+from flaxtext.train.bags import BLOCK, RUN, TIMES, BagLayout, rising
 
 ROWS = 300
 

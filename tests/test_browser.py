@@ -8,8 +8,9 @@ import pytest
 from conftest import PROJECT
 from runs import FURTHER, HOSTILE_CLASSES, VARIANTS, hostile_run, make_run
 
-from flaxtext import params, pydocs
-from flaxtext.report import SCRIPTS, render
+from flaxtext.core import params
+from flaxtext.download import pydocs
+from flaxtext.report.report import SCRIPTS, render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

@@ -16,11 +16,11 @@ from conftest import PROJECT
 from safetensors.numpy import load_file, save_file
 
 import flaxtext
-from flaxtext import vocabulary
-from flaxtext.bundle import FILES, check_size, load_bundle, save_bundle
-from flaxtext.card import render_card
-from flaxtext.errors import UserError
-from flaxtext.network import build, split
+from flaxtext.core.errors import UserError
+from flaxtext.models.bundle import FILES, check_size, load_bundle, save_bundle
+from flaxtext.text import vocabulary
+from flaxtext.train.card import render_card
+from flaxtext.train.network import build, split
 
 CONFIG = {"classes": ["bad", "good"], "max_len": 4, "pooling": "mean", "embed_dim": 3, "hidden": 5}
 TRAINED = {
@@ -121,13 +121,15 @@ def test_a_network_that_could_not_be_loaded_is_not_trained():
 
 
 def test_importing_flaxtext_is_cheap():
-    code = "import sys, flaxtext, flaxtext.cli; print({'jax', 'flax', 'numpy', 'pyarrow', 'pandas'} & set(sys.modules))"
+    heavy = "{'jax', 'flax', 'numpy', 'pyarrow', 'pandas'}"
+    code = f"import sys, flaxtext, flaxtext.cli.main; print({heavy} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
 
 
 def test_to_predict_takes_no_flax():
-    modules = "stages.evaluate, stages.explain, stages.report, flaxtext.cli, flaxtext.prediction, flaxtext.exporting"
+    modules = "stages.evaluate, stages.explain, stages.report"
+    modules += ", flaxtext.cli.main, flaxtext.cli.prediction, flaxtext.cli.exporting"
     code = f"import sys, {modules}; print({{'flax', 'optax'}} & set(sys.modules), 'jax' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert ran.stdout.strip() == "set() True"
@@ -366,8 +368,8 @@ HOSTILE = {
 LOAD = """
 import json, sys
 from bench.measure import peak_memory
-from flaxtext.bundle import load_bundle
-from flaxtext.errors import UserError
+from flaxtext.models.bundle import load_bundle
+from flaxtext.core.errors import UserError
 from pathlib import Path
 results = {}
 for folder in sorted(Path(sys.argv[1]).iterdir()):

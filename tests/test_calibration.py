@@ -4,12 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flaxtext import params
-from flaxtext.bundle import Classifier
-from flaxtext.calibration import log_softmax, temperature
-from flaxtext.variants import train
-from flaxtext.vectors import Vectors, vectorize
-from flaxtext.vocabulary import fit as fit_vocabulary
+from flaxtext.core import params
+from flaxtext.models.bundle import Classifier
+from flaxtext.models.calibration import log_softmax, temperature
+from flaxtext.text.vectors import Vectors, vectorize
+from flaxtext.text.vocabulary import fit as fit_vocabulary
+from flaxtext.train.variants import train
 
 
 @pytest.mark.parametrize("sureness", [0.2, 1.0, 5.0])

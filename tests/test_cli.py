@@ -21,13 +21,16 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
 
-from flaxtext import bundle, cli, tables, vectors, vocabulary
-from flaxtext.frames import neutralize
-from flaxtext.network import build, outline
-from flaxtext.terminal import fit as fit_line
-from flaxtext.terminal import plain
-from flaxtext.training import fit
-from flaxtext.vectors import Vectors
+from flaxtext.cli import main as cli
+from flaxtext.cli.terminal import fit as fit_line
+from flaxtext.cli.terminal import plain
+from flaxtext.models import bundle
+from flaxtext.tables import tables
+from flaxtext.tables.frames import neutralize
+from flaxtext.text import vectors, vocabulary
+from flaxtext.text.vectors import Vectors
+from flaxtext.train.network import build, outline
+from flaxtext.train.training import fit
 
 CLASSES = ["cats", "dogs", "birds"]
 WORDS = {
@@ -551,7 +554,7 @@ def test_help_and_version(flaxtext):
 
 def test_the_console_script_is_declared():
     with (PROJECT / "pyproject.toml").open("rb") as file:
-        assert tomllib.load(file)["project"]["scripts"] == {"flaxtext": "flaxtext.cli:main"}
+        assert tomllib.load(file)["project"]["scripts"] == {"flaxtext": "flaxtext.cli.main:main"}
     assert callable(cli.main)
 
 
@@ -599,8 +602,8 @@ def test_a_reader_that_goes_away_is_no_error_of_python(model):
 def test_memory_does_not_grow_with_the_file(model, tmp_path):
     texts, _ = documents(20_000, 3)
     batch = pa.record_batch({"text": [text * 5 for text in texts]})
-    code = "import atexit, bench.measure as m, flaxtext.cli; atexit.register(lambda: print(m.peak_memory()));"
-    code += "flaxtext.cli.main()"
+    code = "import atexit, bench.measure as m, flaxtext.cli.main; atexit.register(lambda: print(m.peak_memory()));"
+    code += "flaxtext.cli.main.main()"
     peaks = []
     for times in (15, 60):
         path = tmp_path / f"{times}.parquet"

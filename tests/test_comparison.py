@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import binom, norm
 from sklearn.metrics import f1_score
 
-from flaxtext import predictions
-from flaxtext.comparison import compare, holm, macro_f1_of, mcnemar
-from flaxtext.errors import UserError
+from flaxtext.compare import predictions
+from flaxtext.compare.comparison import compare, holm, macro_f1_of, mcnemar
+from flaxtext.core.errors import UserError
 from stages import compare as stage
 
 SETTINGS = {"resamples": 1000, "confidence": 0.95, "seed": 0}

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from flaxtext.compilation import cut_back
+from flaxtext.models.compilation import cut_back
 
 
 def fill(folder, sizes):
@@ -38,7 +38,8 @@ def test_no_folder_is_no_error(tmp_path):
 
 def compile_something(home, **environment):
     """Compile in a fresh process whose user lives in `home`."""
-    code = "import jax; from flaxtext.compilation import keep_compiled; keep_compiled(); jax.jit(lambda x: x * 3)(2.0)"
+    code = "import jax; from flaxtext.models.compilation import keep_compiled; keep_compiled();"
+    code += "jax.jit(lambda x: x * 3)(2.0)"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     paths = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "LOCALAPPDATA": str(home)}
     subprocess.run([sys.executable, "-c", code], env={**kept, **paths, **environment}, check=True)

@@ -12,9 +12,9 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext import tables
-from flaxtext.corpus import Corpus
-from flaxtext.errors import UserError
+from flaxtext.core.errors import UserError
+from flaxtext.tables import tables
+from flaxtext.text.corpus import Corpus
 
 SCRIPT = PROJECT / "stages" / "download.py"
 
@@ -99,7 +99,7 @@ def test_ag_news_from_another_file_than_the_published(ag_news, monkeypatch):
 
 
 def test_unreachable(monkeypatch):
-    monkeypatch.setattr("flaxtext.fetch.PAUSE", 0)
+    monkeypatch.setattr("flaxtext.download.fetch.PAUSE", 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(UserError) as caught:
         stage(monkeypatch, {"train": "http://127.0.0.1:9/train.csv", "test": "http://127.0.0.1:9/test.csv"})

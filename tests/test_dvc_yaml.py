@@ -2,16 +2,20 @@
 
 import ast
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 
 import pytest
 from conftest import PROJECT
+from dvc.fs import localfs
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 DVC = YAML(typ="safe").load(PROJECT / "dvc.yaml")
 PARAMS = YAML(typ="safe").load(PROJECT / "params.yaml")
 STAGES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
+CODE = ("stages/", "flaxtext/")
 
 
 @cache
@@ -51,26 +55,47 @@ def test_each_stage_has_its_script_and_its_section_of_params():
         assert stage["desc"]
 
 
+def covers(dep, path):
+    """Whether the file `path` is the dependency `dep`, or lies in it."""
+    return path == dep or path.startswith(f"{dep}/")
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_every_local_import_of_a_stage_is_among_its_deps(name):
+    """A folder counts as a whole; none is listed that the script needs no module of."""
     script = PROJECT / "stages" / f"{name}.py"
-    imported = {path.relative_to(PROJECT).as_posix() for path in local_imports(script)}
-    listed = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
-    assert imported | {f"stages/{name}.py"} == listed
+    imported = {path.relative_to(PROJECT).as_posix() for path in local_imports(script)} | {f"stages/{name}.py"}
+    listed = [dep for dep in STAGES[name]["deps"] if dep.startswith(CODE)]
+    for path in imported:
+        assert len([dep for dep in listed if covers(dep, path)]) == 1, path
+    for dep in listed:
+        assert dep in imported or any(covers(dep, path) and not path.endswith("/__init__.py") for path in imported), dep
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_templates_that_a_stage_renders_are_among_its_deps(name):
-    templates = {path.name: path for path in (PROJECT / "flaxtext/templates").iterdir()}
-    waiting = [PROJECT / dep for dep in STAGES[name]["deps"] if dep.startswith("flaxtext/") and dep.endswith(".py")]
+    templates = {path.name: path for path in PROJECT.glob("flaxtext/*/templates/*")}
+    waiting = [*local_imports(PROJECT / "stages" / f"{name}.py")]
     used: set[str] = set()
     while waiting:
         named = re.findall(r'"([\w.]+\.[a-z]+)"', waiting.pop().read_text(encoding="utf-8"))
         new = templates.keys() & set(named) - used
         used |= new
         waiting += [templates[template] for template in new]
-    listed = {dep for dep in STAGES[name]["deps"] if dep.startswith("flaxtext/templates/")}
-    assert listed == {f"flaxtext/templates/{template}" for template in used}
+    assert used == {template for template, path in templates.items() if path.parts[-3] == name}
+    assert not used or f"flaxtext/{name}" in STAGES[name]["deps"]
+
+
+def test_what_python_editors_and_desktops_leave_beside_the_code_is_no_dependency(tmp_path):
+    shutil.copyfile(PROJECT / ".dvcignore", tmp_path / ".dvcignore")
+    folder = tmp_path / "flaxtext" / "core"
+    left = ["__pycache__/params.cpython-311.pyc", ".DS_Store", ".params.py.swp", "params.py~"]
+    for name in ["params.py", "templates/card.md", *left]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        found = [Path(path).name for path in repo.dvcignore.find(localfs, str(folder))]
+    assert sorted(found) == ["card.md", "params.py"]
 
 
 def test_the_report_depends_on_every_section_that_it_shows():
@@ -90,11 +115,8 @@ def test_the_command_names_the_data_that_the_stage_depends_on_and_writes(name):
         for kind in ("outs", "plots", "metrics")
         for out in stage.get(kind, [])
     ]
-    deps = [
-        dep
-        for dep in stage["deps"]
-        if not dep.endswith((".py", ".lock")) and "/templates/" not in dep and dep != "data/inputs"
-    ]
+    others = (*CODE, "requirements.lock", "data/inputs")
+    deps = [dep for dep in stage["deps"] if not dep.startswith(others)]
     assert sorted({*deps, *outs}) == sorted(set(words_of(stage["cmd"])) - {f"stages/{name}.py"})
 
 

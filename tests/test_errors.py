@@ -2,8 +2,8 @@
 
 import pytest
 
-from flaxtext import errors
-from flaxtext.errors import UserError
+from flaxtext.core import errors
+from flaxtext.core.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
-from flaxtext.evaluation import calibration_error, confusion, evaluate, report
+from flaxtext.evaluate.evaluation import calibration_error, confusion, evaluate, report
 
 CLASSES = ["a", "b", "c"]
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lime.lime_text import LimeTextExplainer
 
-from flaxtext.errors import UserError
-from flaxtext.explanation import MAX_TOKENS, explain, explain_together, fit, masked_ids, sample_masks
-from flaxtext.vocabulary import Vocabulary
+from flaxtext.core.errors import UserError
+from flaxtext.explain.explanation import MAX_TOKENS, explain, explain_together, fit, masked_ids, sample_masks
+from flaxtext.text.vocabulary import Vocabulary
 
 MAX_LEN = 12
 SAMPLES = 1500
@@ -276,7 +276,7 @@ def test_a_long_document_counts_up_to_its_thousandth_token():
 
 
 def test_does_not_import_scikit_learn_or_jax():
-    code = "import sys, flaxtext.explanation; print({'sklearn', 'jax', 'lime'} & set(sys.modules))"
+    code = "import sys, flaxtext.explain.explanation; print({'sklearn', 'jax', 'lime'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
 

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT
 
-from flaxtext import exporting, vectors, vocabulary
-from flaxtext.bundle import Classifier, load_bundle, save_bundle
-from flaxtext.errors import UserError
-from flaxtext.exporting import export_model, quantize
-from flaxtext.network import POOLINGS, build, split
-from flaxtext.vectors import Vectors
+from flaxtext.cli import exporting
+from flaxtext.cli.exporting import export_model, quantize
+from flaxtext.core.errors import UserError
+from flaxtext.models.bundle import Classifier, load_bundle, save_bundle
+from flaxtext.text import vectors, vocabulary
+from flaxtext.text.vectors import Vectors
+from flaxtext.train.network import POOLINGS, build, split
 
 CALL = """
 import pathlib, sys

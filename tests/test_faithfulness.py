@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext.explanation import leave_one_out
-from flaxtext.faithfulness import (
+from flaxtext.explain.explanation import leave_one_out
+from flaxtext.explain.faithfulness import (
     BINS,
     Document,
     agreement,
@@ -96,8 +96,8 @@ def test_blocks_change_nothing(monkeypatch):
     scores = [np.arange(own.reach(MAX_LEN), dtype=float) for own in documents]
     whole = faithfulness(documents, scores, labels, predict, MAX_LEN)
     found = left_out(documents)
-    monkeypatch.setattr("flaxtext.explanation.BLOCK_DOCUMENTS", 7)
-    monkeypatch.setattr("flaxtext.faithfulness.BLOCK_DOCUMENTS", 7)
+    monkeypatch.setattr("flaxtext.explain.explanation.BLOCK_DOCUMENTS", 7)
+    monkeypatch.setattr("flaxtext.explain.faithfulness.BLOCK_DOCUMENTS", 7)
     np.testing.assert_array_equal(
         faithfulness(documents, scores, labels, predict, MAX_LEN).sufficiency, whole.sufficiency
     )

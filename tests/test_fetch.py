@@ -6,9 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flaxtext import fetch as module
-from flaxtext.errors import UserError
-from flaxtext.fetch import fetch
+from flaxtext.core.errors import UserError
+from flaxtext.download import fetch as module
+from flaxtext.download.fetch import fetch
 
 CONTENT = bytes(range(256)) * 400
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()

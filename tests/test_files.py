@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flaxtext.files import atomic, write_json, write_text
+from flaxtext.core.files import atomic, write_json, write_text
 
 
 def test_a_file_appears_at_the_end(tmp_path):

@@ -7,10 +7,10 @@ import pytest
 from flax import nnx
 from test_network import make, random_ids
 
-from flaxtext import forward
-from flaxtext.forward import flat, logits, probabilities, shapes, unflat
-from flaxtext.network import build, split
-from flaxtext.pooling import POOLINGS
+from flaxtext.core.pooling import POOLINGS
+from flaxtext.models import forward
+from flaxtext.models.forward import flat, logits, probabilities, shapes, unflat
+from flaxtext.train.network import build, split
 
 
 def in_numpy(pooling, embedded, ids):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from flaxtext.forward import probabilities
-from flaxtext.initialization import (
+from flaxtext.core.pooling import AVERAGES, POOLINGS
+from flaxtext.models.forward import probabilities
+from flaxtext.text.pretrained import Pretrained
+from flaxtext.train.initialization import (
     EMBEDDING_SCALE,
     OUTPUT_SCALE,
     SMOOTHING,
@@ -14,9 +16,7 @@ from flaxtext.initialization import (
     start_from_log_ratios,
     start_from_pretrained,
 )
-from flaxtext.network import Network, split
-from flaxtext.pooling import AVERAGES, POOLINGS
-from flaxtext.pretrained import Pretrained
+from flaxtext.train.network import Network, split
 
 IDS = np.array([[1, 1, 2, 0], [1, 3, 0, 0], [2, 3, 3, 0]], np.int32)
 LABELS = np.array([0, 0, 1], np.int32)

@@ -5,8 +5,8 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
-from flaxtext import linear
-from flaxtext.vectors import Vectors
+from flaxtext.models import linear
+from flaxtext.text.vectors import Vectors
 
 
 def documents(n, classes, seed=0):

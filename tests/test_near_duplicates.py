@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext.near_duplicates import most_similar, shingle_sets
+from flaxtext.check.near_duplicates import most_similar, shingle_sets
 
 TEXTS = st.lists(st.lists(st.integers(0, 5), max_size=12), min_size=1, max_size=25)
 
@@ -75,7 +75,7 @@ def test_the_most_similar_is_chosen_and_the_first_among_equals():
 
 
 def test_thousands_of_copies_of_one_form_are_not_millions_of_comparisons(monkeypatch):
-    from flaxtext import near_duplicates
+    from flaxtext.check import near_duplicates
 
     compared = []
     jaccard_of = near_duplicates.jaccard

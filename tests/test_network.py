@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from flaxtext.forward import flat
-from flaxtext.network import FEW, Network, product, split
-from flaxtext.pooling import POOLINGS
+from flaxtext.core.pooling import POOLINGS
+from flaxtext.models.forward import flat
+from flaxtext.train.network import FEW, Network, product, split
 
 
 def make(pooling, rows=30, classes=3, max_len=5, embed_dim=4, hidden=6, seed=0):

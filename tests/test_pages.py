@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext.pages import highlight, largest_weight, render_explanations
+from flaxtext.explain.pages import highlight, largest_weight, render_explanations
 
 HOSTILE = [
     "<script>alert(1)</script>",

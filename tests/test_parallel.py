@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from flaxtext.parallel import ordered_map
+from flaxtext.core.parallel import ordered_map
 
 
 def test_results_come_in_order():

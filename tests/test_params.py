@@ -7,8 +7,8 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext import params
-from flaxtext.errors import UserError
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_an_edit_that_is_no_assignment(copy, assignment):
 
 def test_from_the_shell_a_mistake_is_one_line_without_traceback(copy):
     ended = subprocess.run(
-        [sys.executable, "-m", "flaxtext.params", "data.source=agnews"],
+        [sys.executable, "-m", "flaxtext.core.params", "data.source=agnews"],
         cwd=copy.parent,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ import pytest
 import vl_convert
 from conftest import PROJECT
 
-from flaxtext import params
+from flaxtext.core import params
 
 BIN = str(PROJECT / ".venv/bin") if (PROJECT / ".venv/bin/dvc").exists() else os.path.dirname(sys.executable)  # noqa: PTH120
 ENVIRONMENT = {
@@ -220,7 +220,7 @@ def test_a_sweep_tries_values_on_validation_and_leaves_all_as_it_was(clean):
         return {path: path.read_bytes() for name in ("data", "metrics") for path in (clean / name).rglob("*.*")}
 
     before = files()
-    sweep = ["python", "-m", "flaxtext.sweep", "sum_20", "--minutes"]
+    sweep = ["python", "-m", "flaxtext.cli.sweep", "sum_20", "--minutes"]
     printed = shell(clean, *sweep, "5", "embed_dim=3", "learning_rate=0.05,1e30")
     assert "1/3" in printed
     assert "embed_dim=3 learning_rate=1e30 failed: error: epoch 1: the loss is no longer finite" in printed

@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flaxtext import params, pretrained, vocabulary
-from flaxtext.errors import UserError
-from flaxtext.pretrained import NONE, load, read, write
-from flaxtext.variants import train
-from flaxtext.vectors import Vectors, vectorize
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
+from flaxtext.text import pretrained, vocabulary
+from flaxtext.text.pretrained import NONE, load, read, write
+from flaxtext.text.vectors import Vectors, vectorize
+from flaxtext.train.variants import train
 
 WORDS = vocabulary.fit([pa.array(["cat cat cat dog dog café bird"])])  # ids 1 to 4
 LINES = "the 9 9 9\ncat 1 2.5 -3e-1\ncafé 4 5 6\nnew york 7 7 7\ndog 0 0 1 \ncat 8 8 8\n"

@@ -11,8 +11,8 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext import pydocs
-from flaxtext.errors import UserError
+from flaxtext.core.errors import UserError
+from flaxtext.download import pydocs
 
 PINNED_AS = {"sklearn": "scikit-learn"}
 
@@ -97,7 +97,7 @@ def test_embedded_corpus_is_large_deterministic_and_imports_nothing():
     script = dedent("""
         import hashlib, sys
         from collections import Counter
-        from flaxtext import pydocs
+        from flaxtext.download import pydocs
         if __name__ == "__main__":
             found = pydocs.documents({"NumPy": "numpy", "scikit-learn": "sklearn"})
             assert not {"numpy", "sklearn"} & set(sys.modules)

@@ -4,8 +4,8 @@ import re
 
 from conftest import PROJECT
 
-from flaxtext import params
-from flaxtext.results import table
+from flaxtext.cli.results import table
+from flaxtext.core import params
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from runs import FURTHER, HOSTILE_CLASSES, HOSTILE_TEXTS, VARIANTS, hostile_run, make_run, values_of
 
-from flaxtext import box, charts, packing, portable, report
-from flaxtext.evaluation import calibration_error
-from flaxtext.packing import to_json
-from flaxtext.report import mistakes, parameters, render, side_by_side, tabulate, worst_mistakes
-from flaxtext.vectors import pad
+from flaxtext.evaluate.evaluation import calibration_error
+from flaxtext.report import box, charts, packing, portable, report
+from flaxtext.report.packing import to_json
+from flaxtext.report.report import mistakes, parameters, render, side_by_side, tabulate, worst_mistakes
+from flaxtext.text.vectors import pad
 
 CLASSES = ["cats", "dogs"]
 TEXTS = ["purr purr meow tail", "bark bone tail", "meow whisker", "fetch a bone", "purr unknownish tail", ""] * 4

@@ -10,10 +10,10 @@ import pytest
 from conftest import PROJECT
 from test_pipeline import shell
 
-from flaxtext import cli
-from flaxtext.comparison import Estimate
-from flaxtext.params import Compare
-from flaxtext.revisions import Change, changes
+from flaxtext.cli import main as cli
+from flaxtext.cli.revisions import Change, changes
+from flaxtext.compare.comparison import Estimate
+from flaxtext.core.params import Compare
 
 LABELS = np.random.default_rng(0).integers(0, 2, 1000)
 SETTINGS = Compare(resamples=500)

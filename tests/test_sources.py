@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext.errors import UserError
-from flaxtext.params import Data, FileSource, Params
-from flaxtext.sources import _labels, open_source, split_by_hash
-from flaxtext.tables import Table
+from flaxtext.core.errors import UserError
+from flaxtext.core.params import Data, FileSource, Params
+from flaxtext.download.sources import _labels, open_source, split_by_hash
+from flaxtext.tables.tables import Table
 
 
 def documents(path, content: bytes | str, **source) -> list[tuple[str, str, str]]:

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from flax import nnx
 
-from flaxtext import sparse_adam, training, vectors, vocabulary
-from flaxtext.network import Network
-from flaxtext.vectors import Vectors
+from flaxtext.text import vectors, vocabulary
+from flaxtext.text.vectors import Vectors
+from flaxtext.train import sparse_adam, training
+from flaxtext.train.network import Network
 
 ROWS, DIM, STEPS, RATE = 60, 4, 200, 0.01
 

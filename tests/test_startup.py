@@ -28,9 +28,9 @@ def words_of(program):
 
 def test_it_rests_until_a_script_runs():
     program = """
-import gc, flaxtext.startup
+import gc, flaxtext.core.startup
 print(gc.isenabled())
-flaxtext.startup.run(lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000))
+flaxtext.core.startup.run(lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000))
 """
     assert words_of(program) == ["False", "True", "True"]
 
@@ -40,9 +40,9 @@ COUNT = "len(list(importlib.metadata.distributions())) > 10"
 
 def test_no_package_is_found_until_a_script_runs():
     program = f"""
-import importlib.metadata, flaxtext.startup
+import importlib.metadata, flaxtext.core.startup
 print({COUNT})
-flaxtext.startup.run(lambda: print({COUNT}))
+flaxtext.core.startup.run(lambda: print({COUNT}))
 """
     assert words_of(program) == ["False", "True"]
 
@@ -50,7 +50,7 @@ flaxtext.startup.run(lambda: print({COUNT}))
 def test_a_library_leaves_both_alone():
     program = f"""
 import gc, importlib.metadata
-import flaxtext, flaxtext.cli, flaxtext.bundle, flaxtext.variants
+import flaxtext, flaxtext.cli.main, flaxtext.models.bundle, flaxtext.train.variants
 print(gc.isenabled(), {COUNT})
 """
     assert words_of(program) == ["True", "True"]
@@ -60,14 +60,14 @@ CONVERT = "import pyarrow as pa; pa.array([1]); pa.scalar('a'); pa.nulls(1, pa.i
 
 
 def test_pyarrow_imports_no_pandas_in_a_script():
-    program = f"import sys, flaxtext.startup; {CONVERT}; print('pandas' in sys.modules)"
+    program = f"import sys, flaxtext.core.startup; {CONVERT}; print('pandas' in sys.modules)"
     assert words_of(program) == ["False"]
-    assert words_of(program.replace(", flaxtext.startup", "")) == ["True"]  # or there is nothing to spare any more
+    assert words_of(program.replace(", flaxtext.core.startup", "")) == ["True"]  # or there is nothing to spare any more
 
 
 def test_a_script_may_use_pandas_all_the_same():
     program = f"""
-import flaxtext.startup
+import flaxtext.core.startup
 {CONVERT}
 import pandas as pd
 frame = pa.table({{"a": [1, 2]}}).to_pandas()
@@ -84,8 +84,8 @@ def test_a_stage_imports_no_pandas_that_it_does_not_use(stage):
 
 ABORT = """
 import os, sys
-import flaxtext.startup
-from flaxtext.errors import UserError
+import flaxtext.core.startup
+from flaxtext.core.errors import UserError
 
 class Late:
     def __del__(self, abort=os.abort):
@@ -97,7 +97,7 @@ def main():
     print("done" * 10_000)
     {end}
 
-flaxtext.startup.run(main)
+flaxtext.core.startup.run(main)
 """
 
 
@@ -126,13 +126,14 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 
 
 def test_it_would_abort_otherwise():
-    ended = run(ABORT.format(end="pass").replace("flaxtext.startup.run(main)", "main()"))
+    ended = run(ABORT.format(end="pass").replace("flaxtext.core.startup.run(main)", "main()"))
     assert ended.returncode == -signal.SIGABRT
 
 
 def test_a_script_waits_for_its_threads():
     wait = "threading.Thread(target=lambda: (time.sleep(0.2), print('waited'))).start()"
-    assert words_of(f"import threading, time, flaxtext.startup; flaxtext.startup.run(lambda: {wait})") == ["waited"]
+    program = f"import threading, time, flaxtext.core.startup; flaxtext.core.startup.run(lambda: {wait})"
+    assert words_of(program) == ["waited"]
 
 
 def test_output_that_cannot_be_written_is_an_error():

@@ -6,8 +6,9 @@ import subprocess
 import pytest
 from conftest import PROJECT
 
-from flaxtext import params, sweep
-from flaxtext.errors import UserError
+from flaxtext.cli import sweep
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext import tables
-from flaxtext.errors import UserError
-from flaxtext.tables import Table, format_of, read
+from flaxtext.core.errors import UserError
+from flaxtext.tables import tables
+from flaxtext.tables.tables import Table, format_of, read
 
 BIG = "line\n" * 200_000  # a field of 1 MB
 

@@ -13,8 +13,9 @@ from conftest import PROJECT
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
-from flaxtext import params, vectors
-from flaxtext.bundle import load_bundle
+from flaxtext.core import params
+from flaxtext.models.bundle import load_bundle
+from flaxtext.text import vectors
 
 WORDS = {"cats": ["purr", "meow", "claw", "tail"], "dogs": ["bark", "bone", "fetch", "tail"]}
 TEST_FILES = ("data/raw/test.parquet", "data/vectors/test.parquet")

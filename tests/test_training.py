@@ -8,13 +8,13 @@ import pytest
 from flax import nnx
 from sklearn.utils.class_weight import compute_class_weight
 
-from flaxtext.errors import UserError
-from flaxtext.forward import flat, probabilities
-from flaxtext.network import Network, split
-from flaxtext.pooling import POOLINGS
-from flaxtext.stepping import LANES, Objective
-from flaxtext.training import balanced, best_epoch, close_up, fit, learning_rates, order, score
-from flaxtext.vectors import Vectors
+from flaxtext.core.errors import UserError
+from flaxtext.core.pooling import POOLINGS
+from flaxtext.models.forward import flat, probabilities
+from flaxtext.text.vectors import Vectors
+from flaxtext.train.network import Network, split
+from flaxtext.train.stepping import LANES, Objective
+from flaxtext.train.training import balanced, best_epoch, close_up, fit, learning_rates, order, score
 
 SETTINGS = {"epochs": 3, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01, "shuffle": True, "seed": 0}
 

@@ -7,14 +7,16 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT
 
-from flaxtext import bundle, forward, params, vectors, vocabulary
-from flaxtext.bundle import Classifier, load_bundle, save_bundle
-from flaxtext.card import render_card
-from flaxtext.errors import UserError
-from flaxtext.pooling import POOLINGS
-from flaxtext.training import best_epoch
-from flaxtext.variants import average, train
-from flaxtext.vectors import Vectors
+from flaxtext.core import params
+from flaxtext.core.errors import UserError
+from flaxtext.core.pooling import POOLINGS
+from flaxtext.models import bundle, forward
+from flaxtext.models.bundle import Classifier, load_bundle, save_bundle
+from flaxtext.text import vectors, vocabulary
+from flaxtext.text.vectors import Vectors
+from flaxtext.train.card import render_card
+from flaxtext.train.training import best_epoch
+from flaxtext.train.variants import average, train
 
 MAX_LEN = 6
 TINY = {"epochs": 2, "min_steps": 0, "batch_size": 2}  # with three classes, every batch lacks one

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.text import Tokenizer
 from keras.utils import pad_sequences
 
-from flaxtext import vectors, vocabulary
-from flaxtext.errors import UserError
-from flaxtext.vectors import Vectors
+from flaxtext.core.errors import UserError
+from flaxtext.text import vectors, vocabulary
+from flaxtext.text.vectors import Vectors
 
 
 def keras_vectors(fit_on, texts, max_len):

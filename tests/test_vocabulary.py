@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.text import Tokenizer
 
-from flaxtext import vocabulary
-from flaxtext.errors import UserError
+from flaxtext.core.errors import UserError
+from flaxtext.text import vocabulary
 
 texts_of_few_words = st.lists(st.text(alphabet="abAB .é", max_size=15), max_size=20)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from conftest import PROJECT
 
-from flaxtext import vocabulary
-from flaxtext.bundle import load_bundle, save_bundle
-from flaxtext.network import build, split
+from flaxtext.models.bundle import load_bundle, save_bundle
+from flaxtext.text import vocabulary
+from flaxtext.train.network import build, split
 
 
 def test_a_model_is_used_with_the_wheel_alone(tmp_path):
@@ -21,7 +21,7 @@ def test_a_model_is_used_with_the_wheel_alone(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
     scripts = next((tmp_path / "installed").glob("*.dist-info")) / "entry_points.txt"
-    assert "flaxtext = flaxtext.cli:main" in scripts.read_text()
+    assert "flaxtext = flaxtext.cli.main:main" in scripts.read_text()
 
     words = vocabulary.fit([pa.array(["a good film", "a bad film"])])
     config = {"classes": ["bad", "good"], "max_len": 4, "pooling": "mean", "embed_dim": 3, "hidden": 5}
@@ -29,11 +29,11 @@ def test_a_model_is_used_with_the_wheel_alone(tmp_path):
     np.save(tmp_path / "expected.npy", load_bundle(tmp_path / "model").predict(["a good film"]))
     code = """
 import sys, pathlib, numpy as np
-import flaxtext, flaxtext.cli
+import flaxtext, flaxtext.cli.main
 assert pathlib.Path(flaxtext.__file__).is_relative_to(pathlib.Path("installed").resolve())
 assert np.array_equal(flaxtext.load("model").predict(["a good film"]), np.load("expected.npy"))
 sys.argv = ["flaxtext", "explain", "-m", "model", "a good film", "--html", "page.html"]
-flaxtext.cli.main()
+flaxtext.cli.main.main()
 """
     environment = {**os.environ, "PYTHONPATH": "installed"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True)

@@ -1,0 +1,80 @@
+"""What `make run` ends with: each variant's figures, which of them differ, and where things lie."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from flaxtext.core import params
+from flaxtext.core.errors import UserError, run
+
+METRICS = Path("metrics")
+REPORT = Path("data/report/index.html")
+
+
+def table(folder: Path, variants: list[str]) -> pd.DataFrame:
+    """Collect the figures of `folder`/VARIANT.json, a row a variant, best test accuracy first."""
+    rows = {}
+    for variant in variants:
+        metrics = _load(folder / f"{variant}.json")
+        splits = [split for split in ("train", "validation", "test") if split in metrics]
+        rows[variant] = {
+            "parameters": f"{metrics['parameters']:,}",
+            **{f"{split} accuracy": metrics[split]["accuracy"] for split in splits},
+            "test macro F1": metrics["test"]["macro_f1"],
+            "test loss": metrics["test"]["loss"],
+            "calibration error": metrics["test"]["ece"],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").sort_values("test accuracy", ascending=False)
+
+
+def faithfulness(folder: Path, figures: pd.DataFrame) -> pd.DataFrame:
+    """Collect how true explanations are from `folder`/VARIANT.json, beside the accuracy in `figures`, in its order."""
+    rows = {}
+    for variant in figures.index:
+        metrics = _load(folder / f"{variant}.json")
+        rows[variant] = {
+            "test accuracy": figures.loc[variant, "test accuracy"],
+            "comprehensiveness": metrics["lime"]["comprehensiveness"],
+            "of random words": metrics["random"]["comprehensiveness"],
+            "sufficiency": metrics["lime"]["sufficiency"],
+            "of random words ": metrics["random"]["sufficiency"],
+            "local fit R2": metrics["lime"]["fit"],
+            "stability": metrics["lime"]["stability"],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
+
+
+def main() -> None:
+    """Print the table, what differs, and the places."""
+    loaded = params.load()
+    print(f"\nResults on {loaded.data.source}\n")
+    figures = table(METRICS, list(loaded.variants))
+    print(figures.to_string(float_format="{:.3f}".format))
+    print("\nOn the test split, accuracy:")
+    for pair in _load(METRICS / "comparison.json")["pairs"]:
+        print(f"  {pair['says']}")
+    print(
+        "\nLIME's explanations: its words taken out (comprehensiveness, more is better) and alone (sufficiency, less):"
+    )
+    print(faithfulness(METRICS / "explanations", figures).to_string(float_format="{:.3f}".format))
+    print(
+        "\nModels          data/models/VARIANT/\n"
+        "Predictions     data/predictions/VARIANT.parquet\n"
+        "Explanations    data/explanations/VARIANT.html\n"
+        "Figures         metrics/VARIANT.json   (dvc metrics show, dvc metrics diff)\n"
+        "Plots           dvc plots show\n"
+        f"Report          {REPORT.resolve()}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""What every stage needs: parameters, files, errors, threads."""

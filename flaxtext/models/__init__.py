@@ -1,0 +1,1 @@
+"""What predicts, from its folder to probabilities."""

@@ -1,0 +1,1 @@
+"""Tables in files: their columns read, their rows read and written."""

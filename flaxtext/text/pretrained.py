@@ -1,0 +1,86 @@
+"""Word vectors that were trained on more text than yours, as GloVe, word2vec and fastText publish them.
+
+Their text format is a line a word: the word, then its numbers, parted by spaces; a first line may say how many words
+and numbers there are. Of the file, what the vocabulary lacks is passed over.
+"""
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import atomic
+from flaxtext.text.vocabulary import Vocabulary
+
+
+class Pretrained(NamedTuple):
+    """The vectors of some words: `ids: int32[n]`, ascending, and `vectors: float32[n, dim]`."""
+
+    ids: np.ndarray
+    vectors: np.ndarray
+
+
+NONE = Pretrained(np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
+
+
+def read(path: str | Path, words: Vocabulary) -> Pretrained:
+    """Read the vectors of the vocabulary's words, the first of each, from a text file, `.gz` or not.
+
+    Memory grows with the vocabulary, not with the file. Raises `UserError` where the file is not as it should be.
+    """
+    ids = {word.encode(): index for index, word in enumerate(words.words.to_pylist(), start=1)}
+    found: dict[int, np.ndarray] = {}
+    dim = 0
+    try:
+        with (gzip.open if Path(path).suffix == ".gz" else open)(path, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                word, _, rest = line.rstrip().partition(b" ")
+                if number == 1 and word.isdigit() and rest.isdigit():
+                    dim = int(rest)
+                    continue
+                dim = dim or len(rest.split())
+                index = ids.get(word, 0)
+                if not index or index in found:
+                    continue
+                fields = rest.split()
+                if len(fields) > dim > 0:  # "new york 0.1 ...": no word of a vocabulary
+                    continue
+                found[index] = _vector(fields)
+                if len(found[index]) != dim or not np.isfinite(found[index]).all() or not dim:
+                    raise UserError(f"{path}, line {number}: expected a word and {dim or 'its'} numbers")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file, which build_vocab.vectors of params.yaml names") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if not found:
+        raise UserError(f"{path}: has a vector for none of the {len(words):,} words of the vocabulary")
+    order = sorted(found)
+    return Pretrained(np.array(order, np.int32), np.stack([found[index] for index in order]))
+
+
+def _vector(fields: list[bytes]) -> np.ndarray:
+    try:
+        return np.array(fields, "S").astype(np.float32)
+    except ValueError:
+        return np.array([np.nan], np.float32)
+
+
+def write(path: str | Path, pretrained: Pretrained) -> None:
+    """Write vectors as a safetensors file."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(save(pretrained._asdict()))
+
+
+def load(path: str | Path) -> Pretrained:
+    """Read what `write` wrote."""
+    try:
+        return Pretrained(**load_file(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
+    except (SafetensorError, TypeError) as error:
+        raise UserError(f"{path}: not as build_vocab writes it: {error}") from None
