@@ -32,7 +32,7 @@ def at(layout, step):
 
 
 def total(used, bags):
-    [documents] = bags.documents(used, used.shape[1], None)
+    [documents] = bags.documents(used, None)
     return documents.total
 
 

@@ -13,7 +13,7 @@ from flaxtext.core.pooling import POOLINGS
 from flaxtext.models.forward import flat, probabilities
 from flaxtext.text.vectors import Vectors
 from flaxtext.train.network import Network, split
-from flaxtext.train.stepping import LANES, Objective
+from flaxtext.train.stepping import Objective
 from flaxtext.train.training import balanced, best_epoch, close_up, fit, learning_rates, order, score
 
 SETTINGS = {"epochs": 3, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01, "shuffle": True, "seed": 0}
@@ -62,7 +62,7 @@ def plain_loop(network, train, optimizer, batches):
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize(("optimizer", "embed_dim"), [("adam", 5), ("adam", 2 * LANES), ("adamw", 5), ("sgd", 5)])
+@pytest.mark.parametrize(("optimizer", "embed_dim"), [("adam", 5), ("adam", 8), ("adamw", 5), ("sgd", 5)])
 def test_equals_a_plain_loop_of_optax(optimizer, embed_dim, pooling):
     train = documents()
     slices = [np.arange(start, min(start + 32, 100)) for start in range(0, 100, 32)]

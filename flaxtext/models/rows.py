@@ -4,7 +4,6 @@ All numbers are those of rows, and none counts from the end: JAX is told so, and
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,29 +20,29 @@ def put(table: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
     return table.at[numbers].set(values, mode="promise_in_bounds", wrap_negative_indices=False)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def take_parts(columns: int, table: jax.Array, parts: Sequence[jax.Array]) -> list[jax.Array]:
-    """Read the first `columns` of rows of `table: float32[rows, columns or more]`, for each `int32[n]` of the parts.
+@jax.custom_vjp
+def take_parts(table: jax.Array, parts: Sequence[jax.Array]) -> list[jax.Array]:
+    """Read rows of `table: float32[rows, columns]`, for each `int32[n]` of the parts.
 
     The gradient of one part after another is added to one table. JAX's own would lay the parts end to end before, or
     add up a table for each.
     """
-    return [take(table[:, :columns], part) for part in parts]
+    return [take(table, part) for part in parts]
 
 
 def _forward(
-    columns: int, table: jax.Array, parts: Sequence[jax.Array]
+    table: jax.Array, parts: Sequence[jax.Array]
 ) -> tuple[list[jax.Array], tuple[jax.Array, Sequence[jax.Array]]]:
-    return take_parts(columns, table, parts), (table, parts)
+    return take_parts(table, parts), (table, parts)
 
 
 def _backward(
-    columns: int, saved: tuple[jax.Array, Sequence[jax.Array]], gradients: Sequence[jax.Array]
+    saved: tuple[jax.Array, Sequence[jax.Array]], gradients: Sequence[jax.Array]
 ) -> tuple[jax.Array, list[np.ndarray]]:
     table, parts = saved
     total = jnp.zeros_like(table)
     for part, gradient in zip(parts, gradients, strict=True):
-        total = _add(total, part, jnp.pad(gradient, ((0, 0), (0, table.shape[1] - columns))))
+        total = _add(total, part, gradient)
     return total, [np.zeros(part.shape, jax.dtypes.float0) for part in parts]  # numbers have no gradient
 
 

@@ -55,9 +55,9 @@ class Bags:
     holders: tuple[jax.Array, ...]
     max_len: int
 
-    def documents(self, used: jax.Array, dim: int, _drop: object) -> list[Summed]:
-        """Embed the batch, given the rows in use, `used: float32[used, dim or more]`; drops no words."""
-        return [Summed(total(used, self)[:, :dim], self.max_len)]
+    def documents(self, used: jax.Array, _drop: object) -> list[Summed]:
+        """Embed the batch, given the rows in use, `used: float32[used, dim]`; drops no words."""
+        return [Summed(total(used, self), self.max_len)]
 
 
 @jax.custom_vjp

@@ -33,16 +33,16 @@ class Chunks:
     widths: tuple[int, ...]
     max_len: int
 
-    def documents(self, used: jax.Array, dim: int, drop: Callable[[jax.Array], jax.Array]) -> list[Embedded]:
-        """Embed the batch, given the rows in use, `used: float32[used, dim or more]`.
+    def documents(self, used: jax.Array, drop: Callable[[jax.Array], jax.Array]) -> list[Embedded]:
+        """Embed the batch, given the rows in use, `used: float32[used, dim]`.
 
         `drop` turns some ids into padding.
         """
         bounds = np.cumsum([size * width for size, width in zip(self.sizes, self.widths, strict=True)])[:-1]
         parts = jnp.split(drop(self.positions), bounds)
-        vectors = take_parts(dim, used, parts)
+        vectors = take_parts(used, parts)
         return [
-            Embedded(each.reshape(*shape, dim), (part != 0).reshape(shape), used[0, :dim], self.max_len - shape[1])
+            Embedded(each.reshape(*shape, used.shape[1]), (part != 0).reshape(shape), used[0], self.max_len - shape[1])
             for each, part, shape in zip(vectors, parts, zip(self.sizes, self.widths, strict=True), strict=True)
         ]
 

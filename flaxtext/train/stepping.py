@@ -18,9 +18,6 @@ from flaxtext.train.network import Network
 
 Graph = nnx.GraphDef[Network]
 
-LANES = 4
-"""Training holds embeddings with a multiple of so many values, zeros at the end: 12 are added up faster than 10."""
-
 
 class Objective(NamedTuple):
     """What a step lowers; hashable, since a compiled epoch is made for it.
@@ -175,33 +172,28 @@ class Sparse:
         self._head = jax.device_put(head)
         self._seed = np.uint32(seed)
         embedding = parameters["embedding"]["embedding"]
-        self._dim = embedding.shape[1]
-        self._is_flat = is_flat
+        self._epoch = _flat_epoch if is_flat else _pooled_epoch
         self._table = sparse_adam.tables(rates)
-        self._rows = sparse_adam.init(np.pad(embedding, ((0, 0), (0, -self._dim % LANES))))
+        self._rows = sparse_adam.init(embedding)
         self._step = jax.device_put(np.int32(1))
         state = jax.eval_shape(optax.scale_by_adam().init, head)
         self._state = jax.device_put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state))
 
     def compile(self, batches: SparseBatches) -> None:
         """Compile what `run` runs on batches of these shapes, for all trainers made alike."""
-        self._epoch(batches).lower(*self._arguments(batches)).compile()
+        self._epoch.lower(*self._arguments(batches)).compile()
 
     def run(self, batches: SparseBatches) -> jax.Array:
         """Step through an epoch; returns the losses, `float32[steps]`, perhaps before they are computed."""
-        self._rows, self._head, self._state, self._step, self.parameters, losses = self._epoch(batches)(
+        self._rows, self._head, self._state, self._step, self.parameters, losses = self._epoch(
             *self._arguments(batches)
         )
         return cast(jax.Array, losses)
-
-    def _epoch(self, batches: SparseBatches) -> Any:
-        return _bag_epoch if isinstance(batches.layout, Bags) else _flat_epoch if self._is_flat else _pooled_epoch
 
     def _arguments(self, batches: SparseBatches) -> tuple[Any, ...]:
         return (
             self._graph,
             self._objective,
-            self._dim,
             self._table,
             self._rows,
             self._head,
@@ -215,7 +207,6 @@ class Sparse:
 def _sparse_epoch(
     graph: Graph,
     objective: Objective,
-    dim: int,
     table: sparse_adam.Tables,
     rows: sparse_adam.Rows,
     head: Parameters,
@@ -224,10 +215,7 @@ def _sparse_epoch(
     seed: jax.Array,
     batches: SparseBatches,
 ) -> tuple[sparse_adam.Rows, Parameters, Any, jax.Array, Parameters, jax.Array]:
-    """Step through the batches; `step: int32[]` counts from 1. Returns all that changed and the losses.
-
-    Of the values of an embedding in `rows` the first `dim` count.
-    """
+    """Step through the batches; `step: int32[]` counts from 1. Returns all that changed and the losses."""
 
     def drop(ids: jax.Array, step: jax.Array) -> jax.Array:
         return objective.drop(ids, jax.random.fold_in(jax.random.key(seed), step))
@@ -236,7 +224,7 @@ def _sparse_epoch(
         # The table is given by the rows in use alone; the network takes the documents embedded.
         # Its first row is padding's, as in the table itself.
         network = nnx.merge(graph, {"embedding": {"embedding": used}, **turned(head)})
-        documents = batch.layout.documents(used, dim, partial(drop, step=step))
+        documents = batch.layout.documents(used, partial(drop, step=step))
         return objective.loss(network.classify(documents), batch.labels)
 
     def take_step(carry: Any, batch: SparseBatches) -> tuple[Any, jax.Array]:
@@ -249,7 +237,7 @@ def _sparse_epoch(
         return (rows, head, state, step + 1), value
 
     (rows, head, state, step), losses = jax.lax.scan(take_step, (rows, head, state, step), batches)
-    embedding = sparse_adam.embedding(table, rows, step - 1)[:, :dim]
+    embedding = sparse_adam.embedding(table, rows, step - 1)
     return rows, head, state, step, {"embedding": {"embedding": embedding}, **turned(head)}, losses
 
 
@@ -263,12 +251,8 @@ def turned(head: Parameters) -> Parameters:
     return result
 
 
-_compiled = partial(jax.jit, _sparse_epoch, static_argnums=(0, 1, 2), donate_argnums=(4, 5, 6))
-# Level 2 leaves the loops over the values of an embedding as they are, and makes vectors of them; level 3, the default,
-# unrolls them first, and then cannot. That is better for the loops of the other poolings, which go over the words.
-_VECTORS = {"xla_backend_optimization_level": 2}
+_compiled = partial(jax.jit, _sparse_epoch, static_argnums=(0, 1), donate_argnums=(3, 4, 5))
 # XLA's own loops read embeddings and add them up in one go, which its library of kernels, YNN, does in two.
 _NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
-_flat_epoch = _compiled(compiler_options=_VECTORS)
+_flat_epoch = _compiled()
 _pooled_epoch = _compiled(compiler_options=_NO_YNN)
-_bag_epoch = _compiled(compiler_options=_VECTORS | _NO_YNN)
