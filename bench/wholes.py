@@ -153,8 +153,9 @@ def growth(setting: Setting) -> Table:
         "random within each class. Microseconds a document and, in brackets, relative to 1x; the least of "
         f"{setting.pairs} rounds, each in processes of its own, since what else the machine does only adds. "
         "Vocabulary and vectors: from Parquet to Parquet, after 1,000 others that do not count; the peak memory, the "
-        "median, is that of their process. Epoch: average_20 in file order, warm. Predict: from vectors to "
-        "probabilities, warm.",
+        "median, is that of their process. Recombined documents bring no new words: to rank and write the vocabulary "
+        "takes no longer, and a document's share of that falls. Epoch: average_20 in file order, warm. Predict: from "
+        "vectors to probabilities, warm.",
         ("documents", "vocabulary, µs", "vectors, µs", "epoch, µs", "predict, µs", "peak memory"),
     )
     folders = {factor: setting.scratch / f"growth-{factor}" for factor in FACTORS}
