@@ -35,23 +35,31 @@ flaxtext.core.startup.run(lambda: print(gc.isenabled(), gc.get_freeze_count() > 
     assert words_of(program) == ["False", "True", "True"]
 
 
-COUNT = "len(list(importlib.metadata.distributions())) > 10"
-
-
-def test_no_package_is_found_until_a_script_runs():
-    program = f"""
-import importlib.metadata, flaxtext.core.startup
-print({COUNT})
-flaxtext.core.startup.run(lambda: print({COUNT}))
+SEARCH = """
+import importlib.metadata
+def search(searcher):
+    exec("found = list(importlib.metadata.distributions())", names := {**globals(), "__name__": searcher})
+    return len(names["found"]) > 10
 """
-    assert words_of(program) == ["False", "True"]
+
+
+def test_jax_and_pydantic_find_no_package_until_a_script_runs():
+    program = f"""
+{SEARCH}
+import flaxtext.core.startup
+searchers = ["jax._src.numpy", "pydantic.plugin", "importlib.metadata"]
+print(*map(search, searchers))
+flaxtext.core.startup.run(lambda: print(*map(search, searchers)))
+"""
+    assert words_of(program) == ["False", "False", "True", "True", "True", "True"]
 
 
 def test_a_library_leaves_both_alone():
     program = f"""
-import gc, importlib.metadata
+{SEARCH}
+import gc
 import flaxtext, flaxtext.cli.main, flaxtext.models.bundle, flaxtext.train.variants
-print(gc.isenabled(), {COUNT})
+print(gc.isenabled(), search("jax._src.numpy"))
 """
     assert words_of(program) == ["True", "True"]
 

@@ -5,8 +5,8 @@ again and again as their number grows, which is a tenth of the time that imports
 rests from the import of this module, which a script therefore imports first of flaxtext's, until `run`.
 
 JAX, as it is imported, reads what every installed package says of itself, in search of a plugin for one make of GPU,
-and pydantic does in search of its own. A stage uses neither, and 200 packages take 0.1 s. So until `run`, none is
-found. (The plugins that JAX computes with are looked for later.)
+and pydantic does in search of its own. A stage uses neither, and 200 packages take 0.1 s. So until `run`, the two find
+none. (The plugins that JAX computes with are looked for later.)
 
 PyArrow imports pandas at the first conversion, be it of a list of numbers, to know an object of pandas if it sees one.
 That takes a quarter of a second, and most stages have no use for pandas. So they start with PyArrow told that there is
@@ -20,10 +20,11 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import metadata
 from importlib.abc import MetaPathFinder
+from typing import Any
 
 import pyarrow as pa
 
@@ -39,9 +40,14 @@ class NoPandas(MetaPathFinder):
             raise ModuleNotFoundError(fullname)
 
 
+def _found(**context: Any) -> Iterable[metadata.Distribution]:
+    searcher = sys._getframe(1).f_globals["__name__"]
+    return [] if searcher.startswith(("jax.", "pydantic.")) else _distributions(**context)
+
+
 gc.disable()
 _distributions = metadata.distributions
-metadata.distributions = lambda **_: []
+metadata.distributions = _found
 if "pandas" not in sys.modules:
     sys.meta_path.insert(0, finder := NoPandas())
     pa.array([0])
