@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.train.bags import BLOCK, RUN, TIMES, BagLayout, rising
+from flaxtext.train.bags import BLOCK, RUN, TIMES, BagLayout, Held
 
 ROWS = 300
 
@@ -75,13 +75,17 @@ def test_rows_held_any_number_of_times_have_a_place():
     assert held == dict(enumerate(counts, start=1))
 
 
-@pytest.mark.parametrize("rows", [1 << 16, 1 << 18, 2**31 - 1])
-def test_ids_of_any_size_are_ordered_stably(rows):
-    ids = np.random.default_rng(0).integers(0, rows, 5000, np.int32)
+@pytest.mark.parametrize("rows", [1 << 8, 1 << 24, 2**31 - 1])
+def test_rows_of_any_number_are_held_by_their_documents(rows):
+    """2,000 documents take 11 of the 32 bits that hold a small row and a document."""
+    ids = np.random.default_rng(0).integers(0, rows, (2000, 3), np.int32)
     ids[1::2] = ids[::2]
-    ids[-1] = rows - 1
-    np.testing.assert_array_equal(rising(ids), np.argsort(ids, kind="stable"))
-    assert not len(rising(ids[:0]))
+    ids[-1] = rows - 1, 0, 0
+    held = Held.of(ids)
+    assert held.rows.tolist() == sorted({*ids.ravel().tolist()} - {0})
+    for row, start, times in zip(held.rows, held.start, held.times, strict=True):
+        assert held.documents[start : start + times].tolist() == np.argwhere(ids == row)[:, 0].tolist()
+    assert not len(Held.of(np.zeros_like(ids)).rows)
 
 
 def test_each_step_uses_each_row_once_and_padding_first():

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flaxtext.core.parallel import ordered_map
 from flaxtext.core.pooling import Summed
 from flaxtext.models.rows import take
 
@@ -113,10 +114,12 @@ class Held(NamedTuple):
     @classmethod
     def of(cls, ids: np.ndarray) -> "Held":
         """Take the ids of a batch's documents, `int32[batch, width]`."""
-        present = ids != 0
-        words, documents = ids[present], np.repeat(np.arange(len(ids), dtype=np.int32), present.sum(axis=1))
-        by_row = rising(words)
-        words, documents = np.take(words, by_row), np.take(documents, by_row)
+        # A row and a document in one number; NumPy sorts those of 32 bits in half the time of those of 64.
+        bits = len(ids).bit_length()
+        number: type[np.unsignedinteger] = np.uint32 if ids.max(initial=0) < 1 << 32 - bits else np.uint64
+        pairs = ids.astype(number) << bits | np.arange(len(ids), dtype=number)[:, None]
+        pairs = np.sort(pairs[ids != 0])
+        words, documents = (part.astype(np.int32) for part in (pairs >> bits, pairs & (1 << bits) - 1))
         start = np.flatnonzero(np.append(True, words[1:] != words[:-1])[: len(words)])
         times = np.diff(start, append=len(words))
         kind = KINDS[np.minimum(times, TIMES[-1] + 1)]
@@ -136,17 +139,6 @@ class Held(NamedTuple):
         numbers = np.bincount(self.kind, minlength=1 + len(TIMES))
         numbers[[0, -1]] += 1
         return np.append(self.runs.sum(), numbers)
-
-
-def rising(ids: np.ndarray) -> np.ndarray:
-    """Tell where the smallest of `ids: int32[n]` is, where the next: `int64[n]`; equal ones keep their order.
-
-    None is below 0. NumPy orders numbers of 16 bits in linear time, three times as fast as those of 32.
-    """
-    order = np.argsort(ids.astype(np.uint16), kind="stable")
-    if ids.max(initial=0) < 1 << 16:
-        return order
-    return order[np.argsort((ids[order] >> 16).astype(np.uint16), kind="stable")]
 
 
 class BagLayout:
@@ -169,7 +161,7 @@ class BagLayout:
         Returns the documents in the order of the layout, the rows that each step uses, `int32[steps, used]`, and the
         layout. Row 0 comes first; nobody's, the row after the last, fills up.
         """
-        held = [Held.of(self._ids[step]) for step in documents]
+        held = list(ordered_map(lambda step: Held.of(self._ids[step]), documents))
         needed = np.max([each.sizes() for each in held], axis=0)
         if (needed > self._sizes).any():
             self._sizes = -(-(needed + self._room * (needed // 50)) // 64) * 64
@@ -183,17 +175,19 @@ class BagLayout:
         used = np.full((steps, ends[-1]), self._nobody, np.int32)
         used[:, 0] = 0
         positions = np.empty((steps, batch, self._ids.shape[1]), np.int32)
-        position = np.zeros(self._nobody, np.int32)
-        position[0] = ends[-1] - 1
         owners = np.zeros((steps, run_count), np.int32)
         # Runs of all steps, then the holders of each kind, one after another.
         widths = np.array([RUN, *TIMES])
         strides = widths * [run_count, *sizes[1:]]
         bounds = np.cumsum(steps * strides)
         gathered = np.full(bounds[-1], batch, np.int32)
-        for step, rows in enumerate(held):
+
+        def lay_out(step: int) -> None:
+            rows = held[step]
             slot = starts[rows.kind] + rows.rank
             used[step, slot] = rows.rows
+            position = np.empty(self._nobody, np.int32)  # of each row in use
+            position[0] = ends[-1] - 1
             position[rows.rows] = slot
             np.take(position, self._ids[documents[step]], out=positions[step], mode="clip")
             runs, often = rows.runs, rows.kind == 0
@@ -204,6 +198,9 @@ class BagLayout:
             gathered[places] = rows.documents
             owner = np.repeat(slot[often], runs)
             owners[step, : len(owner)] = owner
+
+        for _ in ordered_map(lay_out, range(steps)):
+            pass
         parts = zip(np.split(gathered, bounds[:-1]), widths.tolist(), strict=True)
         runs, *holders = (jax.device_put(part.reshape(steps, -1, width)) for part, width in parts)
         put = jax.device_put
