@@ -16,7 +16,7 @@ from flaxtext.core import params
 from flaxtext.core.errors import run
 from flaxtext.core.params import LinearVariant
 from flaxtext.models.bundle import Classifier
-from flaxtext.models.compilation import keep_compiled
+from flaxtext.models.compilation import configure_jax
 from flaxtext.text.vectors import Vectors
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -51,7 +51,7 @@ def main() -> None:
     if not 0 < args.share * args.folds <= 1:
         parser.error("--share times --folds is to be at most 1")
 
-    keep_compiled()
+    configure_jax()
     loaded = params.load(PROJECT / "params.yaml").variants
     with tempfile.TemporaryDirectory() as scratch:
         found = documents.load(args.source, None)

@@ -18,7 +18,7 @@ from flaxtext.core import params
 from flaxtext.core.files import atomic, write_json
 from flaxtext.evaluate.evaluation import confusion, evaluate, report
 from flaxtext.models.bundle import load_bundle
-from flaxtext.models.compilation import keep_compiled
+from flaxtext.models.compilation import configure_jax
 from flaxtext.text import vectors
 from flaxtext.text.splits import held_out
 
@@ -36,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     bins = params.load().evaluate.calibration_bins
 
-    keep_compiled()
+    configure_jax()
     model = load_bundle(args.model, every_seed=True)
     train, test = vectors.read(args.train), vectors.read(args.test)
     labels = np.concatenate([train.labels, test.labels])

@@ -23,7 +23,7 @@ from flaxtext.explain.explanation import as_json, explain, leave_one_out, one_bl
 from flaxtext.explain.faithfulness import Document, importance_table, judge
 from flaxtext.explain.pages import render_explanations
 from flaxtext.models.bundle import Classifier, load_bundle
-from flaxtext.models.compilation import keep_compiled
+from flaxtext.models.compilation import configure_jax
 from flaxtext.text.corpus import read_texts
 
 
@@ -98,7 +98,7 @@ def main() -> None:
     chosen = choose(settings.rows, settings.mistakes, predictions)
     drawn = np.random.default_rng(settings.seed).permutation(predictions.num_rows)[: settings.faithfulness.documents]
     texts = read_texts(args.test, {*chosen, *drawn.tolist()})
-    keep_compiled()
+    configure_jax()
     model = load_bundle(args.model)
 
     def work(row: int) -> dict[str, Any]:

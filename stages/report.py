@@ -19,7 +19,7 @@ from flaxtext.core import params
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import write_text
 from flaxtext.models.bundle import load_bundle
-from flaxtext.models.compilation import keep_compiled
+from flaxtext.models.compilation import configure_jax
 from flaxtext.report.report import Importance, Predictions, Run, render, rows_needed
 from flaxtext.text.corpus import read_texts
 
@@ -39,7 +39,7 @@ def main() -> None:
     classes = list(metrics[variants[0]]["test"]["per_class"])
     predictions = {name: read_predictions(args.predictions / f"{name}.parquet", classes) for name in variants}
     checks = args.metrics / "data.json"
-    keep_compiled()
+    configure_jax()
     page = render(
         Run(
             params=loaded,

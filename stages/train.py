@@ -14,7 +14,7 @@ import flaxtext.core.startup
 from flaxtext.core import params
 from flaxtext.core.files import write_json, write_text
 from flaxtext.models.bundle import save_bundle
-from flaxtext.models.compilation import keep_compiled
+from flaxtext.models.compilation import configure_jax
 from flaxtext.text import pretrained, vectors, vocabulary
 from flaxtext.text.corpus import Corpus
 from flaxtext.text.splits import held_out
@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     variant = params.variant(params.load(), args.variant)
 
-    keep_compiled()
+    configure_jax()
     words = vocabulary.load(args.vocab)
     documents, validation = read(args.train, args.validation, variant)
     corpus = Corpus(args.classes)

@@ -1,10 +1,12 @@
-"""The cache of compiled code: where it is, and that it stays small."""
+"""How JAX compiles: where the cache of compiled code is, that it stays small, and what XLA is told."""
 
 import os
 import subprocess
 import sys
 
-from flaxtext.models.compilation import cut_back
+import pytest
+
+from flaxtext.models.compilation import configure_jax, cut_back
 
 
 def fill(folder, sizes):
@@ -38,7 +40,7 @@ def test_no_folder_is_no_error(tmp_path):
 
 def compile_something(home, **environment):
     """Compile in a fresh process whose user lives in `home`."""
-    code = "import jax; from flaxtext.models.compilation import keep_compiled; keep_compiled();"
+    code = "import jax; from flaxtext.models.compilation import configure_jax; configure_jax();"
     code += "jax.jit(lambda x: x * 3)(2.0)"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     paths = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "LOCALAPPDATA": str(home)}
@@ -56,3 +58,20 @@ def test_jax_settings_win(tmp_path):
     compile_something(tmp_path / "home", JAX_ENABLE_COMPILATION_CACHE="false")
     assert any(elsewhere.iterdir())
     assert not list((tmp_path / "home").rglob("jit*"))
+
+
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [
+        (None, ["--xla_gpu_deterministic_ops=true"]),
+        ("--xla_dump_to=here", ["--xla_dump_to=here", "--xla_gpu_deterministic_ops=true"]),
+        ("--xla_gpu_deterministic_ops=false", ["--xla_gpu_deterministic_ops=false"]),
+    ],
+)
+def test_a_gpu_repeats_itself_unless_it_is_told_otherwise(monkeypatch, given, flags):
+    monkeypatch.setenv("XLA_FLAGS", given or "")
+    if given is None:
+        monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    configure_jax()
+    assert os.environ["XLA_FLAGS"].split() == flags

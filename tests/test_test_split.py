@@ -37,8 +37,8 @@ def run(monkeypatch, stage, variant="", **options):
     assert command[:2] == ["python", f"stages/{stage}.py"]
     monkeypatch.setattr(sys, "argv", command[1:])
     module = import_module(f"stages.{stage}")
-    if hasattr(module, "keep_compiled"):
-        monkeypatch.setattr(module, "keep_compiled", lambda: None)
+    if hasattr(module, "configure_jax"):
+        monkeypatch.setattr(module, "configure_jax", lambda: None)
     module.main()
 
 

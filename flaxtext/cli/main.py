@@ -300,9 +300,9 @@ def compare(
 
 def _load(path: Path) -> "Classifier":
     from flaxtext.models.bundle import load_bundle
-    from flaxtext.models.compilation import keep_compiled
+    from flaxtext.models.compilation import configure_jax
 
-    keep_compiled()
+    configure_jax()
     return load_bundle(path)
 
 

@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache: what a stage compiled once, the next run loads."""
+"""How JAX compiles: what a stage compiled once, the next run loads, and a GPU gives the same bytes each time."""
 
 import os
 from contextlib import suppress
@@ -11,13 +11,21 @@ import platformdirs
 MAX_BYTES = 64 * 1024**2
 """Size that the cache folder is cut back to; a new pipeline of four variants adds 1 MB."""
 
+SAME_BYTES = "xla_gpu_deterministic_ops"
+"""XLA's flag for a GPU to add up in one order. Left to itself, it adds as its threads come by: an epoch took 0.009 s
+instead of 0.06 to 0.08 s (AG News, one H100), and no two trainings gave the same model."""
 
-def keep_compiled() -> None:
-    """Keep compiled code in the user's cache folder, such as ~/.cache/flaxtext/jax.
 
-    JAX's own settings win: JAX_ENABLE_COMPILATION_CACHE=false in the environment switches the cache off, and
-    JAX_COMPILATION_CACHE_DIR puts it elsewhere, where it is not cut back.
+def configure_jax() -> None:
+    """Keep compiled code in the user's cache folder, such as ~/.cache/flaxtext/jax, and have a GPU repeat itself.
+
+    It is called before JAX computes anything. JAX's own settings in the environment win:
+    JAX_ENABLE_COMPILATION_CACHE=false switches the cache off, JAX_COMPILATION_CACHE_DIR puts it elsewhere, where it is
+    not cut back, and XLA_FLAGS=--xla_gpu_deterministic_ops=false lets a GPU add up in any order.
     """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if SAME_BYTES not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{SAME_BYTES}=true".strip()
     config: Any = jax.config  # whose settings are not typed
     if config.jax_compilation_cache_dir is None:
         folder = platformdirs.user_cache_path("flaxtext") / "jax"
