@@ -13,8 +13,9 @@ import tempfile
 import pytest
 import vl_convert
 from conftest import PROJECT
+from ruamel.yaml import YAML
 
-from flaxtext.core import params
+from flaxtext.cli import editing
 
 BIN = str(PROJECT / ".venv/bin") if (PROJECT / ".venv/bin/dvc").exists() else os.path.dirname(sys.executable)  # noqa: PTH120
 ENVIRONMENT = {
@@ -56,7 +57,7 @@ def commit(folder, message):
 
 
 def edit(folder, *assignments):
-    params.edit(list(assignments), folder / "params.yaml")
+    editing.edit(list(assignments), folder / "params.yaml")
 
 
 def add_source(folder, name, lines):
@@ -286,7 +287,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def command_of(folder, stage):
-    lock = params.YAML(typ="safe").load(folder / "dvc.lock")["stages"][stage]
+    lock = YAML(typ="safe").load(folder / "dvc.lock")["stages"][stage]
     return lock["cmd"].split()[1:], [out["path"] for out in lock["outs"]]
 
 

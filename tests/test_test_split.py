@@ -13,6 +13,7 @@ from conftest import PROJECT
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
+from flaxtext.cli.editing import edit
 from flaxtext.core import params
 from flaxtext.models.bundle import load_bundle
 from flaxtext.text import vectors
@@ -60,7 +61,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
     short = [f"variants.{name}.{key}" for name in params.load().variants for key in ("epochs=2", "batch_size=16")]
-    params.edit(["vectorize.max_len=6", "train.validation=0.2", *short])
+    edit(["vectorize.max_len=6", "train.validation=0.2", *short])
     write_split(tmp_path / "data/raw/train.parquet", seed=0, n=60)
     write_split(tmp_path / "data/raw/test.parquet", seed=1, n=20, extra=["unseen"])
     run(monkeypatch, "build_vocab")
@@ -124,7 +125,7 @@ def test_when_asked_to_they_do_look_at_it(project, monkeypatch):
     """So that the tests above can fail."""
     vocabulary = (project / "data/vocab.parquet").read_bytes()
     choosing = [f"variants.stems_32.{setting}" for setting in ("patience=null", "calibrate=false")]
-    params.edit(["build_vocab.fit_on=[train,test]", "train.validation_from=test", *choosing])
+    edit(["build_vocab.fit_on=[train,test]", "train.validation_from=test", *choosing])
     run(monkeypatch, "build_vocab")
     assert (project / "data/vocab.parquet").read_bytes() != vocabulary
     run(monkeypatch, "vectorize")
@@ -140,7 +141,7 @@ def test_when_asked_to_they_do_look_at_it(project, monkeypatch):
 def test_seeds_from_train_to_evaluate(project, monkeypatch, ensemble):
     run(monkeypatch, "train", "sum_20")
     alone = outputs(project, "sum_20")
-    params.edit(["variants.sum_20.seeds=3", f"variants.sum_20.ensemble={str(ensemble).lower()}"])
+    edit(["variants.sum_20.seeds=3", f"variants.sum_20.ensemble={str(ensemble).lower()}"])
     run(monkeypatch, "train", "sum_20")
     several = outputs(project, "sum_20")
     assert several["model.safetensors"] == alone["model.safetensors"]  # the first seed's, whatever comes after

@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 
+from flaxtext.cli.editing import edited
 from flaxtext.core import params
 from flaxtext.core.errors import UserError, run
 
@@ -64,7 +65,7 @@ def main() -> None:
     best = done[str(found.index[0])]
     if best:
         words = " ".join(f"variants.{args.variant}.{key}={value}" for key, value in best.items())
-        print(f"take over the best: python -m flaxtext.core.params {words} && dvc repro")
+        print(f"take over the best: python -m flaxtext.cli.editing {words} && dvc repro")
     else:
         print("nothing was better than the variant as it is")
 
@@ -83,7 +84,7 @@ def grid(variant: str, values: list[str]) -> list[Setting]:
             raise UserError(f"{key}: it decides which documents are held out, and must be the same for all settings")
         choices[key] = given.split(",")
         for value in choices[key]:
-            params.edited([f"variants.{variant}.{key}={value}"])
+            edited([f"variants.{variant}.{key}={value}"])
     settings = [dict(zip(choices, combination, strict=True)) for combination in itertools.product(*choices.values())]
     random.Random(0).shuffle(settings)  # noqa: S311, no secret
     return settings

@@ -1,8 +1,6 @@
-"""params.yaml as one typed schema, checked whole before any work; and edits that keep its comments."""
+"""params.yaml as one typed schema, checked whole before any work."""
 
 import difflib
-import io
-import sys
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -20,8 +18,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from flaxtext.core.errors import UserError, run
-from flaxtext.core.files import write_text
+from flaxtext.core.errors import UserError
 from flaxtext.core.pooling import AVERAGES, POOLINGS
 
 Column = str | int
@@ -318,7 +315,27 @@ class Params(Section):
 
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and check params.yaml. Raises `UserError`, one line for each wrong key or value."""
-    return check(_parse(Path(path), YAML(typ="safe"), YAML(typ="safe", pure=True)), str(path))
+    return check(parse(Path(path), YAML(typ="safe"), YAML(typ="safe", pure=True)), str(path))
+
+
+def parse(path: Path, *parsers: YAML) -> Any:
+    """Parse a file by the first parser, and what it refuses by the next: one in C is faster, one in Python says why.
+
+    Raises `UserError` where there is no such file, or what it holds is not YAML in UTF-8.
+    """
+    yaml, *others = parsers
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the project's folder") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; save it as that") from None
+    except YAMLError as error:
+        if others:
+            return parse(path, *others)
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
 
 
 def check(values: Any, path: str = "params.yaml") -> Params:
@@ -344,69 +361,6 @@ def variant(params: Params, name: str) -> Variant:
     if name not in params.variants:
         raise UserError(f"params.yaml: variants: no {name!r}; there are {', '.join(params.variants)}")
     return params.variants[name]
-
-
-def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
-    """Set values such as `data.source=ag_news` in params.yaml, keeping its comments; all or none."""
-    text = edited(assignments, path)
-    if text != Path(path).read_text(encoding="utf-8"):
-        write_text(path, text)
-
-
-def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
-    """Return the text of params.yaml with values set, as `edit` does. Raises `UserError` where one is refused."""
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    yaml.representer.add_representer(
-        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    values = _parse(Path(path), yaml)
-    for assignment in (each for given in assignments for each in _for_each_variant(given, values)):
-        key, equals, text = assignment.partition("=")
-        *parents, last = key.split(".")
-        place = values
-        for parent in parents:
-            place = place.get(parent) if isinstance(place, dict) else None
-        if not equals or not isinstance(place, dict):
-            raise UserError(f"{assignment!r}: expected KEY=VALUE with a key of {path}, such as data.source=ag_news")
-        try:
-            value = yaml.load(text)  # round-trip: a list stays on its line
-        except YAMLError:
-            raise UserError(f"{assignment!r}: the value is not YAML; put it in quotes") from None
-        if last not in place or place[last] != value:
-            place[last] = value
-    check(values, str(path))
-    output = io.StringIO()
-    yaml.dump(values, output)
-    return output.getvalue()
-
-
-def _for_each_variant(assignment: str, values: Any) -> list[str]:
-    """Make of `variants.*.patience=null` an assignment for each variant that sets a patience of its own."""
-    start, star, rest = assignment.partition("variants.*.")
-    variants = values.get("variants") if isinstance(values, dict) else None
-    if start or not star or not isinstance(variants, dict):
-        return [assignment]
-    key = rest.partition("=")[0]
-    return [f"variants.{name}.{rest}" for name, own in variants.items() if isinstance(own, dict) and key in own]
-
-
-def _parse(path: Path, *parsers: YAML) -> Any:
-    """Parse a file by the first parser, and what it refuses by the next: one in C is faster, one in Python says why."""
-    yaml, *others = parsers
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the project's folder") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8; save it as that") from None
-    except YAMLError as error:
-        if others:
-            return _parse(path, *others)
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
 
 
 def _fill_in_variants(values: dict[str, Any], path: str) -> dict[str, Any]:
@@ -495,7 +449,3 @@ def _known_keys(location: list[Any], is_linear: bool) -> list[str]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-if __name__ == "__main__":
-    run(lambda: edit(sys.argv[1:]))
