@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.documents import Split, read
+from flaxtext.core.parallel import cores
 
 MAX_LEN = 50
 
@@ -64,7 +65,7 @@ def fasttext(folder: str, ngrams: int, **settings: float) -> dict[str, Any]:
 
     started = time.perf_counter()
     model = fasttext.train_supervised(
-        input=f"{folder}/train.txt", dim=10, epoch=5, wordNgrams=ngrams, thread=os.cpu_count(), verbose=0, **settings
+        input=f"{folder}/train.txt", dim=10, epoch=5, wordNgrams=ngrams, thread=cores(), verbose=0, **settings
     )
     seconds = time.perf_counter() - started
     lines = Path(folder, "test.txt").read_text(encoding="utf-8").splitlines(keepends=True)

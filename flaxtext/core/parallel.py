@@ -10,13 +10,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def cores() -> int:
+    """Count the cores that this process may use: of a machine that is shared out, they may be few."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order, a thread a core.
 
     At most two items a core are on their way, however long the stream. Threads serve where `function` spends its
     time in Arrow and NumPy, which let go of the interpreter's lock.
     """
-    workers = os.cpu_count() or 1
+    workers = cores()
     with ThreadPoolExecutor(workers) as pool:
         under_way: deque[Future[Result]] = deque()
         for item in items:

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from flaxtext.core.errors import UserError
+from flaxtext.core.parallel import cores
 
 MIN_LETTERS = 45
 """Letters that a paragraph needs: about eight words."""
@@ -46,7 +47,7 @@ def documents(packages: dict[str, str]) -> list[tuple[str, str]]:
     files = [(name, path) for name, package in packages.items() for path in source_files(package)]
     # Not forked: JAX or Arrow may run threads here, which a forked child would wait for without end.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=spawn, initializer=_start_worker) as pool:
         found = pool.map(paragraphs, [path for _, path in files], chunksize=16)
         met: dict[str, tuple[str, set[str]]] = {}  # words -> the first text that has them, the classes of all
         for (name, _), texts in zip(files, found, strict=True):
