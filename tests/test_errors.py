@@ -1,5 +1,8 @@
 """What the user can mend ends in one line."""
 
+import subprocess
+import sys
+
 import pytest
 
 from flaxtext.core import errors
@@ -26,3 +29,11 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 
     with pytest.raises(ValueError, match="ours"):
         errors.run(main)
+
+
+def test_output_that_nobody_reads_any_more_is_no_mistake():
+    script = "from flaxtext.core import errors; errors.run(lambda: print('words ' * 100_000))"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # as `head` does once it has read enough
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

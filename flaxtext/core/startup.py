@@ -41,7 +41,7 @@ class NoPandas(MetaPathFinder):
 
 
 def _found(**context: Any) -> Iterable[metadata.Distribution]:
-    searcher = sys._getframe(1).f_globals["__name__"]
+    searcher = sys._getframe(1).f_globals.get("__name__", "")
     return [] if searcher.startswith(("jax.", "pydantic.")) else _distributions(**context)
 
 
