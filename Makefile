@@ -34,12 +34,12 @@ GRID = learning_rate=0.002,0.005,0.01 embed_dim=20,50 label_smoothing=0.0,0.1 wo
 setup: .venv/run
 
 run: .venv/run
-	@python -m flaxtext.cli.editing $(SETTINGS)
+	@python -m flaxtext.cli.set $(SETTINGS)
 	@dvc repro
 	@python -m flaxtext.cli.results
 
 tutorial: .venv/run
-	@python -m flaxtext.cli.editing $(TUTORIAL) $(SETTINGS)
+	@python -m flaxtext.cli.set $(TUTORIAL) $(SETTINGS)
 	@dvc repro
 	@python -m flaxtext.cli.results
 

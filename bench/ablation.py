@@ -12,12 +12,12 @@ from bench import PROJECT, documents, our_vectors
 from bench.__main__ import SHARED
 from bench.our_models import train_shipped
 from bench.wholes import BEST
-from flaxtext.core import params
+from flaxtext.config import params
 from flaxtext.core.errors import run
-from flaxtext.core.params import LinearVariant
-from flaxtext.models.bundle import Classifier
-from flaxtext.models.compilation import configure_jax
-from flaxtext.text.vectors import Vectors
+from flaxtext.config.params import LinearVariant
+from flaxtext.artifacts.bundle import Classifier
+from flaxtext.model.compilation import configure_jax
+from flaxtext.artifacts.token_ids import Vectors
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as shipped": {},

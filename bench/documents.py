@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flaxtext.download.sources import schema
-from flaxtext.text.corpus import BATCH_ROWS, Corpus
-from flaxtext.text.tokens import tokenize
+from flaxtext.artifacts.corpus import BATCH_ROWS, Corpus
+from flaxtext.text.tokenizers import tokenize
 
 AG_NEWS = ["World", "Sports", "Business", "Sci/Tech"]
 

@@ -13,12 +13,12 @@ from bench import PROJECT
 from bench.documents import Split, read
 from bench.measure import peak_memory
 from bench.our_vectors import Files, batches, vectorize
-from flaxtext.core import params
+from flaxtext.config import params
 from flaxtext.explain.explanation import explain
-from flaxtext.models import bundle
+from flaxtext.model import bundle
 from flaxtext.text import vocabulary
-from flaxtext.text.splits import held_out
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.split import held_out
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.text.vocabulary import Vocabulary
 from flaxtext.train import training, variants
 from flaxtext.train.network import build, outline

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from flaxtext.text import vectors, vocabulary
-from flaxtext.text.corpus import BATCH_ROWS, Corpus
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.corpus import BATCH_ROWS, Corpus
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.text.vocabulary import Vocabulary
 
 MAX_LEN = 50

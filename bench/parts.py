@@ -12,7 +12,7 @@ from bench.pipeline import Pipeline
 from bench.report import COMPARISON, Table, comparison
 from bench.setting import Setting
 from bench.tutorial import Tutorial
-from flaxtext.text.tokens import tokenize
+from flaxtext.text.tokenizers import tokenize
 
 
 def epoch(setting: Setting) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import PROJECT
 from bench.measure import shell
 from bench.our_models import VARIANTS
-from flaxtext.cli.editing import edit
+from flaxtext.cli.set import edit
 
 PROTOCOL = ("build_vocab.fit_on=[train,test]", "train.shuffle=false", "train.validation_from=test", "train.seed=0")
 LEFT_OUT = ("dvc.lock", "metrics/", "tests/", "bench/")  # another run's outcome, and what no stage reads

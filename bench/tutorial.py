@@ -15,7 +15,7 @@ from flax import linen as nn
 from bench import peers
 from bench.our_models import VARIANTS
 from bench.our_vectors import Files
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.train.network import build, split
 
 POOLINGS = {

@@ -9,15 +9,15 @@ from conftest import PROJECT
 from ruamel.yaml import YAML
 
 from flaxtext.compare.comparison import compare
-from flaxtext.core import params
+from flaxtext.config import params
 from flaxtext.evaluate.evaluation import evaluate
 from flaxtext.explain.explanation import leave_one_out
 from flaxtext.explain.faithfulness import importance, judge
-from flaxtext.models.bundle import Classifier
-from flaxtext.models.forward import flat, unflat
+from flaxtext.artifacts.bundle import Classifier
+from flaxtext.model.forward import flat, unflat
 from flaxtext.report.report import Importance, Predictions, Run
 from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.train.variants import train as train_variant
 from stages.explain import as_documents, explain_document
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.train.bags import BLOCK, RUN, TIMES, BagLayout, Held
+from flaxtext.train.fast.bags import BLOCK, RUN, TIMES, BagLayout, Held
 
 ROWS = 300
 

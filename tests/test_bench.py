@@ -11,7 +11,7 @@ from bench.measure import alternate, child, ratios, timed
 from bench.our_models import VARIANTS, Fit
 from bench.report import COMPARISON, Table, comparison
 from bench.tutorial import Tutorial
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.token_ids import Vectors
 
 
 def test_sides_take_turns():

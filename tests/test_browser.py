@@ -8,7 +8,7 @@ import pytest
 from conftest import PROJECT
 from runs import FURTHER, HOSTILE_CLASSES, VARIANTS, hostile_run, make_run
 
-from flaxtext.core import params
+from flaxtext.config import params
 from flaxtext.download import pydocs
 from flaxtext.report.report import SCRIPTS, render
 

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 import flaxtext
 from flaxtext.core.errors import UserError
-from flaxtext.models.bundle import FILES, check_size, load_bundle, save_bundle
+from flaxtext.artifacts.bundle import FILES, check_size, load_bundle, save_bundle
 from flaxtext.text import vocabulary
 from flaxtext.train.card import render_card
 from flaxtext.train.network import build, split
@@ -129,7 +129,7 @@ def test_importing_flaxtext_is_cheap():
 
 def test_to_predict_takes_no_flax():
     modules = "stages.evaluate, stages.explain, stages.report"
-    modules += ", flaxtext.cli.main, flaxtext.cli.prediction, flaxtext.cli.exporting"
+    modules += ", flaxtext.cli.main, flaxtext.cli.predict, flaxtext.cli.export"
     code = f"import sys, {modules}; print({{'flax', 'optax'}} & set(sys.modules), 'jax' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert ran.stdout.strip() == "set() True"
@@ -368,7 +368,7 @@ HOSTILE = {
 LOAD = """
 import json, sys
 from bench.measure import peak_memory
-from flaxtext.models.bundle import load_bundle
+from flaxtext.artifacts.bundle import load_bundle
 from flaxtext.core.errors import UserError
 from pathlib import Path
 results = {}

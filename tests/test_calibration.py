@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flaxtext.core import params
-from flaxtext.models.bundle import Classifier
-from flaxtext.models.calibration import log_softmax, temperature
-from flaxtext.text.vectors import Vectors, vectorize
+from flaxtext.config import params
+from flaxtext.artifacts.bundle import Classifier
+from flaxtext.model.calibration import log_softmax, temperature
+from flaxtext.artifacts.token_ids import Vectors, vectorize
 from flaxtext.text.vocabulary import fit as fit_vocabulary
 from flaxtext.train.variants import train
 

@@ -17,8 +17,8 @@ from flaxtext.check import checks
 from flaxtext.check.checks import Share
 from flaxtext.core.errors import UserError
 from flaxtext.text import vocabulary
-from flaxtext.text.corpus import Corpus
-from flaxtext.text.tokens import tokenize
+from flaxtext.artifacts.corpus import Corpus
+from flaxtext.text.tokenizers import tokenize
 from stages import check
 
 CLASSES = ["cats", "dogs", "birds"]
@@ -344,7 +344,7 @@ def test_a_limit_that_is_met_exactly_passes(tmp_path, monkeypatch, splits):
 
 
 def test_every_check_has_its_limit():
-    from flaxtext.core.params import Check
+    from flaxtext.config.params import Check
 
     limits = {name.removeprefix("max_") for name in Check.model_fields if name.startswith("max_")}
     assert limits == set(checks.CHECKS)

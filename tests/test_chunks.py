@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from flaxtext.train.chunks import ChunkLayout, by_documents, by_ids, uncut
+from flaxtext.train.fast.chunks import ChunkLayout, by_documents, by_ids, uncut
 
 
 def documents(lengths, width):

@@ -24,13 +24,13 @@ from conftest import PROJECT
 from flaxtext.cli import main as cli
 from flaxtext.cli.terminal import fit as fit_line
 from flaxtext.cli.terminal import plain
-from flaxtext.models import bundle
-from flaxtext.tables import tables
-from flaxtext.tables.frames import neutralize
+from flaxtext.model import bundle
+from flaxtext.io import tables
+from flaxtext.io.frames import neutralize
 from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.train.network import build, outline
-from flaxtext.train.training import fit
+from flaxtext.train.loop import fit
 
 CLASSES = ["cats", "dogs", "birds"]
 WORDS = {

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom, norm
 from sklearn.metrics import f1_score
 
-from flaxtext.compare import predictions
+from flaxtext.artifacts import predictions
 from flaxtext.compare.comparison import compare, holm, macro_f1_of, mcnemar
 from flaxtext.core.errors import UserError
 from stages import compare as stage

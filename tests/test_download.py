@@ -13,8 +13,8 @@ from conftest import PROJECT
 from ruamel.yaml import YAML
 
 from flaxtext.core.errors import UserError
-from flaxtext.tables import tables
-from flaxtext.text.corpus import Corpus
+from flaxtext.io import tables
+from flaxtext.artifacts.corpus import Corpus
 
 SCRIPT = PROJECT / "stages" / "download.py"
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 from conftest import PROJECT
 
-from flaxtext.cli.editing import edit
-from flaxtext.core import params
+from flaxtext.cli.set import edit
+from flaxtext.config import params
 from flaxtext.core.errors import UserError
 
 
@@ -77,7 +77,7 @@ def test_an_edit_that_is_no_assignment(copy, assignment):
 
 def test_from_the_shell_a_mistake_is_one_line_without_traceback(copy):
     ended = subprocess.run(
-        [sys.executable, "-m", "flaxtext.cli.editing", "data.source=agnews"],
+        [sys.executable, "-m", "flaxtext.cli.set", "data.source=agnews"],
         cwd=copy.parent,
         capture_output=True,
         text=True,

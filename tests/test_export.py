@@ -10,11 +10,11 @@ import pytest
 from conftest import PROJECT
 
 from flaxtext.cli import exporting
-from flaxtext.cli.exporting import export_model, quantize
+from flaxtext.cli.export import export_model, quantize
 from flaxtext.core.errors import UserError
-from flaxtext.models.bundle import Classifier, load_bundle, save_bundle
+from flaxtext.artifacts.bundle import Classifier, load_bundle, save_bundle
 from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.train.network import POOLINGS, build, split
 
 CALL = """

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flaxtext.models.features import fit
+from flaxtext.text.features import fit
 
 WORDS = pa.array(["running", "runner", "the", "naïve", "naïvety"])  # ids 1 to 5
 

@@ -7,9 +7,9 @@ import pytest
 from flax import nnx
 from test_network import make, random_ids
 
-from flaxtext.core.pooling import POOLINGS
-from flaxtext.models import forward
-from flaxtext.models.forward import flat, logits, probabilities, shapes, unflat
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.model import forward
+from flaxtext.model.forward import flat, logits, probabilities, shapes, unflat
 from flaxtext.train.network import build, split
 
 

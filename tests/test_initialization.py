@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from flaxtext.core.pooling import AVERAGES, POOLINGS
-from flaxtext.models.forward import probabilities
+from flaxtext.model.poolings import AVERAGES, POOLINGS
+from flaxtext.model.forward import probabilities
 from flaxtext.text.pretrained import Pretrained
 from flaxtext.train.initialization import (
     EMBEDDING_SCALE,

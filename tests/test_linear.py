@@ -5,8 +5,8 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
-from flaxtext.models import linear
-from flaxtext.text.vectors import Vectors
+from flaxtext.model import linear
+from flaxtext.artifacts.token_ids import Vectors
 
 
 def documents(n, classes, seed=0):

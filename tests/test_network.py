@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from flaxtext.core.pooling import POOLINGS
-from flaxtext.models.forward import flat
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.model.forward import flat
 from flaxtext.train.network import FEW, Network, product, split
 
 

@@ -4,7 +4,7 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext.core import params
+from flaxtext.config import params
 from flaxtext.core.errors import UserError
 
 

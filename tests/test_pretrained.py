@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flaxtext.core import params
+from flaxtext.config import params
 from flaxtext.core.errors import UserError
 from flaxtext.text import pretrained, vocabulary
 from flaxtext.text.pretrained import NONE, load, read, write
-from flaxtext.text.vectors import Vectors, vectorize
+from flaxtext.artifacts.token_ids import Vectors, vectorize
 from flaxtext.train.variants import train
 
 WORDS = vocabulary.fit([pa.array(["cat cat cat dog dog café bird"])])  # ids 1 to 4

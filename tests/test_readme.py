@@ -5,7 +5,7 @@ import re
 from conftest import PROJECT
 
 from flaxtext.cli.results import table
-from flaxtext.core import params
+from flaxtext.config import params
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 

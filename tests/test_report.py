@@ -22,7 +22,7 @@ from flaxtext.evaluate.evaluation import calibration_error
 from flaxtext.report import box, charts, packing, portable, report
 from flaxtext.report.packing import to_json
 from flaxtext.report.report import mistakes, parameters, render, side_by_side, tabulate, worst_mistakes
-from flaxtext.text.vectors import pad
+from flaxtext.artifacts.token_ids import pad
 
 CLASSES = ["cats", "dogs"]
 TEXTS = ["purr purr meow tail", "bark bone tail", "meow whisker", "fetch a bone", "purr unknownish tail", ""] * 4

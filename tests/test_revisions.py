@@ -11,9 +11,9 @@ from conftest import PROJECT
 from test_pipeline import shell
 
 from flaxtext.cli import main as cli
-from flaxtext.cli.revisions import Change, changes
+from flaxtext.cli.compare import Change, changes
 from flaxtext.compare.comparison import Estimate
-from flaxtext.core.params import Compare
+from flaxtext.config.params import Compare
 
 LABELS = np.random.default_rng(0).integers(0, 2, 1000)
 SETTINGS = Compare(resamples=500)

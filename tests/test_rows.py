@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxtext.models.rows import put, take, take_parts
+from flaxtext.train.fast.rows import put, take, take_parts
 
 TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(7, 4)), jnp.float32)
 PARTS = [jnp.array([3, 0, 3, 6], jnp.int32), jnp.array([3, 5], jnp.int32)]  # rows come twice, and in both parts

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.params import Data, FileSource, Params
+from flaxtext.config.params import Data, FileSource, Params
 from flaxtext.download.sources import _labels, open_source, split_by_hash
-from flaxtext.tables.tables import Table
+from flaxtext.io.tables import Table
 
 
 def documents(path, content: bytes | str, **source) -> list[tuple[str, str, str]]:

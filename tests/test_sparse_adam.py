@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 
 from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
-from flaxtext.train import sparse_adam, training
+from flaxtext.artifacts.token_ids import Vectors
+from flaxtext.train.fast import sparse_adam, training
 from flaxtext.train.network import Network
 
 ROWS, DIM, STEPS, RATE = 60, 4, 200, 0.01

@@ -58,7 +58,7 @@ def test_a_library_leaves_both_alone():
     program = f"""
 {SEARCH}
 import gc
-import flaxtext, flaxtext.cli.main, flaxtext.models.bundle, flaxtext.train.variants
+import flaxtext, flaxtext.cli.main, flaxtext.artifacts.bundle, flaxtext.train.variants
 print(gc.isenabled(), search("jax._src.numpy"))
 """
     assert words_of(program) == ["True", "True"]

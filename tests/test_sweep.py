@@ -7,7 +7,7 @@ import pytest
 from conftest import PROJECT
 
 from flaxtext.cli import sweep
-from flaxtext.cli.editing import edit
+from flaxtext.cli.set import edit
 from flaxtext.core.errors import UserError
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flaxtext.core.errors import UserError
-from flaxtext.tables import tables
-from flaxtext.tables.tables import Table, format_of, read
+from flaxtext.io import tables
+from flaxtext.io.tables import Table, format_of, read
 
 BIG = "line\n" * 200_000  # a field of 1 MB
 

@@ -13,9 +13,9 @@ from conftest import PROJECT
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
-from flaxtext.cli.editing import edit
-from flaxtext.core import params
-from flaxtext.models.bundle import load_bundle
+from flaxtext.cli.set import edit
+from flaxtext.config import params
+from flaxtext.artifacts.bundle import load_bundle
 from flaxtext.text import vectors
 
 WORDS = {"cats": ["purr", "meow", "claw", "tail"], "dogs": ["bark", "bone", "fetch", "tail"]}

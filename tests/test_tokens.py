@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.text import Tokenizer, text_to_word_sequence
 
-from flaxtext.text.tokens import FILTERS, tokenize
+from flaxtext.text.tokenizers import FILTERS, tokenize
 
 
 def words(texts):

@@ -9,12 +9,12 @@ from flax import nnx
 from sklearn.utils.class_weight import compute_class_weight
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.pooling import POOLINGS
-from flaxtext.models.forward import flat, probabilities
-from flaxtext.text.vectors import Vectors
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.model.forward import flat, probabilities
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.train.network import Network, split
-from flaxtext.train.stepping import Objective
-from flaxtext.train.training import balanced, best_epoch, close_up, fit, learning_rates, order, score
+from flaxtext.train.fast.stepping import Objective
+from flaxtext.train.loop import balanced, best_epoch, close_up, fit, learning_rates, order, score
 
 SETTINGS = {"epochs": 3, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01, "shuffle": True, "seed": 0}
 

@@ -7,15 +7,15 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT
 
-from flaxtext.core import params
+from flaxtext.config import params
 from flaxtext.core.errors import UserError
-from flaxtext.core.pooling import POOLINGS
-from flaxtext.models import bundle, forward
-from flaxtext.models.bundle import Classifier, load_bundle, save_bundle
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.model import bundle, forward
+from flaxtext.artifacts.bundle import Classifier, load_bundle, save_bundle
 from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.train.card import render_card
-from flaxtext.train.training import best_epoch
+from flaxtext.train.loop import best_epoch
 from flaxtext.train.variants import average, train
 
 MAX_LEN = 6

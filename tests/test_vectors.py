@@ -13,7 +13,7 @@ from keras.utils import pad_sequences
 
 from flaxtext.core.errors import UserError
 from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
+from flaxtext.artifacts.token_ids import Vectors
 
 
 def keras_vectors(fit_on, texts, max_len):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from conftest import PROJECT
 
-from flaxtext.models.bundle import load_bundle, save_bundle
+from flaxtext.artifacts.bundle import load_bundle, save_bundle
 from flaxtext.text import vocabulary
 from flaxtext.train.network import build, split
 

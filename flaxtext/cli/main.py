@@ -16,8 +16,8 @@ from flaxtext.core import errors
 from flaxtext.core.errors import UserError
 
 if TYPE_CHECKING:
-    from flaxtext.models.bundle import Classifier
-    from flaxtext.tables.tables import Table
+    from flaxtext.artifacts.bundle import Classifier
+    from flaxtext.io.tables import Table
 
 # What takes long to import, JAX above all, is imported by the command that needs it, so that --help is quick.
 
@@ -282,7 +282,7 @@ def compare(
     the section `compare` of params.yaml has the settings.
     """
     from flaxtext.cli import revisions
-    from flaxtext.core import params
+    from flaxtext.config import params
 
     settings = params.load(revisions.project() / "params.yaml").compare
     with closing(revisions.Revision(before)) as old, closing(revisions.Revision(after)) as new:
@@ -299,8 +299,8 @@ def compare(
 
 
 def _load(path: Path) -> "Classifier":
-    from flaxtext.models.bundle import load_bundle
-    from flaxtext.models.compilation import configure_jax
+    from flaxtext.artifacts.bundle import load_bundle
+    from flaxtext.model.compilation import configure_jax
 
     configure_jax()
     return load_bundle(path)
@@ -310,7 +310,7 @@ def _predict_texts(path: Path, texts: list[str] | None, top_k: int, prefix: str,
     import pyarrow as pa
 
     from flaxtext.cli import terminal
-    from flaxtext.cli.prediction import predict_columns
+    from flaxtext.cli.predict import predict_columns
 
     model = _load(path)
     width = terminal.width_of(sys.stdout)
@@ -374,7 +374,7 @@ def _decoded(lines: list[bytes], number: int) -> list[str]:
 
 
 def _table(path: Path, option: str, header: bool) -> "Table":
-    from flaxtext.tables import tables
+    from flaxtext.io import tables
 
     kind = tables.format_of(path.name)
     if kind is None or (kind == "parquet" and path.suffix.lower() == ".gz"):
@@ -404,7 +404,7 @@ def _predict_file(
     import pyarrow.parquet as pq
     from tqdm import tqdm
 
-    from flaxtext.cli.prediction import predict_file
+    from flaxtext.cli.predict import predict_file
 
     model = _load(path)
     total = None

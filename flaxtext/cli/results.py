@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from flaxtext.core import params
+from flaxtext.config import params
 from flaxtext.core.errors import UserError, run
 
 METRICS = Path("metrics")

@@ -20,8 +20,8 @@ from typing import Any
 
 import pandas as pd
 
-from flaxtext.cli.editing import edited
-from flaxtext.core import params
+from flaxtext.cli.set import edited
+from flaxtext.config import params
 from flaxtext.core.errors import UserError, run
 
 EXPERIMENT = ["dvc", "exp", "run", "--temp", "--single-item"]
@@ -65,7 +65,7 @@ def main() -> None:
     best = done[str(found.index[0])]
     if best:
         words = " ".join(f"variants.{args.variant}.{key}={value}" for key, value in best.items())
-        print(f"take over the best: python -m flaxtext.cli.editing {words} && dvc repro")
+        print(f"take over the best: python -m flaxtext.cli.set {words} && dvc repro")
     else:
         print("nothing was better than the variant as it is")
 

@@ -5,7 +5,6 @@ Every bad row is an error that names the file and the row. Rows without text and
 
 import functools
 import hashlib
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,15 +14,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.params import Data, FileSource, Params, PydocsSource, Split
+from flaxtext.config.data import Data, FileSource, PydocsSource, Source, Split
 from flaxtext.download import pydocs
 from flaxtext.download.fetch import fetch, is_remote
-from flaxtext.tables import tables
-from flaxtext.tables.tables import Table, listed, short
+from flaxtext.io import tables
+from flaxtext.io.tables import Table, listed, short
 
 MAX_CLASSES = 1000
 """Different labels that are believed to be classes where the source does not name them."""
@@ -39,7 +39,7 @@ class Documents:
         name: what to call the source in messages.
         classes: the class names, in order.
         origin: checksums of the files, or versions of the packages.
-        batches: pairs of a split and a record batch of `schema`, to be read once.
+        batches: pairs of a split and a record batch of `artifacts.corpus.SCHEMA`, to be read once.
     """
 
     name: str
@@ -49,13 +49,12 @@ class Documents:
 
 
 @contextmanager
-def open_source(params: Params) -> Iterator[Documents]:
-    """Yield the documents of the source that `data.source` names.
+def open_source(data: Data, source: Source) -> Iterator[Documents]:
+    """Yield the documents of `source`, which `data.source` names.
 
     Raises:
         UserError: a file or package that cannot be read; while the batches are read, a bad row.
     """
-    source, data = params.source, params.data
     if isinstance(source, PydocsSource):
         yield _read_packages(source, data.source)
         return
@@ -71,11 +70,24 @@ def open_source(params: Params) -> Iterator[Documents]:
         yield Documents(train.name, classes, {"checksums": checksums}, batches)
 
 
-def schema(classes: list[str], source: str, origin: dict[str, Any]) -> pa.Schema:
-    """Describe `text: string, label: dictionary<int32, string>`, with source, classes and origin as metadata."""
-    metadata = json.dumps({"source": source, "classes": classes, **origin}, sort_keys=True, ensure_ascii=False)
-    label = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema([("text", pa.string()), ("label", label)], metadata={"flaxtext": metadata})
+def check_splits(counts: dict[str, np.ndarray], documents: Documents) -> None:
+    """Refuse splits that no classifier could learn from; warn of a class that test lacks."""
+    for split, count in counts.items():
+        if not count.any():
+            raise UserError(
+                f"{documents.name}: no document falls to the {split} split; give more of them, or another test_fraction"
+            )
+    classes = np.array(documents.classes)
+    present, missing = classes[counts["train"] > 0], classes[counts["train"] == 0]
+    if len(present) == 1:
+        raise UserError(
+            f"{documents.name}: all training documents are of class {str(present[0])!r}; "
+            "a classifier needs two classes or more"
+        )
+    if len(missing):
+        raise UserError(f"{documents.name}: no training document of class {', '.join(missing)}")
+    if len(missing := classes[counts["test"] == 0]):
+        print(f"warning: {documents.name}: no test document of class {', '.join(missing)}", file=sys.stderr)
 
 
 def split_by_hash(batch: pa.RecordBatch, test_fraction: float) -> Batches:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from flaxtext.text.vectors import pad
+from flaxtext.text.token_ids import TokenIds
 
 Ids = NDArray[np.int32]
 Masks = NDArray[np.bool_]
@@ -80,7 +80,7 @@ def explain(
     blocks = [masks[start : start + BLOCK_ROWS] for start in range(0, samples, BLOCK_ROWS)]
     ids = (masked_ids(token_ids[: len(word_of_token)], word_of_token, block, max_len) for block in blocks)
     probabilities = np.concatenate([predict(block) for block in ids])
-    return Explanation(distinct, probabilities[0], fit(masks, probabilities[:, labels], words))
+    return Explanation(distinct, probabilities[0], fit_linear_models(masks, probabilities[:, labels], words))
 
 
 def explain_together(
@@ -109,7 +109,7 @@ def explain_together(
     probabilities = np.empty_like(answers)
     probabilities[order] = answers
     return [
-        Explanation(own, answer[0], fit(block, answer[:, labels], words))
+        Explanation(own, answer[0], fit_linear_models(block, answer[:, labels], words))
         for (own, _), block, answer, (_, _, labels, _) in zip(
             numbered, masks, np.split(probabilities, len(documents)), documents, strict=True
         )
@@ -174,7 +174,7 @@ def masked_ids(token_ids: Ids, words: Ids, masks: Masks, max_len: int) -> Ids:
     return ids[:, :max_len]
 
 
-def fit(masks: Masks, probabilities: NDArray[np.floating], n_words: int) -> list[LinearModel]:
+def fit_linear_models(masks: Masks, probabilities: NDArray[np.floating], n_words: int) -> list[LinearModel]:
     """Fit a linear model of each column of `probabilities: float[n_samples, n_classes]`.
 
     `masks` is bool[n_samples, n_features], its first row all true. Each model is a ridge regression, weighted by
@@ -249,7 +249,7 @@ def predict_shortened(
     """
     lengths = np.concatenate([np.full(len(block), block.shape[1]) for block in blocks])
     ids = np.concatenate([block.reshape(-1) for block in blocks]).astype(np.int32)
-    return predict(pad(ids, np.append(0, np.cumsum(lengths)), max_len))
+    return predict(TokenIds(ids, np.append(0, np.cumsum(lengths))).cut(max_len))
 
 
 def _leave_one_out(
@@ -257,7 +257,7 @@ def _leave_one_out(
 ) -> list[Contributions]:
     known = [ids[ids != 0] for ids in documents]
     words = [ids[np.sort(np.unique(ids[:max_len], return_index=True)[1])] for ids in known]
-    # A row of each document as it is, then one without each word, which `pad` drops as it drops unknown words.
+    # A row of each document as it is, then one without each word, which `cut` drops as it drops unknown words.
     rows = [np.where(ids == np.append(0, own)[:, None], 0, ids) for ids, own in zip(known, words, strict=True)]
     probabilities = predict_shortened(rows, predict, max_len)
     starts = np.append(0, np.cumsum([len(block) for block in rows]))

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from flaxtext.artifacts.importance import Importance
 from flaxtext.core.parallel import ordered_map
 from flaxtext.explain.explanation import (
     BLOCK_DOCUMENTS,
@@ -196,16 +197,15 @@ def importance(found: Sequence[Contributions], rows: int) -> tuple[NDArray[np.in
     return np.bincount(ids, minlength=rows), weights / len(found)
 
 
-def importance_table(found: Sequence[Contributions], words: pa.Array) -> pa.Table:
-    """Lay out what each word adds to each class, weightiest words first: word, documents, and a weight a class.
+def importance_of_words(found: Sequence[Contributions], words: pa.Array) -> Importance:
+    """Say what each word adds to each class, weightiest words first.
 
     `words` are those of the vocabulary, by id from 1; a word that no document holds is left out.
     """
     counts, weights = importance(found, len(words) + 1)
     held = np.flatnonzero(counts)
     held = held[np.argsort(-np.abs(weights[held]).max(axis=1), kind="stable")]
-    matrix = pa.FixedSizeListArray.from_arrays(pa.array(weights[held].astype(np.float32).reshape(-1)), weights.shape[1])
-    return pa.table({"word": words.take(pa.array(held - 1)), "documents": pa.array(counts[held]), "weights": matrix})
+    return Importance(words.take(pa.array(held - 1)).to_pylist(), counts[held], weights[held].astype(np.float32))
 
 
 def _losses(

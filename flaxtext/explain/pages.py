@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from flaxtext.text.tokens import FILTERS
+from flaxtext.text.tokenizers import FILTERS
 
 TEXT_CHARACTERS = 4000
 
@@ -15,7 +15,7 @@ _SEPARATORS = re.compile(f"([{re.escape(FILTERS)} ]+)")
 
 
 def render_explanations(variant: str, documents: Sequence[dict[str, Any]]) -> str:
-    """Render the explanations of one variant; `documents` is the content of its JSON file (see stages/explain.py)."""
+    """Render the explanations of one variant; `documents` is the content of its JSON file (see `explain.documents`)."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from flaxtext.models.bundle import Classifier
+from flaxtext.model.classifier import Classifier
 from flaxtext.report.packing import pack_text, to_json
 from flaxtext.report.portable import NotPortableError, Portable, portable, with_fewer_ngrams
-from flaxtext.text.tokens import tokenize
-from flaxtext.text.vectors import pad
+from flaxtext.text.tokenizers import tokenize
+from flaxtext.text.token_ids import TokenIds
 
 FEWEST_WORDS = 1000
 """Before it knows fewer words than this, the box leaves out the largest variant."""
@@ -78,8 +78,9 @@ def pack(models: Mapping[str, Classifier], texts: list[str], *, words: int, ngra
 
 def _pack_model(whole: Classifier, lighter: Classifier, words: int, lists: pa.LargeListArray) -> tuple[Portable, float]:
     """Pack a model, and measure how often it agrees with the whole one on documents given as lists of words."""
-    ids, offsets = whole.vocabulary.ids(lists.values), lists.offsets.to_numpy()
-    seen = pad(np.where(ids <= words, ids, 0), offsets, whole.max_len)
+    documents = TokenIds(whole.vocabulary.ids(lists.values), lists.offsets.to_numpy())
+    max_len = whole.architecture.max_len
+    seen = documents.cut(max_len, words + 1)
     small = portable(lighter, words, seen)
-    expected = whole.probabilities(pad(ids, offsets, whole.max_len)).argmax(axis=1)
+    expected = whole.probabilities(documents.cut(max_len), backend="jax").argmax(axis=1)
     return small, float((small.probabilities(seen).argmax(axis=1) == expected).mean())

@@ -15,6 +15,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from flaxtext.artifacts.history import Epoch
+
 Chart = dict[str, Any]
 """A Vega-Lite specification."""
 
@@ -61,9 +63,10 @@ def _bundle() -> str:
     return f"(() => {{\n{script}\n}})();"  # its names stay its own
 
 
-def curves(histories: dict[str, pd.DataFrame], column: str, title: str) -> Chart:
+def curves(histories: dict[str, list[Epoch]], column: str, title: str) -> Chart:
     """Draw a column of each variant's history, by epoch."""
-    frames = [table.assign(variant=name)[["variant", "epoch", column]] for name, table in histories.items()]
+    tables = {name: pd.DataFrame(history) for name, history in histories.items()}
+    frames = [table.assign(variant=name)[["variant", "epoch", column]] for name, table in tables.items()]
     table = pd.concat(frames).dropna().rename(columns={column: "value"})
     chart = (
         alt.Chart(table)

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flaxtext.models.bundle import Classifier, is_linear
-from flaxtext.models.features import Features
-from flaxtext.models.forward import Parameters
-from flaxtext.models.linear import counts
+from flaxtext.artifacts.bundle import Classifier, is_linear
+from flaxtext.text.features import Features
+from flaxtext.model.forward import Parameters
+from flaxtext.model.linear import counts
 from flaxtext.report.packing import pack_integers, pack_numbers
 
 TOLERANCE = 0.02

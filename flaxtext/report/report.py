@@ -8,9 +8,10 @@ alone, by their hashes.
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +21,18 @@ import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flaxtext.core.params import Params
+from flaxtext.artifacts.history import Epoch
+from flaxtext.artifacts.importance import Importance
+from flaxtext.artifacts.predictions import Predictions
+from flaxtext.config.params import SECTIONS as PARAMS_SECTIONS
+from flaxtext.config.params import Params
 from flaxtext.explain.explanation import leave_one_out
-from flaxtext.models.bundle import Classifier
+from flaxtext.model.classifier import Classifier
 from flaxtext.report import charts
 from flaxtext.report.box import TRIED, Box, pack
 from flaxtext.report.packing import pack_text, to_json
 from flaxtext.report.portable import TOLERANCE
-from flaxtext.text.tokens import FILTERS, tokenize
+from flaxtext.text.tokenizers import FILTERS, tokenize
 
 PAGE_BYTES = 4_950_000
 """What the page may weigh: the words and n-grams that "try it" knows fill what the rest leaves."""
@@ -40,29 +45,6 @@ IMPORTANT_WORDS = 12
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = ("portable.js", "report.js")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """One variant's answers on the test split: class numbers `int[n]` and `probabilities: float32[n, classes]`."""
-
-    labels: np.ndarray
-    predicted: np.ndarray
-    probabilities: np.ndarray
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """Probability of the predicted class, `float32[n]`."""
-        highest: np.ndarray = self.probabilities.max(axis=1)
-        return highest
-
-
-@dataclass(frozen=True)
-class Importance:
-    """What each word adds to each class's probability, averaged over documents: `weights: float32[words, classes]`."""
-
-    words: list[str]
-    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -80,7 +62,7 @@ class Run:
 
     params: Params
     metrics: dict[str, Any]
-    histories: dict[str, pd.DataFrame]
+    histories: dict[str, list[Epoch]]
     predictions: dict[str, Predictions]
     explanations: dict[str, Any]
     models: dict[str, Classifier]
@@ -194,7 +176,11 @@ def mistakes(run: Run) -> list[dict[str, Any]]:
         answers = run.predictions[variant]
         ids = np.split(model.vocabulary.ids(lists.values), lists.offsets.to_numpy()[1:-1])
         wrong = [index for index, row in enumerate(rows) if answers.predicted[row] != answers.labels[row]]
-        found = leave_one_out([ids[index] for index in wrong], model.probabilities, model.max_len)
+        found = leave_one_out(
+            [ids[index] for index in wrong],
+            partial(model.probabilities, backend="jax"),
+            model.architecture.max_len,
+        )
         for index, contributions in zip(wrong, found, strict=True):
             predicted = int(answers.predicted[rows[index]])
             weights = dict(
@@ -306,9 +292,14 @@ def parameters(values: Params) -> list[tuple[str, str]]:
 
     Of a variant, what differs from `train`.
     """
-    sources = {values.data.source: values.source.model_dump(mode="json")}
-    plain = values.model_dump(mode="json", exclude={"sources"})
-    plain = {section: plain.get(section, sources) for section in Params.model_fields}
+    plain = {
+        section: {name: own.model_dump(mode="json") for name, own in value.items()}
+        if isinstance(value, dict)
+        else value.model_dump(mode="json")
+        for section in PARAMS_SECTIONS
+        for value in [getattr(values, section)]
+    }
+    plain["sources"] = {values.data.source: plain["sources"][values.data.source]}
     for name, own in plain["variants"].items():
         plain["variants"][name] = {key: value for key, value in own.items() if plain["train"].get(key, ...) != value}
     return list(_flatten("", plain))
@@ -376,7 +367,7 @@ def _charts(run: Run) -> dict[str, charts.Chart]:
 
 
 def _is_drawn(run: Run, column: str) -> bool:
-    return any(column in history and bool(history[column].notna().any()) for history in run.histories.values())
+    return any(not math.isnan(getattr(epoch, column)) for history in run.histories.values() for epoch in history)
 
 
 def _limits(run: Run, documents: list[dict[str, Any]]) -> str:

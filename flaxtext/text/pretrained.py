@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.files import atomic
 from flaxtext.text.vocabulary import Vocabulary
 
 
@@ -28,7 +25,7 @@ class Pretrained(NamedTuple):
 NONE = Pretrained(np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
 
 
-def read(path: str | Path, words: Vocabulary) -> Pretrained:
+def find_vectors(path: str | Path, words: Vocabulary) -> Pretrained:
     """Read the vectors of the vocabulary's words, the first of each, from a text file, `.gz` or not.
 
     Memory grows with the vocabulary, not with the file. Raises `UserError` where the file is not as it should be.
@@ -68,19 +65,3 @@ def _vector(fields: list[bytes]) -> np.ndarray:
         return np.array(fields, "S").astype(np.float32)
     except ValueError:
         return np.array([np.nan], np.float32)
-
-
-def write(path: str | Path, pretrained: Pretrained) -> None:
-    """Write vectors as a safetensors file."""
-    with atomic(path) as temporary:
-        temporary.write_bytes(save(pretrained._asdict()))
-
-
-def load(path: str | Path) -> Pretrained:
-    """Read what `write` wrote."""
-    try:
-        return Pretrained(**load_file(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
-    except (SafetensorError, TypeError) as error:
-        raise UserError(f"{path}: not as build_vocab writes it: {error}") from None

@@ -1,0 +1,113 @@
+"""Token ids: the words of every document of a split by id, whole, and its label; in Parquet or NumPy files.
+
+Parquet: `ids: list<int32>`, `label: int32`, `row: int64` (in the source's split). NumPy, for what fits memory: the arrays
+`ids`, `offsets`, `labels`, as in `TokenIds`. Words that the vocabulary lacks have the ids beyond it, and
+`unknown.parquet`, `word: string`, `id: int32`, lists them.
+"""
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from flaxtext.artifacts.parquet import Format, readable
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import atomic
+from flaxtext.text.token_ids import TokenIds
+
+FORMAT = Format("token ids", 1)
+SCHEMA = pa.schema([("ids", pa.list_(pa.int32())), ("label", pa.int32()), ("row", pa.int64())])
+UNKNOWN = Format("unknown words", 1)
+SUFFIXES = (".parquet", ".npz")
+
+
+class LabelledIds(NamedTuple):
+    """A split, or a part of one: its documents, and their `labels: int32[n]`."""
+
+    documents: TokenIds
+    labels: np.ndarray
+
+
+def write_token_ids(path: str | Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> None:
+    """Write batches of documents and labels to a `.parquet` or `.npz` file, by its ending, whole or not at all."""
+    if Path(path).suffix not in SUFFIXES:
+        raise UserError(f"{path}: token ids go to {' or '.join(SUFFIXES)}")
+    with atomic(path) as temporary:
+        (_write_npz if Path(path).suffix == ".npz" else _write_parquet)(temporary, batches)
+
+
+def read_token_ids(path: str | Path) -> LabelledIds:
+    """Read a `.parquet` file, a folder of them or an `.npz` file. Raises `UserError` if it holds no token ids."""
+    if Path(path).suffix == ".npz":
+        return _read_npz(path)
+    parts = list(token_id_batches(path))
+    ids = [documents.ids for documents, _ in parts]
+    lengths = [np.diff(documents.offsets) for documents, _ in parts]
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))])
+    labels = np.concatenate([np.zeros(0, np.int32), *(labels for _, labels in parts)])
+    return LabelledIds(TokenIds(np.concatenate([np.zeros(0, np.int32), *ids]), offsets), labels)
+
+
+def token_id_batches(path: str | Path) -> Iterator[LabelledIds]:
+    """Read a `.parquet` file, or a folder of them, a part at a time."""
+    with readable(path, FORMAT.name):
+        dataset = ds.dataset(path, format="parquet")
+        FORMAT.check(path, dataset.schema)
+        for batch in dataset.to_batches(columns=["ids", "label"]):
+            ids, offsets = batch["ids"].flatten(), batch["ids"].offsets.to_numpy().astype(np.int64)
+            yield LabelledIds(TokenIds(ids.to_numpy(), offsets - offsets[0]), batch["label"].to_numpy())
+
+
+def write_unknown_words(path: str | Path, words: list[str], first: int) -> None:
+    """Write words and their ids, from `first` on."""
+    ids = pa.array(np.arange(first, first + len(words), dtype=np.int32))
+    UNKNOWN.write(path, pa.table({"word": pa.array(words, pa.string()), "id": ids}))
+
+
+def read_unknown_words(path: str | Path) -> dict[int, str]:
+    """Read what `write_unknown_words` wrote: id -> word."""
+    table = UNKNOWN.read(path)
+    return dict(zip(table["id"].to_pylist(), table["word"].to_pylist(), strict=True))
+
+
+def _write_parquet(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> None:
+    schema, row = FORMAT.stamp(SCHEMA), 0
+    # Ids hardly repeat within a page, and a dictionary of them takes as long to make as all the rest.
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
+        for (ids, offsets), labels in batches:
+            lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids, pa.int32()))
+            rows = pa.array(np.arange(row, row + len(labels)))
+            writer.write_batch(pa.record_batch([lists, pa.array(labels, pa.int32()), rows], schema=schema))
+            row += len(labels)
+
+
+def _write_npz(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> None:
+    """Write the arrays, uncompressed, with no clock in them, so that the same documents give the same bytes."""
+    parts = list(batches)
+    lengths = [np.diff(documents.offsets) for documents, _ in parts]
+    arrays = {
+        "version": np.array(FORMAT.version, np.int32),
+        "ids": np.concatenate([np.zeros(0, np.int32), *(documents.ids for documents, _ in parts)]),
+        "offsets": np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))]),
+        "labels": np.concatenate([np.zeros(0, np.int32), *(labels for _, labels in parts)]),
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _read_npz(path: str | Path) -> LabelledIds:
+    with readable(path, FORMAT.name):
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if arrays["version"] != FORMAT.version:
+                    raise UserError(f"{path}: another version of flaxtext wrote it; run `dvc repro`")
+                return LabelledIds(TokenIds(arrays["ids"], arrays["offsets"]), arrays["labels"])
+        except zipfile.BadZipFile as error:
+            raise ValueError(error) from None

@@ -1,0 +1,25 @@
+"""Section `build_vocab`: which words have ids."""
+
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from flaxtext.config.data import Split
+from flaxtext.config.section import Section, short
+
+
+class BuildVocab(Section):
+    """Which words become rows of the embedding table."""
+
+    fit_on: Annotated[list[Split], Field(min_length=1)] = ["train"]
+    max_words: int | None = Field(default=None, ge=1)
+    min_count: int = Field(default=1, ge=1)
+    vectors: str | None = None
+
+    @field_validator("vectors")
+    @classmethod
+    def _check_vectors(cls, path: str | None) -> str | None:
+        if path is not None and (PurePosixPath(path).parts[:2] != ("data", "inputs") or ".." in path):
+            raise ValueError(f"expected a file in data/inputs/, where DVC sees it, got {short(path)}")
+        return path

@@ -1,0 +1,45 @@
+"""Texts as Python users have them, lists, NumPy arrays, pandas or Arrow columns, as one Arrow array."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def as_texts(texts: Any) -> pa.StringArray:
+    """Return texts as `string[n]`; None and NaN become null.
+
+    Raises:
+        TypeError: one string alone, a table of several columns, or a value that is no text.
+    """
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"expected texts, one per item, got one string; write [{str(texts)[:20]!r}]")
+    if isinstance(texts, dict) or hasattr(texts, "columns"):
+        names = texts.column_names if isinstance(texts, pa.Table) else getattr(texts, "columns", texts)
+        listed = ", ".join(map(str, list(names)[:20]))
+        raise TypeError(f"expected one column of texts, got a table; choose one of its columns: {listed}")
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    if not isinstance(texts, pa.Array):
+        values = [None if _is_missing(text) else text for text in texts]
+        for number, text in enumerate(values):
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"expected texts, got {type(text).__name__} at position {number}: {str(text)[:40]!r}")
+        return pa.array([None if text is None else str(text) for text in values], pa.string())
+    if pa.types.is_dictionary(texts.type):
+        texts = texts.dictionary_decode()
+    if pa.types.is_null(texts.type) or pa.types.is_large_string(texts.type) or pa.types.is_string_view(texts.type):
+        texts = texts.cast(pa.string())
+    if not pa.types.is_string(texts.type):
+        raise TypeError(f"expected texts, got a column of {texts.type}")
+    return texts
+
+
+def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
+    """Tell which texts are empty or nothing but white space; null for one that is missing."""
+    return pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, or pandas' NA."""
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
