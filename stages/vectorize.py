@@ -10,8 +10,6 @@ from pathlib import Path
 from checkout import fast_start, run
 
 with fast_start():
-    import numpy as np
-
     from flaxtext.artifacts.corpus import Corpus
     from flaxtext.artifacts.split import choose_validation, write_split
     from flaxtext.artifacts.token_ids import write_token_ids, write_unknown_words
@@ -36,14 +34,11 @@ def main() -> None:
 
     words = read_vocabulary(args.vocab)
     unknown = UnknownWords(words)
-    labels: list[np.ndarray] = []
     for texts, output in (args.train, args.test):
-        labels = []
-        batches = unknown.number(Corpus(texts).texts_and_labels())
-        write_token_ids(output, (labels.append(batch[1]) or batch for batch in batches))
-        print(f"{output}: {sum(map(len, labels)):,} documents")
-        if texts == args.train[0]:
-            held_out = choose_validation(np.concatenate(labels), section.validation, section.seed)
+        labels = write_token_ids(output, unknown.number(Corpus(texts).texts_and_labels()))
+        print(f"{output}: {len(labels):,} documents")
+        if output == args.train[1]:
+            held_out = choose_validation(labels, section.validation, section.seed)
     write_split(args.validation, held_out)
     write_unknown_words(args.unknown, unknown.words, words.rows)
     print(f"{held_out.sum():,} documents of train are held out; {len(unknown.words):,} words are not in the vocabulary")

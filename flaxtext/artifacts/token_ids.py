@@ -33,24 +33,23 @@ class LabelledIds(NamedTuple):
     labels: np.ndarray
 
 
-def write_token_ids(path: str | Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> None:
-    """Write batches of documents and labels to a `.parquet` or `.npz` file, by its ending, whole or not at all."""
+def write_token_ids(path: str | Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> np.ndarray:
+    """Write batches of documents and labels to a `.parquet` or `.npz` file, by its ending, whole or not at all.
+
+    Returns all labels, `int32[n]`.
+    """
     if Path(path).suffix not in SUFFIXES:
         raise UserError(f"{path}: token ids go to {' or '.join(SUFFIXES)}")
+    write = _write_npz if Path(path).suffix == ".npz" else _write_parquet
     with atomic(path) as temporary:
-        (_write_npz if Path(path).suffix == ".npz" else _write_parquet)(temporary, batches)
+        return _joined(write(temporary, batches), np.int32)
 
 
 def read_token_ids(path: str | Path) -> LabelledIds:
     """Read a `.parquet` file, a folder of them or an `.npz` file. Raises `UserError` if it holds no token ids."""
     if Path(path).suffix == ".npz":
         return _read_npz(path)
-    parts = list(token_id_batches(path))
-    ids = [documents.ids for documents, _ in parts]
-    lengths = [np.diff(documents.offsets) for documents, _ in parts]
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))])
-    labels = np.concatenate([np.zeros(0, np.int32), *(labels for _, labels in parts)])
-    return LabelledIds(TokenIds(np.concatenate([np.zeros(0, np.int32), *ids]), offsets), labels)
+    return _together(list(token_id_batches(path)))
 
 
 def token_id_batches(path: str | Path) -> Iterator[LabelledIds]:
@@ -75,31 +74,43 @@ def read_unknown_words(path: str | Path) -> dict[int, str]:
     return dict(zip(table["id"].to_pylist(), table["word"].to_pylist(), strict=True))
 
 
-def _write_parquet(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> None:
+def _write_parquet(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> list[np.ndarray]:
+    written = []
     schema, row = FORMAT.stamp(SCHEMA), 0
     # Ids hardly repeat within a page, and a dictionary of them takes as long to make as all the rest.
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
-        for (ids, offsets), labels in batches:
-            lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids, pa.int32()))
+        for documents, labels in batches:
+            lists = pa.ListArray.from_arrays(
+                pa.array(documents.offsets, pa.int32()), pa.array(documents.ids, pa.int32())
+            )
             rows = pa.array(np.arange(row, row + len(labels)))
             writer.write_batch(pa.record_batch([lists, pa.array(labels, pa.int32()), rows], schema=schema))
             row += len(labels)
+            written.append(labels)
+    return written
 
 
-def _write_npz(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> None:
+def _write_npz(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> list[np.ndarray]:
     """Write the arrays, uncompressed, with no clock in them, so that the same documents give the same bytes."""
-    parts = list(batches)
-    lengths = [np.diff(documents.offsets) for documents, _ in parts]
-    arrays = {
-        "version": np.array(FORMAT.version, np.int32),
-        "ids": np.concatenate([np.zeros(0, np.int32), *(documents.ids for documents, _ in parts)]),
-        "offsets": np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))]),
-        "labels": np.concatenate([np.zeros(0, np.int32), *(labels for _, labels in parts)]),
-    }
+    documents, labels = _together([LabelledIds(*batch) for batch in batches])
+    version = np.array(FORMAT.version, np.int32)
+    arrays = {"version": version, "ids": documents.ids, "offsets": documents.offsets, "labels": labels}
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+    return [labels]
+
+
+def _together(parts: list[LabelledIds]) -> LabelledIds:
+    lengths = _joined([np.diff(documents.offsets) for documents, _ in parts], np.int64)
+    ids = _joined([documents.ids for documents, _ in parts], np.int32)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return LabelledIds(TokenIds(ids, offsets), _joined([labels for _, labels in parts], np.int32))
+
+
+def _joined(arrays: list[np.ndarray], dtype: type[np.integer]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *arrays])
 
 
 def _read_npz(path: str | Path) -> LabelledIds:

@@ -1,6 +1,7 @@
 """Documents as the ids of their words, whole, and as the rows that a model reads."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
 
-class TokenIds(NamedTuple):
+@dataclass(frozen=True)
+class TokenIds:
     """The words of documents by id, in the order of the text; document i has `ids[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
@@ -90,7 +92,7 @@ class UnknownWords:
                 numbers = np.array([self._number(word) for word in unknown.dictionary.to_pylist()], np.int32)
                 ids = documents.ids.copy()  # Arrow's cannot be written to
                 ids[ids == 0] = numbers[unknown.indices.to_numpy()]
-                documents = documents._replace(ids=ids)
+                documents = replace(documents, ids=ids)
             yield documents, labels
 
     def _number(self, word: str) -> int:
