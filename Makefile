@@ -8,7 +8,7 @@
 # make lint       ruff and mypy
 # make bench      time and accuracy beside fastText, scikit-learn, Keras, lime and the tutorial, about 15 minutes;
 #                 SOURCE=folder with train.csv and test.csv; writes bench/RESULTS.md
-# make lock       pin the dependencies of pyproject.toml anew
+# make lock       pin the dependencies of pyproject.toml anew, for each Python the newest versions that run on it
 # make clean      remove .venv, DVC's cache and what the stages wrote
 
 PYTHON ?= python3
@@ -58,7 +58,7 @@ bench: .venv/bench
 	python -m bench $(if $(SOURCE),--source $(SOURCE))
 
 lock: .venv/dev
-	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --upgrade \
+	uv pip compile --quiet --universal --fork-strategy requires-python --python-version 3.11 --upgrade \
 	  --custom-compile-command 'make lock' --all-extras --output-file requirements.lock pyproject.toml
 
 clean:
