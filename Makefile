@@ -13,8 +13,11 @@
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PIP_CONSTRAINT := $(CURDIR)/requirements.lock
-export PIP_BUILD_CONSTRAINT := $(CURDIR)/requirements.lock
+# A URL, because pip splits these two at spaces, and the path of this folder may contain some.
+EMPTY :=
+LOCK := file://$(subst $(EMPTY) ,%20,$(subst %,%25,$(CURDIR)))/requirements.lock
+export PIP_CONSTRAINT := $(LOCK)
+export PIP_BUILD_CONSTRAINT := $(LOCK)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETTINGS = $(if $(DATA),data.source=$(DATA)) $(if $(MIRROR),'data.mirror=$(MIRROR)') $(if $(VERIFY),data.verify=$(VERIFY))
@@ -68,7 +71,7 @@ clean:
 .venv/run: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("flaxtext needs Python 3.11 or later; PYTHON=python3.12 make ... picks another")'
 	$(PYTHON) -m venv .venv
-	pip install --quiet --editable .
+	pip install --quiet --editable '.[pipeline]'
 	@touch $@
 
 .venv/dev: .venv/run
