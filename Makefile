@@ -8,13 +8,16 @@
 # make lint       ruff and mypy
 # make bench      time and accuracy beside fastText, scikit-learn, Keras, lime and the tutorial, about 15 minutes;
 #                 SOURCE=folder with train.csv and test.csv; writes bench/RESULTS.md
-# make lock       pin the dependencies of pyproject.toml anew
+# make lock       pin the dependencies of pyproject.toml anew, for each Python the newest versions that run on it
 # make clean      remove .venv, DVC's cache and what the stages wrote
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PIP_CONSTRAINT := $(CURDIR)/requirements.lock
-export PIP_BUILD_CONSTRAINT := $(CURDIR)/requirements.lock
+# A URL, because pip splits these two at spaces, and the path of this folder may contain some.
+EMPTY :=
+LOCK := file://$(subst $(EMPTY) ,%20,$(subst %,%25,$(CURDIR)))/requirements.lock
+export PIP_CONSTRAINT := $(LOCK)
+export PIP_BUILD_CONSTRAINT := $(LOCK)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETTINGS = $(if $(DATA),data.source=$(DATA)) $(if $(MIRROR),'data.mirror=$(MIRROR)') $(if $(VERIFY),data.verify=$(VERIFY))
@@ -58,7 +61,7 @@ bench: .venv/bench
 	python -m bench $(if $(SOURCE),--source $(SOURCE))
 
 lock: .venv/dev
-	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --upgrade \
+	uv pip compile --quiet --universal --fork-strategy requires-python --python-version 3.11 --upgrade \
 	  --custom-compile-command 'make lock' --all-extras --output-file requirements.lock pyproject.toml
 
 clean:
@@ -68,7 +71,7 @@ clean:
 .venv/run: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("flaxtext needs Python 3.11 or later; PYTHON=python3.12 make ... picks another")'
 	$(PYTHON) -m venv .venv
-	pip install --quiet --editable .
+	pip install --quiet --editable '.[pipeline]'
 	@touch $@
 
 .venv/dev: .venv/run
