@@ -1,7 +1,7 @@
 """Token ids: the words of every document of a split by id, whole, and its label; in Parquet or NumPy files.
 
-Parquet: `ids: list<int32>`, `label: int32`, `row: int64` (in the source's split). NumPy, for what fits memory: the arrays
-`ids`, `offsets`, `labels`, as in `TokenIds`. Words that the vocabulary lacks have the ids beyond it, and
+Parquet: `ids: list<int32>`, `label: int32`, `row: int64` (in the source's split). NumPy, for what fits memory: the
+arrays `ids`, `offsets`, `labels`, as in `TokenIds`. Words that the vocabulary lacks have the ids beyond it, and
 `unknown.parquet`, `word: string`, `id: int32`, lists them.
 """
 

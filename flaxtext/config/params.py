@@ -100,4 +100,6 @@ def _check_section(name: str, values: dict[str, Any], path: str) -> Any:
 
 def _unknown(name: Any, path: str) -> str:
     close = difflib.get_close_matches(str(name), SECTIONS, n=1)
-    return f"{path}: {name}: unknown key; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(SECTIONS)}")
+    return f"{path}: {name}: unknown key; " + (
+        f"did you mean {close[0]}?" if close else f"known: {', '.join(SECTIONS)}"
+    )
