@@ -210,7 +210,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     check("ensemble", lambda value: isinstance(value, bool), "true or false")
     check("ngram_rows", *between(0, MAX_NGRAMS))
     check("architecture.max_len", *between(1, 10_000))
-    check("architecture.prefix", lambda value: value is None or (type(value) is int and value > 0), "a length, or null")
+    is_length, length = between(1, 1000)
+    check("architecture.prefix", lambda value: value is None or is_length(value), f"{length}, or null")
     check("architecture.ngrams", *between(1, 5))
     check(
         "architecture.pooling",
@@ -293,6 +294,8 @@ def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, n
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or infinity; train the model again")
+        if name == "linear.temperature" and array <= 0:
+            raise UserError(f"{path}: {name} is {array:g}, and what divides is above 0; train the model again")
     return tensors
 
 

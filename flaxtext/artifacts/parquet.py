@@ -35,10 +35,10 @@ class Format:
         try:
             said = json.loads((schema.metadata or {})[KEY])
             found = said.pop("format"), said.pop("version")
-        except (KeyError, ValueError, AttributeError):
+        except (KeyError, ValueError, AttributeError, TypeError, RecursionError):  # whatever a stranger may write
             found = None
         if found != (self.name, self.version):
-            reason = "" if found is None or found[0] != self.name else f", but of version {str(found[1])[:20]}"
+            reason = "" if found is None or found[0] != self.name else f", but of version {repr(found[1])[:20]}"
             raise UserError(
                 f"{path}: not {self.name} of version {self.version}{reason}: another version of flaxtext wrote it; "
                 "run `dvc repro`"

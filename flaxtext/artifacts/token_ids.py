@@ -120,5 +120,5 @@ def _read_npz(path: str | Path) -> LabelledIds:
                 if arrays["version"] != FORMAT.version:
                     raise UserError(f"{path}: another version of flaxtext wrote it; run `dvc repro`")
                 return LabelledIds(TokenIds(arrays["ids"], arrays["offsets"]), arrays["labels"])
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, EOFError, TypeError) as error:  # damaged, empty, or one array that is no archive
             raise ValueError(error) from None
