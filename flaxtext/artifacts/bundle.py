@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 import flaxtext
+from flaxtext.artifacts.metrics import write_json
 from flaxtext.artifacts.vocabulary import read_vocabulary, write_vocabulary
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic, write_text
@@ -40,6 +41,8 @@ KEYS = "ngrams.keys"
 MAX_TEXT_BYTES = 1024**2
 """Size of config.json and of the header of model.safetensors."""
 MAX_CLASSES = 100_000
+ARCHITECTURE = tuple(field.name for field in fields(Architecture) if field.name not in ("rows", "classes"))
+"""What config.json says of the architecture; the rest follows from the vocabulary and the classes."""
 
 
 def check_size(architecture: Architecture, seeds: int) -> None:
@@ -68,7 +71,7 @@ def write_bundle(path: str | Path, model: Classifier, card: str | None = None) -
         for number, parameters in enumerate(model.members, 1):
             tensors = {name: np.asarray(array) for name, array in flatten(parameters).items()}
             (folder / _member(number)).write_bytes(save(tensors | ({KEYS: keys} if len(keys) else {})))
-        write_text(folder / "config.json", json.dumps(_config(model), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_json(folder / "config.json", _config(model))
         write_vocabulary(folder / "vocab.parquet", model.vocabulary)
         if card is not None:
             write_text(folder / "README.md", card)
@@ -77,13 +80,12 @@ def write_bundle(path: str | Path, model: Classifier, card: str | None = None) -
 
 
 def _config(model: Classifier) -> dict[str, Any]:
-    """Lay out what config.json says. Rows and classes of the architecture follow from the rest."""
-    architecture = {name: value for name, value in asdict(model.architecture).items() if name not in ("rows", "classes")}
+    """Lay out what config.json says."""
     return {
         "format": FORMAT,
         **asdict(model.info),
         "versions": {"flaxtext": flaxtext.__version__, **_versions()},
-        "architecture": architecture,
+        "architecture": {name: getattr(model.architecture, name) for name in ARCHITECTURE},
         "ngram_rows": len(model.features.keys),
     }
 
@@ -208,18 +210,19 @@ def _read_config(path: Path) -> dict[str, Any]:
     check("ensemble", lambda value: isinstance(value, bool), "true or false")
     check("ngram_rows", *between(0, MAX_NGRAMS))
     check("architecture.max_len", *between(1, 10_000))
-    check("architecture.prefix", lambda value: value is None or (type(value) is int and value > 0), "a length, or null")
+    is_length, length = between(1, 1000)
+    check("architecture.prefix", lambda value: value is None or is_length(value), f"{length}, or null")
     check("architecture.ngrams", *between(1, 5))
-    pooling = f"one of {', '.join(POOLINGS)}, or null"
-    check("architecture.pooling", lambda value: value is None or (isinstance(value, str) and value in POOLINGS), pooling)
+    check(
+        "architecture.pooling",
+        lambda value: value is None or (isinstance(value, str) and value in POOLINGS),
+        f"one of {', '.join(POOLINGS)}, or null",
+    )
     is_linear = sizes["pooling"] is None
     check("architecture.embed_dim", *between(int(not is_linear), 100_000))
     check("architecture.hidden", *between(0, 100_000))
     _check_origin(path, config)
     return config
-
-
-ARCHITECTURE = tuple(field.name for field in fields(Architecture) if field.name not in ("rows", "classes"))
 
 
 def _are_names(value: Any) -> bool:
@@ -230,15 +233,17 @@ def _are_names(value: Any) -> bool:
 
 def _check_origin(path: Path, config: dict[str, Any]) -> None:
     """Check what `flaxtext inspect` shows of a model's origin."""
+    figure = (float, type(None))
     kinds: dict[str, dict[str, type | tuple[type, ...]]] = {
         "data": {"source": str, "documents": int, "validation_documents": int},
-        "last_epoch": {"epoch": int, "validation_loss": (float, type(None)), "validation_accuracy": (float, type(None))},
+        "last_epoch": {"epoch": int, "validation_loss": figure, "validation_accuracy": figure},
         "versions": dict.fromkeys(config["versions"], str),
     }
     for section, expected in kinds.items():
         for key, kind in expected.items():
-            if config[section] and not isinstance(config[section].get(key), kind):
-                raise UserError(f"{path}: {section}.{key}: not of the right type: {repr(config[section].get(key))[:60]}")
+            value = config[section].get(key)
+            if config[section] and not isinstance(value, kind):
+                raise UserError(f"{path}: {section}.{repr(key)[1:-1][:60]}: not of the right type: {repr(value)[:60]}")
 
 
 def _verify(folder: Path, names: set[str]) -> None:
@@ -289,6 +294,8 @@ def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, n
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or infinity; train the model again")
+        if name == "linear.temperature" and array <= 0:
+            raise UserError(f"{path}: {name} is {array:g}, and what divides is above 0; train the model again")
     return tensors
 
 

@@ -1,5 +1,8 @@
-"""A split of labelled text: `text: string`, `label: dictionary<int32, string>` in class order, in a Parquet file or a
-folder of parts. The schema's metadata names the source, its classes and its origin."""
+"""A split of labelled text: a Parquet file, or a folder of them.
+
+`text: string`, `label: dictionary<int32, string>` in class order; the schema's metadata names the source, its classes
+and its origin.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +33,7 @@ class Corpus:
     """
 
     def __init__(self, path: str | Path) -> None:
+        self._path = path
         with readable(path, FORMAT.name):
             self._dataset = ds.dataset(path, format="parquet")
         self.origin: dict[str, Any] = FORMAT.check(path, self._dataset.schema)
@@ -64,9 +68,10 @@ class Corpus:
 
     def _scan(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         # Row group by row group: the scanner of a whole file reads ahead of what is asked for, and keeps it.
-        for fragment in self._dataset.get_fragments():
-            for row_group in fragment.split_by_row_group():
-                yield from row_group.to_batches(columns=columns, batch_size=BATCH_ROWS, use_threads=False)
+        with readable(self._path, FORMAT.name):
+            for fragment in self._dataset.get_fragments():
+                for row_group in fragment.split_by_row_group():
+                    yield from row_group.to_batches(columns=columns, batch_size=BATCH_ROWS, use_threads=False)
 
 
 @contextmanager

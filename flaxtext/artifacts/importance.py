@@ -1,4 +1,7 @@
-"""What each word adds to each class: `word: string`, `documents: int64`, `weights: fixed_size_list<float32>[classes]`."""
+"""What each word adds to each class.
+
+A Parquet file: `word: string`, `documents: int64`, `weights: fixed_size_list<float32>[classes]`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,8 +1,8 @@
 """What the Parquet files of all formats share: a name and a version in each, and how they are read."""
 
 import json
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,10 @@ class Format:
         try:
             said = json.loads((schema.metadata or {})[KEY])
             found = said.pop("format"), said.pop("version")
-        except (KeyError, ValueError, AttributeError):
+        except (KeyError, ValueError, AttributeError, TypeError, RecursionError):  # whatever a stranger may write
             found = None
         if found != (self.name, self.version):
-            reason = "" if found is None or found[0] != self.name else f", but of version {str(found[1])[:20]}"
+            reason = "" if found is None or found[0] != self.name else f", but of version {repr(found[1])[:20]}"
             raise UserError(
                 f"{path}: not {self.name} of version {self.version}{reason}: another version of flaxtext wrote it; "
                 "run `dvc repro`"
@@ -67,4 +67,6 @@ def readable(path: Any, name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: not {name}, or damaged: {' '.join(str(error).split())[:200]}; run `dvc repro`") from None
+        raise UserError(
+            f"{path}: not {name}, or damaged: {' '.join(str(error).split())[:200]}; run `dvc repro`"
+        ) from None

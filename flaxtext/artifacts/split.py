@@ -31,7 +31,7 @@ def write_split(path: str | Path, held_out: np.ndarray) -> None:
 
 
 def read_split(path: str | Path, documents: int) -> np.ndarray:
-    """Read which of so many documents are held out, `bool[documents]`. Raises `UserError` for those of another split."""
+    """Read which of so many documents are held out, `bool[documents]`. Raises `UserError` where they are others."""
     table = FORMAT.read(path)
     found = FORMAT.check(path, table.schema)["documents"]
     if found != documents:

@@ -1,7 +1,7 @@
 """Token ids: the words of every document of a split by id, whole, and its label; in Parquet or NumPy files.
 
-Parquet: `ids: list<int32>`, `label: int32`, `row: int64` (in the source's split). NumPy, for what fits memory: the arrays
-`ids`, `offsets`, `labels`, as in `TokenIds`. Words that the vocabulary lacks have the ids beyond it, and
+Parquet: `ids: list<int32>`, `label: int32`, `row: int64` (in the source's split). NumPy, for what fits memory: the
+arrays `ids`, `offsets`, `labels`, as in `TokenIds`. Words that the vocabulary lacks have the ids beyond it, and
 `unknown.parquet`, `word: string`, `id: int32`, lists them.
 """
 
@@ -120,5 +120,5 @@ def _read_npz(path: str | Path) -> LabelledIds:
                 if arrays["version"] != FORMAT.version:
                     raise UserError(f"{path}: another version of flaxtext wrote it; run `dvc repro`")
                 return LabelledIds(TokenIds(arrays["ids"], arrays["offsets"]), arrays["labels"])
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, EOFError, TypeError) as error:  # damaged, empty, or one array that is no archive
             raise ValueError(error) from None

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.artifacts.corpus import Corpus
 from flaxtext.check.near_duplicates import most_similar, shingle_sets
 from flaxtext.core.parallel import ordered_map
-from flaxtext.artifacts.corpus import Corpus
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 

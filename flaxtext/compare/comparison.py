@@ -90,8 +90,8 @@ class Pair:
 def compare(judged: Judged, settings: Compare) -> tuple[dict[str, Standing], list[Pair]]:
     """Compare variants by what they predicted of the same documents.
 
-    Of a variant with several seeds, `judged.by_seed` has what each seed's run predicted; where that of the first seed is
-    not the variant's own prediction, the variant is an ensemble of them.
+    Of a variant with several seeds, `judged.by_seed` has what each seed's run predicted; where that of the first seed
+    is not the variant's own prediction, the variant is an ensemble of them.
 
     Intervals are percentiles of a bootstrap over documents, each resample shared by all variants; it draws seeds as
     well, each variant's on its own, and few seeds widen them. Differences are tested, and p-values corrected by Holm's

@@ -1,7 +1,6 @@
 """Section `build_vocab`: which words have ids."""
 
 from pathlib import PurePosixPath
-from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -12,7 +11,7 @@ from flaxtext.config.section import Section, short
 class BuildVocab(Section):
     """Which words become rows of the embedding table."""
 
-    fit_on: Annotated[list[Split], Field(min_length=1)] = ["train"]
+    fit_on: list[Split] = Field(default=["train"], min_length=1)
     max_words: int | None = Field(default=None, ge=1)
     min_count: int = Field(default=1, ge=1)
     vectors: str | None = None

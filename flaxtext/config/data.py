@@ -42,7 +42,7 @@ class FileSource(Section):
     train: str
     test: str | None = None
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
-    text: Annotated[list[Column], Field(min_length=1), BeforeValidator(_as_list)] = ["text"]
+    text: Annotated[list[Column], BeforeValidator(_as_list)] = Field(default=["text"], min_length=1)
     label: Column = "label"
     header: bool = True
     classes: list[str] | dict[str | int, str] | None = None

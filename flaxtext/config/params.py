@@ -75,17 +75,25 @@ def check_params(values: Any, path: str = PARAMS) -> Params:
     if problems:
         raise UserError("\n".join(problems))
     params = Params(**found)
+    if problems := _across_sections(params, path):
+        raise UserError("\n".join(problems))
+    return params
+
+
+def _across_sections(params: Params, path: str) -> list[str]:
+    """Say what is wrong between sections that are right by themselves."""
+    problems = []
     if params.data.source not in params.sources:
-        raise UserError(no_such_source(params.data.source, params.sources, path))
+        problems.append(no_such_source(params.data.source, params.sources, path))
     for name, variant in params.variants.items():
         if isinstance(variant, NetworkVariant) and variant.pretrained and params.build_vocab.vectors is None:
-            raise UserError(f"{path}: variants.{name}.pretrained: set build_vocab.vectors to a file of word vectors")
+            problems.append(f"{path}: variants.{name}.pretrained: set build_vocab.vectors to a file of word vectors")
         if not params.vectorize.validation and (variant.patience is not None or variant.calibrate):
-            raise UserError(
+            problems.append(
                 f"{path}: variants.{name}: patience and calibrate need documents to watch; set vectorize.validation "
                 "above 0"
             )
-    return params
+    return problems
 
 
 def _check_section(name: str, values: dict[str, Any], path: str) -> Any:
@@ -100,4 +108,6 @@ def _check_section(name: str, values: dict[str, Any], path: str) -> Any:
 
 def _unknown(name: Any, path: str) -> str:
     close = difflib.get_close_matches(str(name), SECTIONS, n=1)
-    return f"{path}: {name}: unknown key; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(SECTIONS)}")
+    return f"{path}: {name}: unknown key; " + (
+        f"did you mean {close[0]}?" if close else f"known: {', '.join(SECTIONS)}"
+    )

@@ -52,7 +52,7 @@ class Reading(Section):
 
     renamed: ClassVar[dict[str, str]] = {"stem": "prefix", **Train.renamed}
 
-    prefix: int | None = Field(default=None, ge=1)
+    prefix: int | None = Field(default=None, ge=1, le=1000)
     ngrams: int = Field(default=1, ge=1, le=5)
     ngram_min_count: int = Field(default=1, ge=1)
 

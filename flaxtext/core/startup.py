@@ -51,7 +51,7 @@ def fast_start() -> Iterator[None]:
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
         if plugins is None:
-            del os.environ[PLUGINS]
+            os.environ.pop(PLUGINS, None)
         else:
             os.environ[PLUGINS] = plugins
         if was_enabled:
@@ -61,8 +61,8 @@ def fast_start() -> Iterator[None]:
 def run(main: Callable[[], None]) -> None:
     """Run a script's `main` as `errors.run` does; the process then ends at once.
 
-    It ends without the interpreter taking itself apart. That takes 0.05 s with JAX, and a thread of Arrow's that lets go
-    of a NumPy array meanwhile finds no interpreter to tell, and aborts the process that had done its work.
+    It ends without the interpreter taking itself apart. That takes 0.05 s with JAX, and a thread of Arrow's that lets
+    go of a NumPy array meanwhile finds no interpreter to tell, and aborts the process that had done its work.
     """
     gc.freeze()  # the collector would look through all that was imported
     status = 1  # a traceback's
@@ -79,6 +79,6 @@ def run(main: Callable[[], None]) -> None:
 
 def _leave(status: int) -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it, or it is closed
+        with suppress(OSError, ValueError):  # no longer read, or closed
             stream.flush()
     os._exit(status)

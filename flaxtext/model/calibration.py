@@ -1,7 +1,7 @@
 """Confidence that means what it says: a temperature, fitted to documents that were not trained on.
 
 A network is often surer than it is right, or, with smoothed labels, less sure. Dividing its logits by one number
-mends most of that and changes no answer. Source: Guo et al., On Calibration of Modern Neural Networks (ICML 2017).
+fixes most of that and changes no answer. Source: Guo et al., On Calibration of Modern Neural Networks (ICML 2017).
 """
 
 import numpy as np

@@ -119,7 +119,10 @@ class Classifier:
         return labels
 
     def predict_proba(self, texts: Any) -> np.ndarray:
-        """Return class probabilities of texts, as `predict` takes them: `float32[n, classes]`, NaN where it has None."""
+        """Return the class probabilities of texts, `float32[n, classes]`; NaN where the text is None or NaN.
+
+        `texts` is what `predict` takes. Raises `TypeError` for anything else.
+        """
         strings = as_texts(texts)
         probability = self.probabilities(self.cut(strings.fill_null("")))
         probability[np.asarray(strings.is_null())] = np.nan

@@ -39,7 +39,7 @@ def cut_back(folder: Path, max_bytes: int) -> None:
     """Delete the files of a folder that were read longest ago, until the others take at most `max_bytes`.
 
     JAX's own bound, jax_compilation_cache_max_size, goes through the whole folder for each entry it adds: 0.3 s each
-    among 3,000. Another process may delete at the same time, or nobody be allowed to: a cache is no reason to stop.
+    among 3,000. Another process may delete at the same time, or this one may not delete: a cache is no reason to stop.
     """
     with suppress(OSError):
         files = [(file.stat().st_atime_ns, file.stat().st_size, file.path) for file in os.scandir(folder)]

@@ -43,8 +43,7 @@ def apply(architecture: Architecture, parameters: Parameters, block: Block) -> A
 
 def logits(architecture: Architecture, parameters: Parameters, documents: Embedded | Summed) -> Array:
     """Map embedded documents to logits, `float32[n, classes]`."""
-    assert architecture.pooling is not None
-    values = POOLINGS[architecture.pooling].pool(documents)
+    values = POOLINGS[architecture.pooling or ""].pool(documents)  # a network has one
     if architecture.hidden:
         hidden = dense(parameters["hidden"], values)
         values = (hidden.__array_namespace__().where(hidden > 0, hidden, 0),)  # relu

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -10,17 +11,19 @@ def as_texts(texts: Any) -> pa.StringArray:
     """Return texts as `string[n]`; None and NaN become null.
 
     Raises:
-        TypeError: one string alone, a table of several columns, or a value that is no text.
+        TypeError: one string alone, a table, or what is no text.
     """
     if isinstance(texts, str | bytes):
         raise TypeError(f"expected texts, one per item, got one string; write [{str(texts)[:20]!r}]")
-    if isinstance(texts, dict) or hasattr(texts, "columns"):
-        names = texts.column_names if isinstance(texts, pa.Table) else getattr(texts, "columns", texts)
+    if isinstance(texts, dict | pa.Table | pa.RecordBatch) or hasattr(texts, "columns"):
+        names = texts if isinstance(texts, dict) else getattr(texts, "column_names", getattr(texts, "columns", []))
         listed = ", ".join(map(str, list(names)[:20]))
         raise TypeError(f"expected one column of texts, got a table; choose one of its columns: {listed}")
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
     if not isinstance(texts, pa.Array):
+        if not hasattr(texts, "__iter__") or getattr(texts, "ndim", 1) == 0:
+            raise TypeError(f"expected texts, one per item, got {type(texts).__name__}: {str(texts)[:40]!r}")
         values = [None if _is_missing(text) else text for text in texts]
         for number, text in enumerate(values):
             if text is not None and not isinstance(text, str):
@@ -42,4 +45,5 @@ def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
 
 def _is_missing(value: Any) -> bool:
     """Whether a value stands for none: None, NaN, or pandas' NA."""
-    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
+    is_float = isinstance(value, float | np.floating)
+    return value is None or type(value).__name__ == "NAType" or bool(is_float and np.isnan(value))

@@ -2,7 +2,8 @@
 
 A word's prefix is its first letters, so that words that begin alike share a row. N-grams are those of the training
 documents, if they occur often enough there; where there are prefixes, n-grams are made of them, and meet their like
-more often. An n-gram is known by a 32-bit hash: of 100,000 n-grams, one in 40,000 unknown ones is taken for one of them.
+more often. An n-gram is known by a 32-bit hash: where 100,000 n-grams have rows, one in 40,000 others is taken for one
+of them.
 """
 
 from collections.abc import Iterator

@@ -10,9 +10,7 @@ from flaxtext.model.linear import Linear, margins
 from flaxtext.text.token_ids import Examples
 
 
-def fit_linear(
-    settings: LinearVariant, train: Examples, validation: Examples, *, rows: int, classes: int
-) -> Linear:
+def fit_linear(settings: LinearVariant, train: Examples, validation: Examples, *, rows: int, classes: int) -> Linear:
     """Train on documents as `int32[n, width]`, features by number with 0 for padding, and their labels.
 
     scikit-learn's TfidfTransformer and LinearSVC, one class against the rest. Margins are no probabilities; a

@@ -23,12 +23,14 @@ class Trainer(Protocol):
     """Steps a network through batches.
 
     Attributes:
-        state: all that steps change, as one pytree; None before `start`.
-        parameters: as the last step of `run` left them.
+        state: all that steps change, as one pytree of arrays; None before `start`.
     """
 
     state: Any
-    parameters: Parameters
+
+    @property
+    def parameters(self) -> Parameters:
+        """As the last step of `run` left them."""
 
     def prepare(self, documents: np.ndarray) -> Segment:
         """Lay out `documents: int32[steps, batch]`, by their number; -1 fills a batch up. Touches no state."""
@@ -37,7 +39,7 @@ class Trainer(Protocol):
         """Compile what `run` runs on segments of these shapes, for all trainers made alike."""
 
     def start(self, parameters: Parameters) -> None:
-        """Begin with these parameters, at step 1."""
+        """Begin with these parameters, at step 1. They may be overwritten: let go of them."""
 
     def run(self, segment: Segment) -> jax.Array:
         """Step through a segment; returns the losses, `float32[steps]`, perhaps before they are computed."""

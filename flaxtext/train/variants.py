@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,18 +67,22 @@ def train_variant(
     """
     say(f"{name}: {len(documents.labels):,} documents, {len(validation.labels):,} for validation")
     _check_amounts(variant, name, classes, validation)
-    reads = {"prefix": variant.prefix, "ngrams": variant.ngrams}
-    features = fit_features(words.words, documents.ids, **reads, min_count=variant.ngram_min_count)
-    shape = {"rows": features.rows, "classes": len(classes), "max_len": variant.max_len, **reads}
+    prefix, ngrams, min_count = variant.prefix, variant.ngrams, variant.ngram_min_count
+    features = fit_features(words.words, documents.ids, prefix=prefix, ngrams=ngrams, min_count=min_count)
+    architecture = Architecture(
+        rows=features.rows, classes=len(classes), max_len=variant.max_len, prefix=prefix, ngrams=ngrams
+    )
     data = {**origin, "documents": len(documents.labels), "validation_documents": len(validation.labels)}
     documents, validation = (Examples(features.expand(ids), labels) for ids, labels in (documents, validation))
     if isinstance(variant, LinearVariant):
-        seeds, architecture = 1, Architecture(**shape)
+        seeds = 1
         check_size(architecture, seeds)
         runs = [_train_linear(variant, architecture, documents, validation, say)]
     else:
-        sizes = {"pooling": variant.pooling, "embed_dim": variant.embed_dim, "hidden": variant.hidden}
-        seeds, architecture = variant.seeds, Architecture(**shape, **sizes)
+        seeds = variant.seeds
+        architecture = replace(
+            architecture, pooling=variant.pooling, embed_dim=variant.embed_dim, hidden=variant.hidden
+        )
         check_size(architecture, seeds)
         numbers = range(variant.seed, variant.seed + seeds)
         runs = [_train_network(variant, seed, architecture, documents, validation, known, say) for seed in numbers]

@@ -67,7 +67,8 @@ def total(used: jax.Array, bags: Bags) -> jax.Array:
 
     def add(block: int, so_far: jax.Array) -> jax.Array:
         positions = jax.lax.dynamic_slice_in_dim(bags.positions, block * BLOCK, BLOCK, axis=1)
-        return so_far + sum(rows_of(used, positions[:, word]) for word in range(BLOCK))
+        added: jax.Array = so_far + sum(rows_of(used, positions[:, word]) for word in range(BLOCK))
+        return added
 
     result: jax.Array = jax.lax.fori_loop(0, bags.positions.shape[1] // BLOCK, add, bags.padding[:, None] * used[0])
     return result
@@ -82,7 +83,8 @@ def _backward(saved: tuple[int, Bags], gradient: jax.Array) -> tuple[jax.Array, 
     documents = jnp.pad(gradient, ((0, 1), (0, 0)))  # what fills up is 0
 
     def gather(holders: jax.Array) -> jax.Array:
-        return rows_of(documents, holders).sum(axis=1)
+        summed: jax.Array = rows_of(documents, holders).sum(axis=1)
+        return summed
 
     seldom = [gather(holders) for holders in bags.holders]
     often = jnp.zeros((rows - sum(map(len, seldom)), gradient.shape[1]))
