@@ -4,7 +4,9 @@
 # make tutorial   the tutorial's own protocol, on AG News unless DATA= says otherwise; MIRROR, VERIFY likewise
 # make sweep      try settings of VARIANT for BUDGET minutes, and rank them by validation accuracy; the test split is not
 #                 read; GRID="learning_rate=0.002,0.005 embed_dim=20,50" says which
-# make test       the tests
+# make test       the tests that prove every part, at most 5 minutes on two cores
+# make test-all   those, then the slow ones, at most 12 minutes more: what CI runs
+# make stress     what takes an hour: by hand, before a release
 # make lint       ruff and mypy
 # make bench      time and accuracy beside fastText, scikit-learn, Keras, lime and the tutorial, about 15 minutes;
 #                 SOURCE=folder with train.csv and test.csv; writes bench/RESULTS.md
@@ -32,7 +34,9 @@ VARIANT = sum_20
 BUDGET = 10
 GRID = learning_rate=0.002,0.005,0.01 embed_dim=20,50 label_smoothing=0.0,0.1 word_dropout=0.0,0.3
 
-.PHONY: setup run tutorial sweep test lint bench lock clean
+PYTEST = pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+.PHONY: setup run tutorial sweep test test-all stress lint bench lock clean
 
 setup: .venv/run
 
@@ -50,7 +54,13 @@ sweep: .venv/run
 	@python -m flaxtext.cli.sweep $(VARIANT) --minutes $(BUDGET) $(GRID)
 
 test: .venv/dev
-	pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-all: test
+	$(PYTEST) -m slow
+
+stress: .venv/dev
+	$(PYTEST) -m stress
 
 lint: .venv/dev
 	ruff check .
