@@ -19,14 +19,15 @@ with fast_start():
     from flaxtext.config.params import read_params
     from flaxtext.core.files import write_text
     from flaxtext.model.compilation import configure_jax
-    from flaxtext.report.report import Run, render, rows_needed
+    from flaxtext.report.page import render_report, rows_needed
+    from flaxtext.report.run import Run
 
 
 def main() -> None:
     """Gather what the other stages wrote, and render it."""
     parser = argparse.ArgumentParser(description=__doc__)
     for folder in ("models", "history", "predictions", "explanations", "importance", "metrics"):
-        parser.add_argument(f"--{folder}", type=Path, required=True, help="a folder with a file or folder a variant")
+        parser.add_argument(f"--{folder}", type=Path, required=True, help="a folder with a file or folder per variant")
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--html", type=Path, required=True)
     args = parser.parse_args()
@@ -35,7 +36,7 @@ def main() -> None:
 
     predictions = {name: read_predictions(args.predictions / f"{name}.parquet") for name in variants}
     configure_jax()
-    page = render(
+    page = render_report(
         Run(
             params=params,
             metrics={name: read_json(args.metrics / f"{name}.json") for name in variants},

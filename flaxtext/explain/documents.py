@@ -8,7 +8,7 @@ import numpy as np
 from flaxtext.artifacts.predictions import Predictions
 from flaxtext.config.explain import Explain
 from flaxtext.core.errors import UserError
-from flaxtext.explain.explanation import as_json, explain, rounded
+from flaxtext.explain.explanation import as_json, explain, six_digits
 from flaxtext.explain.faithfulness import Document
 from flaxtext.model.classifier import Classifier
 
@@ -17,6 +17,9 @@ def choose_documents(rows: list[int] | None, mistakes: int, predictions: Predict
     """Choose rows of the test split: row -> "chosen" or "mistake".
 
     Without `rows`, the tutorial's choice. The `mistakes` come by falling probability of the predicted class.
+
+    Raises:
+        UserError: a row beyond the test split.
     """
     n = len(predictions.rows)
     if rows is None:
@@ -48,7 +51,7 @@ def explain_document(
         rng=np.random.default_rng([settings.seed, row]),
     )
     sides = {
-        side: {"class": model.classes[label], "probability": rounded(predictions.probabilities[row, label])}
+        side: {"class": model.classes[label], "probability": six_digits(predictions.probabilities[row, label])}
         for side, label in named.items()
     }
     models = as_json(result, [model.classes[label] for label in explained])
@@ -56,7 +59,7 @@ def explain_document(
 
 
 def summarize(documents: list[dict[str, Any]]) -> str:
-    """Lay out a line a document: row, true and predicted class, the words with the largest weights."""
+    """Lay out one line per document: row, true and predicted class, the words with the largest weights."""
     lines = [("row", "true", "predicted", "words for (+) and against (-) the predicted class")]
     for document in documents:
         words = document["explanations"][0]["words"][:6]

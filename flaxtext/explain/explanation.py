@@ -10,14 +10,13 @@ All samples are worked on at once, as arrays: no text is built and tokenized aga
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from flaxtext.text.token_ids import TokenIds
 
@@ -75,7 +74,7 @@ def explain(
     its 1,000th token (or `max_len`, if that is more): only a sample that lost nearly all words would show the rest
     to the classifier, and the cost grows with the square of the number of distinct words.
     """
-    distinct, word_of_token = number_words(tokens, max_len)
+    distinct, word_of_token = distinct_words(tokens, max_len)
     masks = sample_masks(len(distinct), samples, rng)
     blocks = [masks[start : start + BLOCK_ROWS] for start in range(0, samples, BLOCK_ROWS)]
     ids = (masked_ids(token_ids[: len(word_of_token)], word_of_token, block, max_len) for block in blocks)
@@ -95,7 +94,7 @@ def explain_together(
 
     The classifier is asked about the samples of all documents at once, by length: it has less padding to read then.
     """
-    numbered = [number_words(tokens, max_len) for tokens, _, _, _ in documents]
+    numbered = [distinct_words(tokens, max_len) for tokens, _, _, _ in documents]
     masks = [sample_masks(len(own), samples, rng) for (own, _), (_, _, _, rng) in zip(numbered, documents, strict=True)]
     ids = np.concatenate(
         [
@@ -116,7 +115,7 @@ def explain_together(
     ]
 
 
-def number_words(tokens: Sequence[str], max_len: int) -> tuple[list[str], Ids]:
+def distinct_words(tokens: Sequence[str], max_len: int) -> tuple[list[str], Ids]:
     """Number the distinct words of a document, in order of first appearance, as far as `explain` reads it.
 
     Returns the words, and of each token which of them it is, `int32[n_tokens]`.
@@ -130,14 +129,14 @@ def as_json(explanation: Explanation, classes: Sequence[str]) -> list[dict[str, 
     """Lay the models of an explanation, one for each of the names `classes`, out for JSON, rounded to six digits."""
     models = []
     for name, linear in zip(classes, explanation.models, strict=True):
-        figures = {key: rounded(getattr(linear, key)) for key in ("intercept", "score", "local_prediction")}
+        figures = {key: six_digits(getattr(linear, key)) for key in ("intercept", "score", "local_prediction")}
         weights = zip(linear.indices, linear.weights, strict=True)
-        words = [{"word": explanation.words[index], "weight": rounded(weight)} for index, weight in weights]
+        words = [{"word": explanation.words[index], "weight": six_digits(weight)} for index, weight in weights]
         models.append({"class": name, **figures, "words": words})
     return models
 
 
-def rounded(value: float) -> float:
+def six_digits(value: float) -> float:
     """Round to six digits, as a Python float and without negative zero."""
     return round(float(value), 6) + 0.0
 
@@ -272,11 +271,19 @@ def _by_size(weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Keep NumPy's linear algebra to one thread: a second gains nothing here, and can wait 100 ms for a core."""
-    limit: AbstractContextManager[object] = _blas().limit(limits=1)
+    """Keep NumPy's linear algebra to one thread: a second gains nothing here, and can wait 100 ms for a core.
+
+    Without threadpoolctl, which predicting does not need, there is no limit.
+    """
+    controller = _blas()
+    limit: AbstractContextManager[object] = controller.limit(limits=1) if controller else nullcontext()
     return limit
 
 
 @cache
-def _blas() -> ThreadpoolController:
+def _blas() -> Any:
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ModuleNotFoundError:
+        return None
     return ThreadpoolController()  # looks through the process's libraries: 1 ms
