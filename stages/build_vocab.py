@@ -12,11 +12,11 @@ from checkout import fast_start, run
 
 with fast_start():
     from flaxtext.artifacts.corpus import Corpus
-    from flaxtext.artifacts.pretrained import write_pretrained
+    from flaxtext.artifacts.pretrained import NONE, write_pretrained
     from flaxtext.artifacts.vocabulary import write_vocabulary
     from flaxtext.config.build_vocab import BuildVocab
     from flaxtext.core.errors import UserError
-    from flaxtext.text.pretrained import NONE, find_vectors
+    from flaxtext.io.word_vectors import find_vectors
     from flaxtext.text.vocabulary import fit_vocabulary
 
 

@@ -34,7 +34,9 @@ def main() -> None:
     first = next(iter(found))
     for name, own in found.items():
         if not own.is_of_the_same_split(found[first]):
-            raise UserError(f"{args.predictions / name}.parquet: not of the same test split as {first}; run `dvc repro`")
+            raise UserError(
+                f"{args.predictions / name}.parquet: not of the same test split as {first}; run `dvc repro`"
+            )
     judged = Judged.of(found)
     standings, pairs = compare(judged, section)
     print(describe(standings, pairs, section.confidence))

@@ -6,7 +6,7 @@ from flax import nnx
 
 from flaxtext.model.poolings import AVERAGES, POOLINGS
 from flaxtext.model.forward import probabilities
-from flaxtext.text.pretrained import Pretrained
+from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.train.initialization import (
     EMBEDDING_SCALE,
     OUTPUT_SCALE,

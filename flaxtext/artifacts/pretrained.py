@@ -1,13 +1,24 @@
 """The vectors of the vocabulary's words that a user's file had: a safetensors file."""
 
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic
-from flaxtext.text.pretrained import Pretrained
+
+
+class Pretrained(NamedTuple):
+    """The vectors of some words: `ids: int32[n]`, ascending, and `vectors: float32[n, dim]`."""
+
+    ids: np.ndarray
+    vectors: np.ndarray
+
+
+NONE = Pretrained(np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
 
 METADATA = {"format": "pretrained vectors", "version": "1"}
 

@@ -9,7 +9,7 @@ touch, gain most.
 import jax.numpy as jnp
 import numpy as np
 
-from flaxtext.text.pretrained import Pretrained
+from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.train.network import Network
 
 SMOOTHING = 0.3

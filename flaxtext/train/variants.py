@@ -17,7 +17,7 @@ from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.linear import linear_probabilities
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.text.features import fit_features
-from flaxtext.text.pretrained import NONE, Pretrained
+from flaxtext.artifacts.pretrained import NONE, Pretrained
 from flaxtext.text.token_ids import Examples
 from flaxtext.text.vocabulary import Vocabulary
 from flaxtext.train.initialization import start_from_log_ratios, start_from_pretrained

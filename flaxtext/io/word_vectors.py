@@ -7,22 +7,12 @@ and numbers there are. Of the file, what the vocabulary lacks is passed over.
 import gzip
 import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from flaxtext.core.errors import UserError
+from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.text.vocabulary import Vocabulary
-
-
-class Pretrained(NamedTuple):
-    """The vectors of some words: `ids: int32[n]`, ascending, and `vectors: float32[n, dim]`."""
-
-    ids: np.ndarray
-    vectors: np.ndarray
-
-
-NONE = Pretrained(np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
 
 
 def find_vectors(path: str | Path, words: Vocabulary) -> Pretrained:
