@@ -1,8 +1,8 @@
 """Lets a stage run the code beside it, and write the same bytes on any number of cores: each script imports this first.
 
-`python stages/NAME.py` would otherwise import the `flaxtext` that is installed, which may be that of another folder: where
-DVC runs an experiment in a copy of the project, where two clones share an environment, or in a worktree. What is recorded
-would then not be what ran.
+`python stages/NAME.py` would otherwise import the `flaxtext` that is installed, which may be that of another folder:
+where DVC runs an experiment in a copy of the project, where two clones share an environment, or in a worktree. What is
+recorded would then not be what ran.
 """
 
 import os
@@ -16,7 +16,7 @@ THREADS = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
-"""How many threads libraries use that add up in another order with another number of them; they read it as they start."""
+"""How many threads libraries use that, with another number of them, add up in another order; read as they start."""
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,7 +1,7 @@
 """Judge one variant; the only stage that reads the test split for figures.
 
-Reads the model, both splits' token ids and the validation split; writes every document's prediction, by the model and by
-each seed, the figures, and the test split's true and predicted classes for the confusion matrix.
+Reads the model, both splits' token ids and the validation split; writes every document's prediction, by the model and
+by each seed, the figures, and the test split's true and predicted classes for the confusion matrix.
 """
 
 import argparse

@@ -13,12 +13,11 @@ from checkout import fast_start, run
 
 with fast_start():
     from flaxtext.artifacts.bundle import write_bundle
-    from flaxtext.artifacts.corpus import Corpus
     from flaxtext.artifacts.history import write_history
     from flaxtext.artifacts.metrics import write_json
     from flaxtext.artifacts.pretrained import read_pretrained
     from flaxtext.artifacts.split import read_split
-    from flaxtext.artifacts.token_ids import LabelledIds, read_token_ids
+    from flaxtext.artifacts.token_ids import VectorizedSplit, read_token_ids
     from flaxtext.artifacts.vocabulary import read_vocabulary
     from flaxtext.config.train import read_variant
     from flaxtext.model.compilation import configure_jax
@@ -36,7 +35,6 @@ def main() -> None:
     parser.add_argument("--validation", type=Path, required=True)
     parser.add_argument("--vocab", type=Path, required=True)
     parser.add_argument("--pretrained", type=Path, required=True)
-    parser.add_argument("--classes", type=Path, required=True, help="the split that names the classes")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
@@ -44,12 +42,12 @@ def main() -> None:
     variant = read_variant(args.variant)
 
     configure_jax()
-    words, corpus = read_vocabulary(args.vocab), Corpus(args.classes)
+    words, train = read_vocabulary(args.vocab), read_token_ids(args.train)
 
-    def cut(split: LabelledIds) -> Examples:
+    def cut(split: VectorizedSplit) -> Examples:
         return Examples(split.documents.cut(variant.max_len, words.rows), split.labels)
 
-    documents = cut(read_token_ids(args.train))
+    documents = cut(train)
     if variant.validation_from == "train":
         held_out = read_split(args.validation, len(documents.labels))
         documents, validation = documents.select(~held_out), documents.select(held_out)
@@ -61,8 +59,8 @@ def main() -> None:
         validation,
         name=args.variant,
         words=words,
-        classes=corpus.classes,
-        origin=corpus.origin,
+        classes=train.classes,
+        origin=train.origin,
         known=read_pretrained(args.pretrained),
         say=partial(print, flush=True),
     )

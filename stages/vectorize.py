@@ -35,7 +35,9 @@ def main() -> None:
     words = read_vocabulary(args.vocab)
     unknown = UnknownWords(words)
     for texts, output in (args.train, args.test):
-        labels = write_token_ids(output, unknown.number(Corpus(texts).texts_and_labels()))
+        corpus = Corpus(texts)
+        batches = unknown.number(corpus.texts_and_labels())
+        labels = write_token_ids(output, batches, classes=corpus.classes, origin=corpus.origin)
         print(f"{output}: {len(labels):,} documents")
         if output == args.train[1]:
             held_out = choose_validation(labels, section.validation, section.seed)

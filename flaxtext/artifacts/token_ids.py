@@ -5,10 +5,12 @@ arrays `ids`, `offsets`, `labels`, as in `TokenIds`. Words that the vocabulary l
 `unknown.parquet`, `word: string`, `id: int32`, lists them.
 """
 
+import json
 import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,10 @@ UNKNOWN = Format("unknown words", 1)
 SUFFIXES = (".parquet", ".npz")
 
 
+Batches = Iterable[tuple[TokenIds, np.ndarray]]
+"""Documents and their labels, `int32[n]`, some at a time."""
+
+
 class LabelledIds(NamedTuple):
     """A split, or a part of one: its documents, and their `labels: int32[n]`."""
 
@@ -33,7 +39,24 @@ class LabelledIds(NamedTuple):
     labels: np.ndarray
 
 
-def write_token_ids(path: str | Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> np.ndarray:
+@dataclass(frozen=True)
+class VectorizedSplit:
+    """A split, whole.
+
+    Attributes:
+        documents: the words of each document, by id.
+        labels: int32[n]; indices into `classes`.
+        classes: the class names, in the source's order.
+        origin: of the corpus, as in `artifacts.corpus.Corpus`.
+    """
+
+    documents: TokenIds
+    labels: np.ndarray
+    classes: list[str]
+    origin: dict[str, Any]
+
+
+def write_token_ids(path: str | Path, batches: Batches, *, classes: list[str], origin: dict[str, Any]) -> np.ndarray:
     """Write batches of documents and labels to a `.parquet` or `.npz` file, by its ending, whole or not at all.
 
     Returns all labels, `int32[n]`.
@@ -42,14 +65,17 @@ def write_token_ids(path: str | Path, batches: Iterable[tuple[TokenIds, np.ndarr
         raise UserError(f"{path}: token ids go to {' or '.join(SUFFIXES)}")
     write = _write_npz if Path(path).suffix == ".npz" else _write_parquet
     with atomic(path) as temporary:
-        return _joined(write(temporary, batches), np.int32)
+        return _joined(write(temporary, batches, {"classes": classes, "origin": origin}), np.int32)
 
 
-def read_token_ids(path: str | Path) -> LabelledIds:
+def read_token_ids(path: str | Path) -> VectorizedSplit:
     """Read a `.parquet` file, a folder of them or an `.npz` file. Raises `UserError` if it holds no token ids."""
     if Path(path).suffix == ".npz":
         return _read_npz(path)
-    return _together(list(token_id_batches(path)))
+    with readable(path, FORMAT.name):
+        details = FORMAT.check(path, ds.dataset(path, format="parquet").schema)
+    documents, labels = _together(list(token_id_batches(path)))
+    return VectorizedSplit(documents, labels, details["classes"], details["origin"])
 
 
 def token_id_batches(path: str | Path) -> Iterator[LabelledIds]:
@@ -74,9 +100,9 @@ def read_unknown_words(path: str | Path) -> dict[int, str]:
     return dict(zip(table["id"].to_pylist(), table["word"].to_pylist(), strict=True))
 
 
-def _write_parquet(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> list[np.ndarray]:
+def _write_parquet(path: Path, batches: Batches, details: dict[str, Any]) -> list[np.ndarray]:
     written = []
-    schema, row = FORMAT.stamp(SCHEMA), 0
+    schema, row = FORMAT.stamp(SCHEMA, **details), 0
     # Ids hardly repeat within a page, and a dictionary of them takes as long to make as all the rest.
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
         for documents, labels in batches:
@@ -90,11 +116,11 @@ def _write_parquet(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -
     return written
 
 
-def _write_npz(path: Path, batches: Iterable[tuple[TokenIds, np.ndarray]]) -> list[np.ndarray]:
+def _write_npz(path: Path, batches: Batches, details: dict[str, Any]) -> list[np.ndarray]:
     """Write the arrays, uncompressed, with no clock in them, so that the same documents give the same bytes."""
     documents, labels = _together([LabelledIds(*batch) for batch in batches])
-    version = np.array(FORMAT.version, np.int32)
-    arrays = {"version": version, "ids": documents.ids, "offsets": documents.offsets, "labels": labels}
+    said = np.array(json.dumps({"version": FORMAT.version, **details}, sort_keys=True, ensure_ascii=False))
+    arrays = {"details": said, "ids": documents.ids, "offsets": documents.offsets, "labels": labels}
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
@@ -113,12 +139,14 @@ def _joined(arrays: list[np.ndarray], dtype: type[np.integer]) -> np.ndarray:
     return np.concatenate([np.zeros(0, dtype), *arrays])
 
 
-def _read_npz(path: str | Path) -> LabelledIds:
+def _read_npz(path: str | Path) -> VectorizedSplit:
     with readable(path, FORMAT.name):
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                if arrays["version"] != FORMAT.version:
+                details = json.loads(str(arrays["details"]))
+                if details["version"] != FORMAT.version:
                     raise UserError(f"{path}: another version of flaxtext wrote it; run `dvc repro`")
-                return LabelledIds(TokenIds(arrays["ids"], arrays["offsets"]), arrays["labels"])
+                documents = TokenIds(arrays["ids"], arrays["offsets"])
+                return VectorizedSplit(documents, arrays["labels"], details["classes"], details["origin"])
         except (zipfile.BadZipFile, EOFError, TypeError) as error:  # damaged, empty, or one array that is no archive
             raise ValueError(error) from None

@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 from scmrepo.exceptions import SCMError
 
 from flaxtext.artifacts import predictions
-from flaxtext.compare.comparison import Estimate, compare, holm
 from flaxtext.artifacts.predictions import Judged
+from flaxtext.compare.comparison import Estimate, compare, holm
 from flaxtext.config import params
 from flaxtext.core.errors import UserError
 

@@ -10,9 +10,9 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from flaxtext.artifacts.bundle import Classifier
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic, write_json, write_text
-from flaxtext.artifacts.bundle import Classifier
 from flaxtext.model.forward import Parameters, logits
 from flaxtext.text import vectors, vocabulary
 from flaxtext.text.tokenizers import FILTERS

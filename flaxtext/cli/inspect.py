@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from flaxtext.core.errors import UserError
 from flaxtext.artifacts.bundle import Classifier
+from flaxtext.core.errors import UserError
 from flaxtext.model.forward import flat
 from flaxtext.train.card import in_words, network_parameters, training_parameters
 

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.artifacts.bundle import Classifier
+from flaxtext.config.params import Column
 from flaxtext.core.errors import UserError
 from flaxtext.core.parallel import ordered_map
-from flaxtext.config.params import Column
-from flaxtext.artifacts.bundle import Classifier
 from flaxtext.io import frames
 from flaxtext.io.frames import Frame
 from flaxtext.io.tables import Table

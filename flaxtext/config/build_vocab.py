@@ -4,8 +4,7 @@ from pathlib import PurePosixPath
 
 from pydantic import Field, field_validator
 
-from flaxtext.config.data import Split
-from flaxtext.config.section import Section, short
+from flaxtext.config.section import Section, Split, short
 
 
 class BuildVocab(Section):

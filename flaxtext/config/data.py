@@ -9,7 +9,6 @@ from flaxtext.config.section import PARAMS, Fraction, Section, checked, read_yam
 from flaxtext.core.errors import UserError
 
 Column = str | int
-Split = Literal["train", "test"]
 
 
 class Data(Section):

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -12,6 +12,7 @@ from flaxtext.core.errors import UserError
 
 PARAMS = "params.yaml"
 
+Split = Literal["train", "test"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Limit = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

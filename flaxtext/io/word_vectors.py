@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flaxtext.core.errors import UserError
 from flaxtext.artifacts.pretrained import Pretrained
+from flaxtext.core.errors import UserError
 from flaxtext.text.vocabulary import Vocabulary
 
 

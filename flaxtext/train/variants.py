@@ -9,6 +9,7 @@ import numpy as np
 
 from flaxtext.artifacts.bundle import check_size
 from flaxtext.artifacts.history import Epoch
+from flaxtext.artifacts.pretrained import NONE, Pretrained
 from flaxtext.config.train import LinearVariant, NetworkVariant, Variant
 from flaxtext.core.errors import UserError
 from flaxtext.model.architecture import Architecture, Parameters, flatten
@@ -17,7 +18,6 @@ from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.linear import linear_probabilities
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.text.features import fit_features
-from flaxtext.artifacts.pretrained import NONE, Pretrained
 from flaxtext.text.token_ids import Examples
 from flaxtext.text.vocabulary import Vocabulary
 from flaxtext.train.initialization import start_from_log_ratios, start_from_pretrained
