@@ -1,4 +1,4 @@
-"""The documents that check objects to, as CSV for a spreadsheet: a row a finding."""
+"""The documents that check objects to, as CSV for a spreadsheet: one finding per row."""
 
 from pathlib import Path
 

@@ -41,13 +41,13 @@ class Check:
 
 CHECKS = {
     "leakage": Check(
-        "documents", "also stand in train, word for word: figures on test are flattering", "take them out", ("test",)
+        "documents", "are also in train, word for word: figures on test are flattering", "take them out", ("test",)
     ),
     "near_leakage": Check(
-        "documents", "stand in train but for some words: figures on test are flattering", "take them out", ("test",)
+        "documents", "are in train except for some words: figures on test are flattering", "take them out", ("test",)
     ),
     "duplicates": Check("documents", "repeat an earlier one word for word: they count more than once", "take them out"),
-    "near_duplicates": Check("documents", "repeat an earlier one but for some words", "take them out"),
+    "near_duplicates": Check("documents", "repeat an earlier one except for some words", "take them out"),
     "label_conflicts": Check(
         "documents",
         "have the words of a document of another class: no model gets both right",
@@ -352,7 +352,7 @@ def percent(value: float) -> str:
 
 
 def tabulate(documents: Documents, findings: dict[str, Finding]) -> pa.Table:
-    """List the documents found, a row a finding: check, split, row (from 0), label, the other document, how alike."""
+    """List the documents found, one finding per row: check, split, row (from 0), label, the other document, how alike."""
     names = pa.array(documents.classes, pa.string())
     split = pa.array(SPLITS).take(pa.array(documents.is_test.astype(np.int8)))
     row = pa.array(np.arange(len(documents.labels)) - documents.n_train * documents.is_test)

@@ -15,7 +15,7 @@ WIDTH = 100
 
 
 def print_table(figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, Share]]) -> None:
-    """Print a row a check, a column a split."""
+    """Print one check per row, one split per column."""
     rows = {name: [shares[split].get(name) for split in SPLITS] for name in CHECKS}
     cells = {name: [f"{s.count:,} ({percent(s.value)})" if s else "" for s in row] for name, row in rows.items()}
     lengths = [" / ".join(str(figures[s][key]) for key in ("median_words", "p95_words", "max_words")) for s in SPLITS]
@@ -28,7 +28,7 @@ def print_table(figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, 
 
 
 def print_warnings(figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, Share]], listed: pa.Table) -> None:
-    """Print a sentence a fault, with an example or two."""
+    """Print a sentence for each fault, with an example or two."""
     for name, check in CHECKS.items():
         for split in check.splits:
             share = shares[split][name]
@@ -51,7 +51,7 @@ def _place(row: dict[str, Any], prefix: str = "") -> str:
 def over(
     figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, Share]], limits: dict[str, float]
 ) -> list[str]:
-    """Say which limits are exceeded, a line each, and what to do."""
+    """Say which limits are exceeded, one line each, and what to do."""
     return [
         f"params.yaml: check.max_{name}: the limit is {limit:g}, {split} has {shares[split][name].value:g}: "
         f"{sentence(name, split, shares[split][name], figures[split]['classes'])}; "
