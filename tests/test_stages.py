@@ -51,7 +51,8 @@ def prepared(tmp_path_factory):
     ]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
-        edit(["train.max_len=6", "vectorize.validation=0.2", *short])
+        edit(["train.max_len=6", "vectorize.validation=0.2"])
+        edit([f"variants.{name}.{setting}" for name in names for setting in short])
         write_corpus(folder / "data/raw/train.parquet", seed=0, n=60)
         write_corpus(folder / "data/raw/test.parquet", seed=1, n=20, extra=["unseen"])
         (folder / "data/checks").mkdir()
