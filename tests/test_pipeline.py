@@ -12,26 +12,20 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from functools import partial
 
+import copies
 import pytest
 import vl_convert
 from conftest import PROJECT
+from copies import copy_checkout, environment
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from flaxtext.cli.set import edit as edit_params
 from flaxtext.config.section import variant_names
 
-BIN = str(PROJECT / ".venv/bin") if (PROJECT / ".venv/bin/dvc").exists() else os.path.dirname(sys.executable)  # noqa: PTH120
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": os.pathsep.join([BIN, os.environ["PATH"]]),
-    "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="flaxtext-jax-"),  # not the user's
-    "GIT_AUTHOR_NAME": "tests",
-    "GIT_AUTHOR_EMAIL": "tests@example.org",
-    "GIT_COMMITTER_NAME": "tests",
-    "GIT_COMMITTER_EMAIL": "tests@example.org",
-}
+ENVIRONMENT = environment(JAX_COMPILATION_CACHE_DIR=tempfile.mkdtemp(prefix="flaxtext-jax-"))  # not the user's
 WORDS = {
     "cats": ["purr", "whisker", "meow", "claw", "tail", "kitten"],
     "dogs": ["bark", "leash", "fetch", "bone", "tail", "puppy"],
@@ -40,13 +34,7 @@ WORDS = {
 PER_VARIANT = ["train", "evaluate", "explain"]
 
 
-def shell(folder, *command, check=True):
-    """Run a command in `folder` and return what it printed."""
-    ended = subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert not check or ended.returncode == 0, ended.stdout
-    return ended.stdout
+shell = partial(copies.shell, env=ENVIRONMENT)
 
 
 def repro(folder, *stages):
@@ -76,19 +64,7 @@ def of(*variants):
 def project(tmp_path_factory):
     """A copy of the project with a corpus of 300 documents and two variants, all stages run and committed."""
     folder = tmp_path_factory.mktemp("pipeline") / "project"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        left_out = name in ("dvc.lock", "requirements.lock") or name.startswith(("tests/", "bench/", "metrics/"))
-        if (PROJECT / name).is_file() and not left_out:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(PROJECT / name, folder / name)
-    (folder / "requirements.lock").touch()
+    copy_checkout(folder)
     rng = random.Random(0)  # noqa: S311
     with (folder / "data/inputs/pets.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -343,6 +319,7 @@ def replace(source, target):
     return rename(source, target)
 pathlib.Path.replace = replace
 sys.argv.pop(0)
+sys.path.insert(0, "stages")
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -374,7 +351,7 @@ def test_a_stage_killed_as_it_finishes_leaves_no_half_output(clean, stage):
             path = clean / out
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         ended = subprocess.run(
-            [f"{BIN}/python", "-c", KILL, str(renames), *command],
+            [sys.executable, "-c", KILL, str(renames), *command],
             cwd=clean,
             env=ENVIRONMENT,
             capture_output=True,

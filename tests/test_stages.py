@@ -46,9 +46,8 @@ def prepared(tmp_path_factory):
     """A folder with params.yaml and all that comes before train; some documents are empty, some are cut."""
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
-    short = [
-        f"variants.{name}.{key}" for name in variant_names() for key in ("epochs=2", "batch_size=16", "min_steps=0")
-    ]
+    short = ("epochs=2", "batch_size=16", "min_steps=0")
+    names = variant_names(folder / "params.yaml")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
         edit(["train.max_len=6", "vectorize.validation=0.2"])
