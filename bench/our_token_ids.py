@@ -52,7 +52,12 @@ def in_files(
     unknown = UnknownWords(read_vocabulary(vocab))
     for split in splits:
         corpus = Corpus(Path(folder, f"{split}.parquet"))
-        write_token_ids(Path(folder, "token_ids", f"{split}.parquet"), unknown.number(corpus.texts_and_labels()))
+        write_token_ids(
+            Path(folder, "token_ids", f"{split}.parquet"),
+            unknown.number(corpus.texts_and_labels()),
+            classes=corpus.classes,
+            origin=corpus.origin,
+        )
     return {"vocabulary": between - started, "token ids": time.perf_counter() - between}
 
 
@@ -71,5 +76,5 @@ class Files:
 
     def examples(self, split: str) -> Examples:
         """Read a split, its documents cut to 50 ids."""
-        documents, labels = read_token_ids(self.folder / "token_ids" / f"{split}.parquet")
-        return Examples(documents.cut(MAX_LEN, self.words.rows), labels)
+        found = read_token_ids(self.folder / "token_ids" / f"{split}.parquet")
+        return Examples(found.documents.cut(MAX_LEN, self.words.rows), found.labels)

@@ -48,7 +48,7 @@ def ag_news_texts(ag_news):
 @pytest.fixture(scope="session")
 def pydocs_texts():
     """All texts of the embedded corpus."""
-    from flaxtext.config import params
-    from flaxtext.download import pydocs
+    from flaxtext.config.params import read_params
+    from flaxtext.download.pydocs import documents
 
-    return [text for text, _ in pydocs.documents(params.load(PROJECT / "params.yaml").sources["pydocs"].packages)]
+    return [text for text, _ in documents(read_params(PROJECT / "params.yaml").sources["pydocs"].packages)]

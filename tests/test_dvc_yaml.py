@@ -24,6 +24,13 @@ def test_each_stage_has_its_script_and_its_section_of_params():
         assert stage["desc"]
 
 
+def test_it_is_a_table_of_contents_that_one_reads():
+    assert len((PROJECT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 450
+    for name, stage in STAGES.items():
+        is_code = [dep.startswith(CODE) for dep in stage["deps"]]
+        assert is_code == sorted(is_code), f"{name}: code stands last"
+
+
 def test_what_python_editors_and_desktops_leave_beside_the_code_is_no_dependency(tmp_path):
     shutil.copyfile(PROJECT / ".dvcignore", tmp_path / ".dvcignore")
     folder = tmp_path / "flaxtext" / "core"

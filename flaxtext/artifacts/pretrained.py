@@ -20,7 +20,8 @@ class Pretrained(NamedTuple):
 
 NONE = Pretrained(np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
 
-METADATA = {"format": "pretrained vectors", "version": "1"}
+METADATA = {"format": "pretrained vectors, version 1"}
+"""One key alone: safetensors writes several in an order that differs from process to process."""
 
 
 def write_pretrained(path: str | Path, pretrained: Pretrained) -> None:
