@@ -194,7 +194,7 @@ def test_a_linear_schedule_falls_to_nothing():
 
 @pytest.mark.parametrize("setting", [{"schedule": "linear"}, {"label_smoothing": 0.2}, {"class_weights": "balanced"}])
 def test_the_sparse_path_does_what_the_dense_path_does(monkeypatch, setting):
-    """adam takes the rows in use, all other optimizers all of them; with optax's adam in sgd's place both must agree."""
+    """adam takes the rows in use, all others all of them; with optax's adam in sgd's place both must agree."""
     monkeypatch.setattr(optax, "sgd", optax.adam)
     train = documents(120)
     train = Examples(train.ids[20:], train.labels[20:])

@@ -32,7 +32,7 @@ def architecture(pooling, **changes):
 
 
 def documents(n=50):
-    """Documents of any length, some of them empty, some with padding between words, as prefixes and n-grams leave it."""
+    """Documents of any length, some empty, some with padding between words, as prefixes and n-grams leave it."""
     rng = np.random.default_rng(0)
     ids = rng.integers(0, ROWS, (n, MAX_LEN)).astype(np.int32)
     ids[np.arange(MAX_LEN) >= rng.integers(0, MAX_LEN + 1, n)[:, None]] = 0
