@@ -12,9 +12,9 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext.core.errors import UserError
-from flaxtext.io import tables
 from flaxtext.artifacts.corpus import Corpus
+from flaxtext.core.errors import UserError
+from flaxtext.io import streams
 
 SCRIPT = PROJECT / "stages" / "download.py"
 
@@ -111,7 +111,7 @@ def test_unreachable(monkeypatch):
 
 def test_contract(monkeypatch, capsys):
     """Classes in the source's order, in every row group, also where a class or a split is rare."""
-    monkeypatch.setattr(tables, "BLOCK", 200)
+    monkeypatch.setattr(streams, "BLOCK", 200)
     classes = ["c", "b", "a"]
     Path("data/inputs/train.csv").write_text(
         "text,label\n" + "".join(f"text {i},{classes[i // 100]}\n" for i in range(300))

@@ -80,7 +80,7 @@ def _values_of(table: Table, number: int, record: Record, columns: list[Column])
     for column in columns:
         if column not in record:
             raise UserError(f"{where}: no column {column!r}; there are {listed(list(record))}")
-        value: Any = record[column]  # type: ignore[index]  # a number is in no record, as is said above
+        value: Any = record[column]
         if isinstance(value, list | dict):
             raise UserError(f"{where}: {column} is {excerpt(value)}, not a string or number")
         if isinstance(value, int | float):

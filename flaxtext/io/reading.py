@@ -6,6 +6,7 @@ line breaks does not add rows. In JSON Lines a row is a line.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +37,7 @@ class Frame:
     columns: list[pa.StringArray]
     rows: Rows
 
-    @property
+    @cached_property
     def texts(self) -> pa.StringArray:
         """The columns joined: `string[rows]`."""
         return join_columns(self.columns)
@@ -67,8 +68,3 @@ def join_columns(columns: Sequence[pa.StringArray]) -> pa.StringArray:
     """Join columns, `string[rows]` each, by a space; a missing value counts as an empty string."""
     filled = [column.fill_null("") for column in columns]
     return filled[0] if len(filled) == 1 else pc.binary_join_element_wise(*filled, " ")
-
-
-def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
-    """Tell which of `texts: string[n]` are empty or nothing but white space: `bool[n]`."""
-    return pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))

@@ -32,7 +32,7 @@ def encode_frame(frame: Frame, added: dict[str, pa.Array], table: Table, *, esca
             _refuse_clash(table, f"row {number} of the input", added, list(record))
         new = pa.RecordBatch.from_pydict(added).to_pylist()
         return _json_lines(record | values for record, values in zip(frame.rows, new, strict=True))
-    batch = frame.rows
+    batch: Any = frame.rows
     _refuse_clash(table, "the input", added, batch.schema.names)
     for name, array in added.items():
         batch = batch.append_column(name, array)
