@@ -11,9 +11,8 @@ from flaxtext.artifacts.bundle import Classifier
 from flaxtext.core.errors import UserError
 from flaxtext.core.parallel import ordered_map
 from flaxtext.io.reading import Frame, read_frames
-from flaxtext.io.table import Column, Table
+from flaxtext.io.table import Column, Table, is_blank
 from flaxtext.io.writing import encode_frame, open_writer
-from flaxtext.text.blank import is_blank
 from flaxtext.text import vectors
 
 

@@ -24,8 +24,7 @@ from flaxtext.core.errors import UserError
 from flaxtext.download import pydocs
 from flaxtext.download.fetch import fetch, is_remote
 from flaxtext.io.reading import Frame, join_columns, read_frames
-from flaxtext.io.table import Options, Table, excerpt, format_of, listed
-from flaxtext.text.blank import is_blank
+from flaxtext.io.table import Options, Table, excerpt, format_of, is_blank, listed
 
 MAX_CLASSES = 1000
 """Different labels that are believed to be classes where the source does not name them."""

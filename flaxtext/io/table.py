@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flaxtext.core.errors import UserError
 
@@ -96,6 +97,11 @@ def not_utf8(table: Table, number: int, error: UnicodeDecodeError) -> str:
     """Say that row `number` is not in UTF-8, and show where."""
     around = error.object[max(0, error.start - 10) : error.end + 10]
     return f"{table.name}: row {number}: not UTF-8: {excerpt(around)}; save the file as UTF-8"
+
+
+def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
+    """Tell which of `texts: string[n]` are empty or nothing but white space: `bool[n]`, null where one is missing."""
+    return pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
 
 
 def listed(values: Sequence[Any]) -> str:
