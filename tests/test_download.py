@@ -22,7 +22,9 @@ SCRIPT = PROJECT / "stages" / "download.py"
 def load_stage():
     spec = importlib.util.spec_from_file_location("download", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)  # as Python does for a script
+        spec.loader.exec_module(module)
     return module
 
 

@@ -106,6 +106,10 @@ def test_row_numbers_across_blocks(tmp_path, monkeypatch):
     assert message(table(tmp_path / "f", b"a,b,c\n" + good * 5 + long), "a") == (
         "f: after row 11: a row is longer than 1,000 bytes; is a quote not closed?"
     )
+    for header in (True, False):
+        assert message(table(tmp_path / "f", long + b"1,2,3\n", header=header), "a") == (
+            "f: row 1 is longer than 1,000 bytes; is a quote not closed?"
+        )
 
 
 def test_fields_of_a_megabyte(tmp_path):

@@ -70,11 +70,17 @@ def _column_names(table: Table, head: bytes) -> list[str]:
     if not head:
         raise UserError(f"{table.name}: the file is empty")
     # Arrow's own buffer: a thread that reads ahead from Python's hangs now and then if the reader is dropped meanwhile.
-    reader = csv.open_csv(pa.BufferReader(head), _read_options(table), _parse_options(table, lambda _: "skip"))
+    block = pa.BufferReader(head)
     try:
-        return list(reader.schema.names)
+        return list(csv.open_csv(block, _read_options(table), _parse_options(table, lambda _: "skip")).schema.names)
     except UnicodeDecodeError:
         raise UserError(f"{table.name}: row 1: not UTF-8; save the file as UTF-8") from None
+    except pa.ArrowInvalid:
+        if len(head) > streams.BLOCK:  # Arrow takes a block without the end of a row for an empty file
+            raise UserError(
+                f"{table.name}: row 1 is longer than {streams.BLOCK:,} bytes; is a quote not closed?"
+            ) from None
+        raise
 
 
 def _read_options(table: Table) -> csv.ReadOptions:
