@@ -135,8 +135,8 @@ def test_contract(monkeypatch, capsys):
     dataset = ds.dataset("raw/train.parquet")
     assert str(dataset.schema.field("label").type) == "dictionary<values=string, indices=int32, ordered=0>"
     assert dataset.schema.metadata == {
-        b"flaxtext": b'{"checksums": {"train": "%s"}, "classes": ["c", "b", "a"], "source": "own"}'
-        % _md5("data/inputs/train.csv").encode()
+        b"flaxtext": b'{"checksums": {"train": "%s"}, "classes": ["c", "b", "a"], "format": "corpus", "source": "own", '
+        b'"version": 1}' % _md5("data/inputs/train.csv").encode()
     }
     assert len(read("train")) + len(read("test")) == 300
     assert 30 < len(read("test")) < 90
