@@ -1,4 +1,4 @@
-"""The documents that check objects to, as CSV for a spreadsheet: one finding per row."""
+"""The documents that check objects to, as CSV for a spreadsheet, one finding per row."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 from flaxtext.core.files import atomic
-from flaxtext.io.frames import neutralize
+from flaxtext.io.formulas import neutralize
 
 
 def write_findings(path: str | Path, findings: pa.Table) -> None:

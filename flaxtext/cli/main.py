@@ -17,7 +17,7 @@ from flaxtext.core.errors import UserError
 
 if TYPE_CHECKING:
     from flaxtext.artifacts.bundle import Classifier
-    from flaxtext.io.tables import Table
+    from flaxtext.io.table import Table
 
 # What takes long to import, JAX above all, is imported by the command that needs it, so that --help is quick.
 
@@ -374,14 +374,14 @@ def _decoded(lines: list[bytes], number: int) -> list[str]:
 
 
 def _table(path: Path, option: str, header: bool) -> "Table":
-    from flaxtext.io import tables
+    from flaxtext.io.table import Options, Table, format_of
 
-    kind = tables.format_of(path.name)
+    kind = format_of(path.name)
     if kind is None or (kind == "parquet" and path.suffix.lower() == ".gz"):
         raise typer.BadParameter(
             f"{path}: unknown ending; .csv, .tsv, .jsonl (.gz too) or .parquet are known", param_hint=option
         )
-    return tables.Table(str(path), path, kind, header)
+    return Table(str(path), path, kind, Options(header=header))
 
 
 def _check_target(path: Path | None, option: str) -> None:
@@ -396,7 +396,7 @@ def _predict_file(
     if not source.path.is_file():
         raise UserError(f"{source.name}: no such file")
     columns: list[str | int] = [*text]
-    if not source.header and source.format in ("csv", "tsv"):
+    if not source.options.header and source.format in ("csv", "tsv"):
         if not all(column.isdigit() for column in text):
             raise typer.BadParameter("with --no-header, columns go by number, from 1", param_hint="--text")
         columns = [int(column) for column in text]

@@ -8,12 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flaxtext.artifacts.bundle import Classifier
-from flaxtext.config.params import Column
 from flaxtext.core.errors import UserError
 from flaxtext.core.parallel import ordered_map
-from flaxtext.io import frames
-from flaxtext.io.frames import Frame
-from flaxtext.io.tables import Table
+from flaxtext.io.reading import Frame, read_frames
+from flaxtext.io.table import Column, Table, is_blank
+from flaxtext.io.writing import encode_frame, open_writer
 from flaxtext.text import vectors
 
 
@@ -50,11 +49,6 @@ def _ranked(probability: np.ndarray, top_k: int) -> list[np.ndarray]:
     return list(np.argsort(-probability, axis=1, kind="stable")[:, :top_k].T)
 
 
-def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
-    """Tell which texts are empty or nothing but white space."""
-    return pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
-
-
 def predict_file(
     model: Classifier,
     source: Table,
@@ -78,10 +72,10 @@ def predict_file(
 
     def work(frame: Frame) -> tuple[Frame, object]:
         columns = predict_columns(model, frame.texts, top_k, prefix)
-        return frame, frames.encode(frame, columns, target, escape=escape)
+        return frame, encode_frame(frame, columns, target, escape=escape)
 
-    with frames.open_writer(target) as write:
-        parts = frames.read(source, text, as_records=target.format == "jsonl")
+    with open_writer(target) as write:
+        parts = read_frames(source, text, "records" if target.format == "jsonl" else "batch")
         for frame, encoded in ordered_map(work, parts):
             write(encoded)
             blank = is_blank(frame.texts)

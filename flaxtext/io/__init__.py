@@ -1,1 +1,1 @@
-"""Tables in files: their columns read, their rows read and written."""
+"""Users' tables in CSV, TSV, JSON Lines and Parquet: read in bounded memory, written with columns added."""

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 
 def as_texts(texts: Any) -> pa.StringArray:
@@ -36,11 +35,6 @@ def as_texts(texts: Any) -> pa.StringArray:
     if not pa.types.is_string(texts.type):
         raise TypeError(f"expected texts, got a column of {texts.type}")
     return texts
-
-
-def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
-    """Tell which texts are empty or nothing but white space; null for one that is missing."""
-    return pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
 
 
 def _is_missing(value: Any) -> bool:

@@ -1,0 +1,109 @@
+"""Reads JSON Lines: a JSON object per line, a row per line. Blank lines count as rows, and are left out."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from flaxtext.core.errors import UserError
+from flaxtext.io import streams
+from flaxtext.io.table import Column, Keep, Parts, Record, Table, decode, excerpt, listed, not_utf8, one_line
+
+Value = bytes | None
+
+
+def jsonl_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
+    """Yield the rows of a file, about `streams.BLOCK` bytes at a time; a missing value is null.
+
+    Objects may have different keys if `keep` is "records" or "nothing", as long as each has the `columns`. In a batch,
+    the first block says which columns there are, and of what type.
+
+    Raises:
+        UserError: a line that is no JSON object, or not UTF-8; an object without one of `columns`, or with a list or an
+            object in it; objects that do not fit in one batch.
+    """
+    schema = None
+    for numbers, values, records in _blocks(table, columns):
+        arrays = [decode(table, numbers, pa.array(column, pa.binary())) for column in zip(*values, strict=True)]
+        if keep == "batch":
+            batch = _to_batch(table, numbers, records, schema)
+            schema = batch.schema
+            yield numbers, arrays, batch
+        else:
+            yield numbers, arrays, records if keep == "records" else None
+
+
+def _blocks(table: Table, columns: list[Column]) -> Iterator[tuple[list[int], list[list[Value]], list[Record]]]:
+    """Yield row numbers, the values of `columns` in each row, and the objects; none of them empty."""
+    with streams.open_plain(table.path) as file:
+        numbers: list[int] = []
+        values: list[list[Value]] = []
+        records: list[Record] = []
+        size = 0
+        for number, line in enumerate(iter(lambda: file.readline(streams.BLOCK), b""), 1):
+            record = _parse_object(table, number, line)
+            if record is not None:
+                numbers.append(number)
+                values.append(_values_of(table, number, record, columns))
+                records.append(record)
+                size += len(line)
+            if size >= streams.BLOCK:
+                yield numbers, values, records
+                numbers, values, records, size = [], [], [], 0
+        if records:
+            yield numbers, values, records
+
+
+def _parse_object(table: Table, number: int, line: bytes) -> Record | None:
+    if not line.strip():
+        return None
+    where = f"{table.name}: row {number}"
+    if len(line) == streams.BLOCK:
+        raise UserError(f"{where}: longer than {streams.BLOCK:,} bytes; is it JSON Lines, an object a line?")
+    try:
+        record = json.loads(line.rstrip(b"\r\n").decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(not_utf8(table, number, error)) from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON: {error.msg} at character {error.pos + 1}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets
+        raise UserError(f"{where}: not JSON that can be read: {excerpt(line[:200])}") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: {excerpt(record)} is not a JSON object; one a line is expected")
+    return record
+
+
+def _values_of(table: Table, number: int, record: Record, columns: list[Column]) -> list[Value]:
+    where = f"{table.name}: row {number}"
+    values: list[Value] = []
+    for column in columns:
+        if column not in record:
+            raise UserError(f"{where}: no column {column!r}; there are {listed(list(record))}")
+        value: Any = record[column]
+        if isinstance(value, list | dict):
+            raise UserError(f"{where}: {column} is {excerpt(value)}, not a string or number")
+        if isinstance(value, int | float):
+            value = json.dumps(value)
+        # Half a surrogate pair passes here, and is refused with the rest that is not UTF-8.
+        values.append(None if value is None else value.encode("utf-8", "surrogatepass"))
+    return values
+
+
+def _to_batch(table: Table, numbers: list[int], records: list[Record], schema: pa.Schema | None) -> pa.RecordBatch:
+    """Lay records out in columns: those of `schema`, or of all the records where it is None."""
+    where = f"{table.name}: rows {numbers[0]} to {numbers[-1]}"
+    advice = "write to .jsonl, which needs no columns"
+    names = list(schema.names if schema else dict.fromkeys(name for record in records for name in record))
+    for number, record in zip(numbers, records, strict=True):
+        if new := [name for name in record if name not in names]:
+            raise UserError(f"{table.name}: row {number}: {excerpt(new[0])} is in no row before it; {advice}")
+    arrays = []
+    for name in names:
+        values = [record.get(name) for record in records]
+        try:
+            array = pa.array(values, schema.field(name).type if schema else None)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeError) as error:
+            raise UserError(f"{where}: {excerpt(name)} is not of one type: {one_line(error)}; {advice}") from None
+        arrays.append(array.cast(pa.string()) if pa.types.is_null(array.type) else array)
+    return pa.record_batch(arrays, names=names)
