@@ -352,7 +352,7 @@ def percent(value: float) -> str:
 
 
 def tabulate(documents: Documents, findings: dict[str, Finding]) -> pa.Table:
-    """List the documents found, one finding per row: check, split, row (from 0), label, the other document, how alike."""
+    """List the documents found, one finding per row: check, split, row (from 0), label, the other one, how alike."""
     names = pa.array(documents.classes, pa.string())
     split = pa.array(SPLITS).take(pa.array(documents.is_test.astype(np.int8)))
     row = pa.array(np.arange(len(documents.labels)) - documents.n_train * documents.is_test)

@@ -133,7 +133,7 @@ def compare(judged: Judged, settings: Compare) -> tuple[dict[str, Standing], lis
 
 
 def describe(standings: Mapping[str, Standing], pairs: Sequence[Pair], confidence: float) -> str:
-    """Lay out for reading: a row for each variant, then one for each with several seeds, then a sentence for each pair."""
+    """Lay out a row for each variant, then one for each with several seeds, then a sentence for each pair."""
     lines = [f"rank  {'variant':<20}  accuracy ({confidence:.0%} interval)    macro F1"]
     for name, standing in standings.items():
         figures = (f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in (standing.accuracy, standing.macro_f1))

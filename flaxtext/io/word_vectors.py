@@ -1,7 +1,7 @@
 """Word vectors that were trained on more text than yours, as GloVe, word2vec and fastText publish them.
 
-Their text format is one word per line: the word, then its numbers, separated by spaces; a first line may say how many words
-and numbers there are. Of the file, what the vocabulary lacks is passed over.
+Their text format is one word per line: the word, then its numbers, separated by spaces; a first line may say how many
+words and numbers there are. Of the file, what the vocabulary lacks is passed over.
 """
 
 import gzip
