@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +25,8 @@ def jsonl_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
             object in it; objects that do not fit in one batch.
     """
     schema = None
-    for numbers, values, records in _blocks(table, columns):
-        arrays = [decode(table, numbers, pa.array(column, pa.binary())) for column in zip(*values, strict=True)]
+    for numbers, values, records in _blocks(table, columns, keep):
+        arrays = [decode(table, numbers, pa.array(own, pa.binary())) for own in values]
         if keep == "batch":
             batch = _to_batch(table, numbers, records, schema)
             schema = batch.schema
@@ -34,60 +35,66 @@ def jsonl_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
             yield numbers, arrays, records if keep == "records" else None
 
 
-def _blocks(table: Table, columns: list[Column]) -> Iterator[tuple[list[int], list[list[Value]], list[Record]]]:
-    """Yield row numbers, the values of `columns` in each row, and the objects; none of them empty."""
+def _blocks(
+    table: Table, columns: list[Column], keep: Keep
+) -> Iterator[tuple[list[int], list[list[Value]], list[Record]]]:
+    """Yield the numbers of some rows, the values of each of `columns` in them, and the objects, if they are kept."""
     with streams.open_plain(table.path) as file:
         numbers: list[int] = []
-        values: list[list[Value]] = []
+        values: list[list[Value]] = [[] for _ in columns]
         records: list[Record] = []
         size = 0
-        for number, line in enumerate(iter(lambda: file.readline(streams.BLOCK), b""), 1):
+        for number, line in enumerate(iter(partial(file.readline, streams.BLOCK), b""), 1):
             record = _parse_object(table, number, line)
-            if record is not None:
-                numbers.append(number)
-                values.append(_values_of(table, number, record, columns))
+            if record is None:
+                continue
+            numbers.append(number)
+            for column, own in zip(columns, values, strict=True):
+                own.append(_value_of(table, number, record, column))
+            if keep != "nothing":
                 records.append(record)
-                size += len(line)
+            size += len(line)
             if size >= streams.BLOCK:
                 yield numbers, values, records
-                numbers, values, records, size = [], [], [], 0
-        if records:
+                numbers, values, records, size = [], [[] for _ in columns], [], 0
+        if numbers:
             yield numbers, values, records
 
 
 def _parse_object(table: Table, number: int, line: bytes) -> Record | None:
     if not line.strip():
         return None
-    where = f"{table.name}: row {number}"
     if len(line) == streams.BLOCK:
-        raise UserError(f"{where}: longer than {streams.BLOCK:,} bytes; is it JSON Lines, an object a line?")
+        problem = f"longer than {streams.BLOCK:,} bytes; is it JSON Lines, an object a line?"
+        raise UserError(f"{table.name}: row {number}: {problem}")
     try:
         record = json.loads(line.rstrip(b"\r\n").decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(not_utf8(table, number, error)) from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON: {error.msg} at character {error.pos + 1}") from None
+        problem = f"not JSON: {error.msg} at character {error.pos + 1}"
     except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets
-        raise UserError(f"{where}: not JSON that can be read: {excerpt(line[:200])}") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{where}: {excerpt(record)} is not a JSON object; one a line is expected")
-    return record
+        problem = f"not JSON that can be read: {excerpt(line[:200])}"
+    else:
+        if isinstance(record, dict):
+            return record
+        problem = f"{excerpt(record)} is not a JSON object; one a line is expected"
+    raise UserError(f"{table.name}: row {number}: {problem}")
 
 
-def _values_of(table: Table, number: int, record: Record, columns: list[Column]) -> list[Value]:
-    where = f"{table.name}: row {number}"
-    values: list[Value] = []
-    for column in columns:
-        if column not in record:
-            raise UserError(f"{where}: no column {column!r}; there are {listed(list(record))}")
-        value: Any = record[column]
-        if isinstance(value, list | dict):
-            raise UserError(f"{where}: {column} is {excerpt(value)}, not a string or number")
-        if isinstance(value, int | float):
-            value = json.dumps(value)
+def _value_of(table: Table, number: int, record: Record, column: Column) -> Value:
+    value: Any = record.get(column, record)  # type: ignore[arg-type]  # a number is no key
+    if isinstance(value, str):
         # Half a surrogate pair passes here, and is refused with the rest that is not UTF-8.
-        values.append(None if value is None else value.encode("utf-8", "surrogatepass"))
-    return values
+        return value.encode("utf-8", "surrogatepass")
+    if value is None:
+        return None
+    if isinstance(value, int | float):
+        return json.dumps(value).encode()
+    where = f"{table.name}: row {number}"
+    if value is record:
+        raise UserError(f"{where}: no column {column!r}; there are {listed(list(record))}")
+    raise UserError(f"{where}: {column} is {excerpt(value)}, not a string or number")
 
 
 def _to_batch(table: Table, numbers: list[int], records: list[Record], schema: pa.Schema | None) -> pa.RecordBatch:
