@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from flaxtext.core.arrow import binary_array
 from flaxtext.core.errors import UserError
 from flaxtext.io import streams
 from flaxtext.io.table import Column, Keep, Parts, Record, Table, decode, excerpt, listed, not_utf8, one_line
@@ -25,7 +26,7 @@ def jsonl_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
     """
     schema = None
     for numbers, values, records in _blocks(table, columns):
-        arrays = [decode(table, numbers, pa.array(column, pa.binary())) for column in zip(*values, strict=True)]
+        arrays = [decode(table, numbers, binary_array(column)) for column in zip(*values, strict=True)]
         if keep == "batch":
             batch = _to_batch(table, numbers, records, schema)
             schema = batch.schema
