@@ -24,11 +24,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETTINGS = $(if $(DATA),data.source=$(DATA)) $(if $(MIRROR),'data.mirror=$(MIRROR)') $(if $(VERIFY),data.verify=$(VERIFY))
 TUTORIAL = data.source=ag_news build_vocab.fit_on=[train,test] build_vocab.max_words=null build_vocab.min_count=1 \
-  build_vocab.vectors=null vectorize.max_len=50 \
-  train.epochs=15 train.batch_size=1024 train.optimizer=adam train.learning_rate=0.001 \
+  build_vocab.vectors=null vectorize.validation=0.0 \
+  train.max_len=50 train.epochs=15 train.batch_size=1024 train.optimizer=adam train.learning_rate=0.001 \
   train.schedule=constant train.hidden=100 train.label_smoothing=0.0 train.word_dropout=0.0 train.class_weights=null \
   train.seed=0 train.seeds=1 train.shuffle=false train.validation_from=test train.patience=null train.min_steps=0 \
-  train.calibrate=false variants.*.patience=null variants.*.calibrate=false variants.*.pretrained=false
+  train.calibrate=false variants.*.max_len=50 variants.*.patience=null variants.*.calibrate=false \
+  variants.*.pretrained=false
 
 VARIANT = sum_20
 BUDGET = 10
@@ -41,17 +42,17 @@ PYTEST = pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadsc
 setup: .venv/run
 
 run: .venv/run
-	@python -m flaxtext.cli.set $(SETTINGS)
+	@flaxtext set $(SETTINGS)
 	@dvc repro
-	@python -m flaxtext.cli.results
+	@flaxtext results
 
 tutorial: .venv/run
-	@python -m flaxtext.cli.set $(TUTORIAL) $(SETTINGS)
+	@flaxtext set $(TUTORIAL) $(SETTINGS)
 	@dvc repro
-	@python -m flaxtext.cli.results
+	@flaxtext results
 
 sweep: .venv/run
-	@python -m flaxtext.cli.sweep $(VARIANT) --minutes $(BUDGET) $(GRID)
+	@flaxtext sweep $(VARIANT) --minutes $(BUDGET) $(GRID)
 
 test: .venv/dev
 	$(PYTEST)

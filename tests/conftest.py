@@ -1,6 +1,8 @@
 """What several test modules share."""
 
+import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,23 @@ def pydocs_texts():
     from flaxtext.download.pydocs import documents
 
     return [text for text, _ in documents(read_params(PROJECT / "params.yaml").sources["pydocs"].packages)]
+
+
+@pytest.fixture
+def flaxtext(monkeypatch, capsys):
+    """Run the command in this process: its status, output and errors."""
+
+    from flaxtext.cli.main import main
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["flaxtext", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run

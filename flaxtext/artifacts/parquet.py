@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flaxtext.core.errors import UserError
@@ -51,7 +51,7 @@ class Format:
         with atomic(path) as temporary:
             pq.write_table(table.cast(self.stamp(table.schema, **details)), temporary, compression="zstd")
 
-    def read(self, path: Any, columns: list[str] | None = None, filters: ds.Expression | None = None) -> pa.Table:
+    def read(self, path: Any, columns: list[str] | None = None, filters: pc.Expression | None = None) -> pa.Table:
         """Read a file, a folder of parts or an open file. Raises `UserError` where it is not of this format."""
         with readable(path, self.name):
             table = pq.read_table(path, columns=columns, filters=filters)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flaxtext.artifacts.parquet import Format
+from flaxtext.core.arrow import numpy_array, string_array
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic
 from flaxtext.text.vocabulary import Vocabulary
@@ -35,7 +36,7 @@ def write_vocabulary(path: str | Path, vocabulary: Vocabulary) -> None:
 
 def read_vocabulary(path: str | Path) -> Vocabulary:
     """Read what `write_vocabulary` wrote. Raises `UserError` where the file is no vocabulary."""
-    words, counts, ids = [pa.array([], pa.string())], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+    words, counts, ids = [string_array([])], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
     with _open(path) as file:
         for batch in file.iter_batches(BATCH_ROWS):
             if any(column.null_count for column in batch.columns):
@@ -44,8 +45,8 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
             if pc.count_distinct(batch["word"].indices).as_py() < len(batch):
                 raise UserError(f"{path}: not a vocabulary: a word stands twice")
             words.append(batch["word"].dictionary_decode())
-            counts.append(batch["count"].to_numpy())
-            ids.append(batch["id"].to_numpy())
+            counts.append(numpy_array(batch["count"]))
+            ids.append(numpy_array(batch["id"]))
     vocabulary = Vocabulary(pa.concat_arrays(words), np.concatenate(counts))
     if not np.array_equal(np.concatenate(ids), np.arange(1, vocabulary.rows)):
         raise UserError(f"{path}: not a vocabulary: expected word, count and id, sorted by id from 1")

@@ -1,21 +1,26 @@
-"""Sets values of params.yaml from the command line, and keeps its comments.
-
-python -m flaxtext.cli.set data.source=ag_news 'variants.*.patience=null'
-
-`*` stands for each variant that sets the key.
-"""
+"""The command `set`: sets values of params.yaml, and keeps its comments."""
 
 import io
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import typer
 
-from flaxtext.config import params
-from flaxtext.core.errors import UserError, run
+from flaxtext.core.errors import UserError
 from flaxtext.core.files import write_text
+
+
+def set_values(
+    assignments: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="What to set, such as data.source=ag_news.")
+    ] = None,
+) -> None:
+    """Set values of params.yaml, all or none; its comments stay.
+
+    - `flaxtext set data.source=ag_news train.epochs=5`
+    - `flaxtext set 'variants.*.patience=null'`: for each variant that sets this key
+    """
+    edit(assignments or [])
 
 
 def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
@@ -27,13 +32,19 @@ def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
 
 def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
     """Return the text of params.yaml with values set, as `edit` does. Raises `UserError` where one is refused."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from flaxtext.config.params import check_params
+    from flaxtext.config.section import parse
+
     yaml = YAML()
     yaml.width = 4096
     yaml.preserve_quotes = True
     yaml.representer.add_representer(
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    values = params.parse(Path(path), yaml)
+    values = parse(Path(path), yaml)
     for assignment in (each for given in assignments for each in _for_each_variant(given, values)):
         key, equals, text = assignment.partition("=")
         *parents, last = key.split(".")
@@ -48,7 +59,7 @@ def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
             raise UserError(f"{assignment!r}: the value is not YAML; put it in quotes") from None
         if last not in place or place[last] != value:
             place[last] = value
-    params.check(values, str(path))
+    check_params(values, str(path))
     output = io.StringIO()
     yaml.dump(values, output)
     return output.getvalue()
@@ -62,7 +73,3 @@ def _for_each_variant(assignment: str, values: Any) -> list[str]:
         return [assignment]
     key = rest.partition("=")[0]
     return [f"variants.{name}.{rest}" for name, own in variants.items() if isinstance(own, dict) and key in own]
-
-
-if __name__ == "__main__":
-    run(lambda: edit(sys.argv[1:]))

@@ -11,6 +11,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.core.arrow import text_scalar
 from flaxtext.core.errors import UserError
 from flaxtext.io.csv import csv_parts
 from flaxtext.io.jsonl import jsonl_parts
@@ -66,5 +67,5 @@ def read_frames(table: Table, columns: Sequence[Column], keep: Keep = "nothing")
 
 def join_columns(columns: Sequence[pa.StringArray]) -> pa.StringArray:
     """Join columns, `string[rows]` each, by a space; a missing value counts as an empty string."""
-    filled = [column.fill_null("") for column in columns]
-    return filled[0] if len(filled) == 1 else pc.binary_join_element_wise(*filled, " ")
+    filled = [column.fill_null(text_scalar("")) for column in columns]
+    return filled[0] if len(filled) == 1 else pc.binary_join_element_wise(*filled, text_scalar(" "))

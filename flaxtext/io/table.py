@@ -101,7 +101,8 @@ def not_utf8(table: Table, number: int, error: UnicodeDecodeError) -> str:
 
 def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
     """Tell which of `texts: string[n]` are empty or nothing but white space: `bool[n]`, null where one is missing."""
-    return pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
+    has_letters = pc.binary_length(texts).cast(pa.bool_())
+    return pc.or_(pc.invert(has_letters), pc.utf8_is_space(texts))
 
 
 def listed(values: Sequence[Any]) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from flaxtext.core.arrow import string_array
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic
 from flaxtext.io.formulas import neutralize
@@ -82,7 +83,7 @@ def _csv_lines(batch: pa.RecordBatch, table: Table, *, header: bool, escape: boo
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         column = _csv_column(table, name, column)
         columns[name] = neutralize(column) if escape and pa.types.is_string(column.type) else column
-    names = pa.array(columns, pa.string())
+    names = string_array(columns)
     lines = pa.record_batch(list(columns.values()), names=(neutralize(names) if escape else names).to_pylist())
     sink = pa.BufferOutputStream()
     csv.write_csv(lines, sink, csv.WriteOptions(include_header=header, delimiter=table.delimiter))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from flaxtext.core.arrow import numpy_array, string_array, text_scalar
 from flaxtext.model.architecture import Architecture, Parameters
 from flaxtext.model.prediction import Backend, choose_backend, class_probabilities
 from flaxtext.model.texts import as_texts
@@ -124,8 +125,8 @@ class Classifier:
         `texts` is what `predict` takes. Raises `TypeError` for anything else.
         """
         strings = as_texts(texts)
-        probability = self.probabilities(self.cut(strings.fill_null("")))
-        probability[np.asarray(strings.is_null())] = np.nan
+        probability = self.probabilities(self.cut(strings.fill_null(text_scalar(""))))
+        probability[numpy_array(strings.is_null())] = np.nan
         return probability
 
     def cut(self, texts: pa.StringArray) -> np.ndarray:
@@ -168,7 +169,7 @@ class Classifier:
 
     def tokenize(self, texts: list[str]) -> list[list[str]]:
         """Split texts into words, those that it does not know included."""
-        words: list[list[str]] = tokenize(pa.array(texts, pa.string())).to_pylist()
+        words: list[list[str]] = tokenize(string_array(texts)).to_pylist()
         return words
 
     def token_ids(self, tokens: list[str]) -> np.ndarray:

@@ -16,7 +16,12 @@ CHUNK_IDS = 2**16
 """Ids in one forward pass, at most: their embeddings stay in the CPU's cache."""
 
 JAX_IDS = 2**22
-"""Ids from which on JAX is faster, its import and compilation included."""
+"""Ids, padding included, from which on JAX is faster in a process that has yet to import it and to compile.
+
+Measured by the processor time of predicting Parquet files, of 20,000 and of 100,000 texts of the embedded corpus, in
+new processes with JAX's compilation cache filled: flatten_20 breaks even at 2.6 million ids, average_20 at 4.2 million,
+stems_32 at 4.5 million.
+"""
 
 
 def choose_backend(ids: int) -> Backend:

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from flaxtext.core.arrow import string_array
+
 
 def as_texts(texts: Any) -> pa.StringArray:
     """Return texts as `string[n]`; None and NaN become null.
@@ -27,7 +29,7 @@ def as_texts(texts: Any) -> pa.StringArray:
         for number, text in enumerate(values):
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"expected texts, got {type(text).__name__} at position {number}: {str(text)[:40]!r}")
-        return pa.array([None if text is None else str(text) for text in values], pa.string())
+        return string_array(None if text is None else str(text) for text in values)
     if pa.types.is_dictionary(texts.type):
         texts = texts.dictionary_decode()
     if pa.types.is_null(texts.type) or pa.types.is_large_string(texts.type) or pa.types.is_string_view(texts.type):

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.core.arrow import numpy_array
 from flaxtext.core.errors import UserError
 
 CHUNK_ROWS = 16_384
@@ -40,7 +41,7 @@ class Features:
         self._prefixes: np.ndarray | None = None
         if prefix is not None:
             prefixes = pc.utf8_slice_codeunits(words, 0, prefix).dictionary_encode()
-            self._prefixes = np.concatenate([[0], self.rows + prefixes.indices.to_numpy()]).astype(np.int32)
+            self._prefixes = np.concatenate([[0], self.rows + numpy_array(prefixes.indices)]).astype(np.int32)
             self.rows += len(prefixes.dictionary)
         self._first, self._ngrams, self.keys = self.rows, ngrams, keys
         self.rows += len(keys)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from flaxtext.core.arrow import numpy_array
 from flaxtext.core.parallel import ordered_map
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
@@ -62,7 +63,7 @@ class Examples(NamedTuple):
 def number_words(texts: pa.Array, vocabulary: Vocabulary) -> TokenIds:
     """Turn `texts: string[n]` into ids, 0 for a word that the vocabulary lacks."""
     lists = tokenize(texts)
-    return TokenIds(vocabulary.ids(lists.values), lists.offsets.to_numpy())
+    return TokenIds(vocabulary.ids(lists.values), numpy_array(lists.offsets))
 
 
 class UnknownWords:

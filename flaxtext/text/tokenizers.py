@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.core.arrow import number_array, string_array
+
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 """The characters that Keras' `Tokenizer` takes out by default."""
 
@@ -35,7 +37,7 @@ def tokenize(texts: pa.Array) -> pa.LargeListArray:
     word_offsets = np.concatenate([[0], np.cumsum(ends - begins)])
     letters = np.compress(letter, np.frombuffer(data, np.uint8))
     words = pa.LargeStringArray.from_buffers(len(begins), pa.py_buffer(word_offsets), pa.py_buffer(letters))
-    return pa.LargeListArray.from_arrays(np.searchsorted(begins, offsets), words)
+    return pa.LargeListArray.from_arrays(number_array(np.searchsorted(begins, offsets)), words)
 
 
 def _lower(texts: pa.Array) -> pa.Array:
@@ -48,4 +50,4 @@ def _lower(texts: pa.Array) -> pa.Array:
     if not pc.any(foreign).as_py():
         return texts
     lowered = [text.lower() for text in texts.filter(foreign).to_pylist()]
-    return pc.replace_with_mask(texts, foreign, pa.array(lowered, texts.type))
+    return pc.replace_with_mask(texts, foreign, string_array(lowered).cast(texts.type))

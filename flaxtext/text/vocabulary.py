@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.core.arrow import numpy_array
 from flaxtext.core.parallel import ordered_map
 from flaxtext.text.tokenizers import tokenize
 
@@ -33,7 +34,9 @@ class Vocabulary:
     def ids(self, words: pa.Array) -> np.ndarray:
         """Look words up: `int32[len(words)]`, 0 for a word that is not in the vocabulary."""
         found = pc.index_in(words, self.words.cast(words.type))
-        return np.asarray(pc.add(found, 1).fill_null(0), np.int32)
+        ids = np.frombuffer(found.buffers()[1], np.int32, len(found)) + np.int32(1)
+        ids[numpy_array(found.is_null())] = 0
+        return ids
 
 
 def fit_vocabulary(texts: Iterable[pa.Array], max_words: int | None = None, min_count: int = 1) -> Vocabulary:

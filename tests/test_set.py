@@ -7,7 +7,9 @@ import pytest
 from conftest import PROJECT
 
 from flaxtext.cli.set import edit
-from flaxtext.config import params
+from flaxtext.config.build_vocab import BuildVocab
+from flaxtext.config.params import read_params
+from flaxtext.config.train import Train
 from flaxtext.core.errors import UserError
 
 
@@ -29,16 +31,16 @@ def test_an_edit_changes_its_lines_alone(copy):
         "fit_on: [train, test]",
     ]
     assert all("#" in line for line in changed)
-    assert params.load(copy).build_vocab.fit_on == ["train", "test"]
+    assert read_params(copy).build_vocab.fit_on == ["train", "test"]
 
 
 def test_an_edit_of_each_variant_that_sets_the_key_itself(copy):
-    edit(["variants.sum_20={pooling: sum, embed_dim: 20, patience: 3}"], copy)
+    edit(["variants.sum_20={pooling: padded_sum, embed_dim: 20, patience: 3}"], copy)
     edit(["variants.*.patience=null", "variants.*.calibrate=false"], copy)
-    variants = params.load(copy).variants
+    variants = read_params(copy).variants
     assert {(own.patience, own.calibrate) for own in variants.values()} == {(None, False)}
     assert "patience" not in copy.read_text(encoding="utf-8").partition("average_20:")[2].splitlines()[0]
-    edit(["variants={one: {pooling: sum, embed_dim: 2}}", "variants.*.patience=null"], copy)
+    edit(["variants={one: {pooling: padded_sum, embed_dim: 2}}", "variants.*.patience=null"], copy)
 
 
 def test_no_edit_leaves_the_bytes(copy):
@@ -77,7 +79,7 @@ def test_an_edit_that_is_no_assignment(copy, assignment):
 
 def test_from_the_shell_a_mistake_is_one_line_without_traceback(copy):
     ended = subprocess.run(
-        [sys.executable, "-m", "flaxtext.cli.set", "data.source=agnews"],
+        [sys.executable, "-m", "flaxtext", "set", "data.source=agnews"],
         cwd=copy.parent,
         capture_output=True,
         text=True,
@@ -91,14 +93,16 @@ def test_make_tutorial_sets_all_that_its_protocol_needs(tmp_path):
     """Of vocabulary, vectors and training, whatever params.yaml said before."""
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     [assignments] = [line.partition("=")[2].split() for line in makefile.splitlines() if line.startswith("TUTORIAL =")]
-    needed = [f"train.{name}" for name in params.Train.model_fields]
-    needed += [f"build_vocab.{name}" for name in params.BuildVocab.model_fields]
-    # train.validation is not read where another split is watched
-    assert set(needed) - {text.partition("=")[0] for text in assignments} == {"train.validation"}
+    needed = [f"train.{name}" for name in Train.model_fields]
+    needed += [f"build_vocab.{name}" for name in BuildVocab.model_fields]
+    assert set(needed) - {text.partition("=")[0] for text in assignments} == set()
     path = tmp_path / "params.yaml"
     path.write_bytes((PROJECT / "params.yaml").read_bytes())
+    edit(["variants.sum_20={pooling: padded_sum, embed_dim: 20, max_len: 9, patience: 3}"], path)
     edit(assignments, path)
-    tutorial = params.load(path)
-    assert tutorial.train == params.Train(validation=tutorial.train.validation, shuffle=False, validation_from="test")
-    assert tutorial.build_vocab == params.BuildVocab(fit_on=["train", "test"])
-    assert tutorial.vectorize.max_len == 50
+    tutorial = read_params(path)
+    assert tutorial.train == Train(shuffle=False, validation_from="test")
+    assert tutorial.build_vocab == BuildVocab(fit_on=["train", "test"])
+    assert tutorial.train.max_len == 50
+    assert {own.max_len for own in tutorial.variants.values()} == {50}
+    assert tutorial.vectorize.validation == 0
