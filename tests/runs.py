@@ -23,6 +23,7 @@ from flaxtext.explain.explanation import leave_one_out
 from flaxtext.explain.faithfulness import importance_of_words, judge
 from flaxtext.model.architecture import Architecture, unflatten
 from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.prediction import class_probabilities
 from flaxtext.report.page import render_report
 from flaxtext.report.run import Run
 from flaxtext.text.features import fit_features
@@ -50,6 +51,8 @@ FURTHER = {  # what the first four leave out
 EVERY_KIND = VARIANTS | {name: own | {"ngram_min_count": 1} for name, own in FURTHER.items()}
 EXPLAINED = 3
 """Documents, the first, that are explained."""
+LOGITS = 1.5
+"""Standard deviation, over documents, of the logits of networks that are drawn."""
 CLASSES = ["cats", "dogs"]
 TEXTS = ["purr purr meow tail", "bark bone tail", "meow whisker", "fetch a bone", "purr unknownish tail", ""] * 4
 LABELS = [0, 1, 0, 1, 0, 1] * 4
@@ -165,20 +168,25 @@ def ids_of(texts, words, max_len=50):
 
 
 def draw_network(variant, ids, words, classes):
-    """A network with parameters drawn at random, large enough for it to have opinions."""
+    """A network with parameters drawn at random, and scaled so that it has opinions on documents."""
     reads = {"prefix": variant.prefix, "ngrams": variant.ngrams}
     features = fit_features(words.words, ids, **reads, min_count=variant.ngram_min_count)
     sizes = {"pooling": variant.pooling, "embed_dim": variant.embed_dim, "hidden": variant.hidden}
     architecture = Architecture(features.rows, len(classes), variant.max_len, **reads, **sizes)
-    spread = 0.03 if variant.pooling == "padded_sum" else 0.5  # adds up 50 positions
     members = []
     for seed in range(variant.seeds):
         rng = np.random.default_rng(seed)
         drawn = {
-            path: rng.normal(0, 2 / np.sqrt(shape[0]) if path.endswith("kernel") else spread, shape)
+            path: rng.normal(0, 1 / np.sqrt(shape[0]) if path.endswith("kernel") else 1, shape).astype(np.float32)
             for path, shape in architecture.shapes.items()
         }
-        members.append(unflatten({path: array.astype(np.float32) for path, array in drawn.items()}))
+        parameters = unflatten(drawn)
+        parameters["embedding"]["embedding"][0] *= 0.1  # padding
+        logits = np.log(class_probabilities(architecture, parameters, features.expand(ids[:1000]), "numpy"))
+        scale = np.float32(LOGITS / (logits - logits.mean(axis=0)).std())
+        parameters["output"] = {name: array * scale for name, array in parameters["output"].items()}
+        parameters["output"]["bias"] -= scale * logits.mean(axis=0)  # no class is the answer to all documents
+        members.append(parameters)
     info = ModelInfo(classes, seeds=variant.seeds, ensemble=variant.ensemble)
     return Classifier(info, architecture, members, words, features)
 
