@@ -51,7 +51,8 @@ def main() -> None:
     with one_blas_thread():
         explained = list(
             ordered_map(
-                lambda row: explain_document(model, row, chosen[row], texts[row], predictions, settings), chosen
+                lambda row: explain_document(model, row, chosen[row], texts[row], predictions, settings, answers),
+                chosen,
             )
         )
     print(f"{args.variant}: LIME, {settings.samples} samples a document")

@@ -18,7 +18,6 @@ with fast_start():
     from flaxtext.artifacts.predictions import read_predictions
     from flaxtext.config.params import read_params
     from flaxtext.core.files import write_text
-    from flaxtext.model.compilation import configure_jax
     from flaxtext.report.page import render_report, rows_needed
     from flaxtext.report.run import Run
 
@@ -35,7 +34,6 @@ def main() -> None:
     variants = list(params.variants)
 
     predictions = {name: read_predictions(args.predictions / f"{name}.parquet") for name in variants}
-    configure_jax()
     page = render_report(
         Run(
             params=params,

@@ -1,6 +1,5 @@
 """Which test documents are explained, and what is said of each."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from flaxtext.artifacts.predictions import Predictions
 from flaxtext.config.explain import Explain
 from flaxtext.core.errors import UserError
 from flaxtext.explain.explanation import as_json, explain, six_digits
-from flaxtext.explain.faithfulness import Document
+from flaxtext.explain.faithfulness import Document, Predict
 from flaxtext.model.classifier import Classifier
 
 
@@ -34,16 +33,25 @@ def choose_documents(rows: list[int] | None, mistakes: int, predictions: Predict
 
 
 def explain_document(
-    model: Classifier, row: int, reason: str, text: str, predictions: Predictions, settings: Explain
+    model: Classifier,
+    row: int,
+    reason: str,
+    text: str,
+    predictions: Predictions,
+    settings: Explain,
+    predict: Predict,
 ) -> dict[str, Any]:
-    """Explain one document, as it stands in the JSON file; another document changes nothing here."""
+    """Explain one document, as it stands in the JSON file; another document changes nothing here.
+
+    `predict` answers for the model: `int32[n, max_len]` to `float32[n, n_classes]`.
+    """
     [tokens] = model.tokenize([text])
     named = {"true": int(predictions.labels[row]), "predicted": int(predictions.predicted[row])}
     explained = list(dict.fromkeys([named["predicted"], named["true"]]))
     result = explain(
         tokens,
         model.token_ids(tokens),
-        partial(model.probabilities, backend="jax"),
+        predict,
         explained,
         max_len=model.architecture.max_len,
         samples=settings.samples,

@@ -53,7 +53,7 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
         wrong = [index for index, row in enumerate(rows) if answers.predicted[row] != answers.labels[row]]
         found = leave_one_out(
             [ids[index] for index in wrong],
-            partial(model.probabilities, backend="jax"),
+            partial(model.probabilities, backend="numpy"),
             model.architecture.max_len,
         )
         for index, contributions in zip(wrong, found, strict=True):

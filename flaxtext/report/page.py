@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,13 @@ def rows_needed(predictions: Mapping[str, Predictions], limit: int) -> set[int]:
 
 
 def render_report(run: Run) -> str:
-    """Render the report. The same run gives the same bytes."""
+    """Render the report. The same run gives the same bytes, on any number of cores."""
     library = charts.chart_library()
+    with one_blas_thread():
+        return _render(run, library)
+
+
+def _render(run: Run, library: Future[str]) -> str:
     documents = list_mistakes(run)
     context = {
         "source": run.params.data.source,
@@ -112,8 +118,7 @@ def render_report(run: Run) -> str:
     rest = len(_fill(context, data, scripts, Box("", {}, {}, {})).encode())
     tried = [run.texts[row] for row in sorted(run.texts) if row < TRIED]
     settings = run.params.report
-    with one_blas_thread():  # for the same bytes on any number of cores
-        box = pack_models(run.models, tried, words=settings.words, ngrams=settings.ngrams, size=PAGE_BYTES - rest)
+    box = pack_models(run.models, tried, words=settings.words, ngrams=settings.ngrams, size=PAGE_BYTES - rest)
     return _fill(context, data, scripts, box)
 
 
