@@ -120,11 +120,7 @@ def test_a_variant_overrides_train(values):
             "variants.sum_20.pooling: masked_mean is now mean, and what was mean and sum padded_mean and padded_sum",
         ),
         ("variants.sum_20.prefix", 0, "variants.sum_20.prefix: expected greater than or equal to 1, got 0"),
-        (
-            "variants.sum_20.prefix",
-            10**30,
-            f"variants.sum_20.prefix: expected less than or equal to 1000, got 1{'0' * 30}",
-        ),
+        ("variants.sum_20.prefix", 1001, "variants.sum_20.prefix: expected less than or equal to 1000, got 1001"),
         ("train.min_steps", -1, "train.min_steps: expected greater than or equal to 0, got -1"),
         ("train.patience", 0, "train.patience: expected greater than or equal to 1, got 0"),
         (
@@ -331,9 +327,7 @@ def test_what_a_stage_reads_is_checked(file):
     path = file(check__max_empty=2, data__source="mine", vectorize__max_len=10)
     with pytest.raises(UserError, match=r"params\.yaml: check\.max_empty: expected less than or equal to 1, got 2$"):
         Check.read("check", path)
-    with pytest.raises(
-        UserError, match=r"params\.yaml: vectorize\.max_len: unknown key; it is now train\.max_len, which"
-    ):
+    with pytest.raises(UserError, match=r"params\.yaml: vectorize\.max_len: unknown key; it is now train\.max_len"):
         Vectorize.read("vectorize", path)
     with pytest.raises(UserError, match=r"params\.yaml: data\.source: 'mine' is not one of ag_news, pydocs$"):
         read_source(path)
