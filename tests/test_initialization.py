@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.model.architecture import Architecture
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.model.prediction import class_probabilities
-from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.train.initialization import (
     EMBEDDING_SCALE,
     OUTPUT_SCALE,

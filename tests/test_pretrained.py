@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flaxtext.artifacts.pretrained import read_pretrained, write_pretrained
+from flaxtext.artifacts.pretrained import NONE, Pretrained, read_pretrained, write_pretrained
 from flaxtext.config.train import NetworkVariant
 from flaxtext.core.errors import UserError
-from flaxtext.text.pretrained import NONE, Pretrained, find_vectors
+from flaxtext.io.word_vectors import find_vectors
 from flaxtext.text.token_ids import Examples, number_words
 from flaxtext.text.vocabulary import fit_vocabulary
 from flaxtext.train.variants import train_variant

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 import flaxtext
 from flaxtext.artifacts.metrics import write_json
 from flaxtext.artifacts.vocabulary import read_vocabulary, write_vocabulary
-from flaxtext.core.errors import UserError
+from flaxtext.core.errors import UserError, one_line
 from flaxtext.core.files import atomic, write_text
 from flaxtext.model.architecture import Architecture, flatten, unflatten
 from flaxtext.model.classifier import Classifier, ModelInfo
@@ -290,7 +290,7 @@ def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, n
                     )
             tensors = {name: file.get_tensor(name) for name in shapes}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not safetensors, or damaged: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"{path}: not safetensors, or damaged: {one_line(error)}") from None
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or infinity; train the model again")

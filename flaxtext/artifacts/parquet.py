@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flaxtext.core.errors import UserError
+from flaxtext.core.errors import UserError, one_line
 from flaxtext.core.files import atomic
 
 KEY = b"flaxtext"
@@ -67,6 +67,4 @@ def readable(path: Any, name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path}: not {name}, or damaged: {' '.join(str(error).split())[:200]}; run `dvc repro`"
-        ) from None
+        raise UserError(f"{path}: not {name}, or damaged: {one_line(error)}; run `dvc repro`") from None

@@ -7,7 +7,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from flaxtext.core.errors import UserError
+from flaxtext.core.errors import UserError, one_line
 from flaxtext.core.files import atomic
 
 
@@ -40,4 +40,4 @@ def read_pretrained(path: str | Path) -> Pretrained:
                 raise UserError(f"{path}: another version of flaxtext wrote it; run `dvc repro`")
             return Pretrained(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118, not a dict
     except (SafetensorError, TypeError, OSError) as error:
-        raise UserError(f"{path}: not as build_vocab writes it: {error}; run `dvc repro`") from None
+        raise UserError(f"{path}: not as build_vocab writes it: {one_line(error)}; run `dvc repro`") from None

@@ -142,7 +142,8 @@ def _joined(arrays: list[np.ndarray], dtype: type[np.integer]) -> np.ndarray:
 def _read_npz(path: str | Path) -> VectorizedSplit:
     with readable(path, FORMAT.name):
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here: what NumPy opens stays open where it turns out to be damaged.
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 details = json.loads(str(arrays["details"]))
                 if details["version"] != FORMAT.version:
                     raise UserError(f"{path}: another version of flaxtext wrote it; run `dvc repro`")

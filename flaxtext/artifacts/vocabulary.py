@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from flaxtext.artifacts.parquet import Format
 from flaxtext.core.arrow import numpy_array, string_array
-from flaxtext.core.errors import UserError
+from flaxtext.core.errors import UserError, one_line
 from flaxtext.core.files import atomic
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -79,5 +79,7 @@ def _open(path: str | Path) -> Iterator[pq.ParquetFile]:
             yield file
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
+    except KeyError:  # no column of that name
+        raise UserError(f"{path}: not a vocabulary: expected word, count and id, sorted by id from 1") from None
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise UserError(f"{path}: not a vocabulary: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"{path}: not a vocabulary: {one_line(error)}") from None

@@ -9,6 +9,12 @@ class UserError(Exception):
     """Bad input: the message says what was wrong, where (file, row, key) and what to do, on one line."""
 
 
+def one_line(said: object) -> str:
+    """Put what another library says of an error on one printable line of at most 200 characters."""
+    line = " ".join(str(said).split())[:200]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a script's `main`; end with status 1 and one line on a `UserError` or an `OSError`, 130 on Ctrl-C.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from flaxtext.core.arrow import binary_array
 from flaxtext.core.errors import UserError
 from flaxtext.io import streams
 from flaxtext.io.table import Column, Keep, Parts, Record, Table, decode, excerpt, listed, not_utf8, one_line
@@ -26,7 +27,7 @@ def jsonl_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
     """
     schema = None
     for numbers, values, records in _blocks(table, columns, keep):
-        arrays = [decode(table, numbers, pa.array(own, pa.binary())) for own in values]
+        arrays = [decode(table, numbers, binary_array(own)) for own in values]
         if keep == "batch":
             batch = _to_batch(table, numbers, records, schema)
             schema = batch.schema
