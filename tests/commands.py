@@ -1,8 +1,10 @@
 """The commands of the stages, as dvc.yaml has them, for tests that run stages without DVC."""
 
+import os
 import shlex
 import sys
 from importlib import import_module
+from unittest.mock import patch
 
 from conftest import PROJECT
 from ruamel.yaml import YAML
@@ -30,7 +32,8 @@ def run_here(monkeypatch, stage, variant="", **options):
     """Run a stage's script as its command in dvc.yaml does, in this process and folder."""
     monkeypatch.setattr(sys, "argv", command(stage, variant, **options))
     monkeypatch.syspath_prepend(PROJECT / "stages")  # Python does so for a script
-    module = import_module(f"stages.{stage}")
+    with patch.dict(os.environ):  # which `checkout` changes, for a process of its own
+        module = import_module(f"stages.{stage}")
     if hasattr(module, "configure_jax"):
         monkeypatch.setattr(module, "configure_jax", lambda: None)
     module.main()
