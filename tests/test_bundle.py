@@ -16,8 +16,8 @@ from conftest import PROJECT
 from safetensors.numpy import load_file, save_file
 
 import flaxtext
-from flaxtext.core.errors import UserError
 from flaxtext.artifacts.bundle import FILES, check_size, load_bundle, save_bundle
+from flaxtext.core.errors import UserError
 from flaxtext.text import vocabulary
 from flaxtext.train.card import render_card
 from flaxtext.train.network import build, split

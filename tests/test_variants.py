@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT
 
+from flaxtext.artifacts.bundle import Classifier, load_bundle, save_bundle
+from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.config import params
 from flaxtext.core.errors import UserError
-from flaxtext.model.poolings import POOLINGS
 from flaxtext.model import bundle, forward
-from flaxtext.artifacts.bundle import Classifier, load_bundle, save_bundle
+from flaxtext.model.poolings import POOLINGS
 from flaxtext.text import vectors, vocabulary
-from flaxtext.artifacts.token_ids import Vectors
 from flaxtext.train.card import render_card
 from flaxtext.train.loop import best_epoch
 from flaxtext.train.variants import average, train
