@@ -13,7 +13,6 @@ from bench import PROJECT
 from bench.documents import Split, read
 from bench.measure import peak_memory
 from bench.our_token_ids import Files, batches, number
-from flaxtext.artifacts.split import choose_validation
 from flaxtext.config.train import NetworkVariant, Variant, read_variant
 from flaxtext.config.vectorize import Vectorize
 from flaxtext.explain.explanation import explain
@@ -21,7 +20,7 @@ from flaxtext.model.architecture import Architecture
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.texts import as_texts
 from flaxtext.text.features import fit_features
-from flaxtext.text.token_ids import Examples
+from flaxtext.text.token_ids import Examples, choose_validation
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
 from flaxtext.train.loop import fit_network
 from flaxtext.train.network import build

@@ -41,7 +41,7 @@ class Pipeline:
         known = ["--pretrained", "data/pretrained.safetensors"]
         shell("python", "stages/build_vocab.py", *splits, *vocab, *known, folder=self.folder)
         splits = ["--train", texts["train"], "data/train.parquet", "--test", texts["test"], "data/test.parquet"]
-        others = ["--unknown", "data/unknown.parquet", "--validation", "data/validation.parquet"]
+        others = ["--unknown", "data/unknown.parquet"]
         shell("python", "stages/vectorize.py", *splits, *vocab, *others, folder=self.folder)
         return time.perf_counter() - started
 

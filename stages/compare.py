@@ -11,13 +11,12 @@ from pathlib import Path
 from checkout import fast_start, run
 
 with fast_start():
-    from flaxtext.artifacts.metrics import rounded, write_json
-    from flaxtext.artifacts.plots import write_accuracies
+    from flaxtext.artifacts.metrics import rounded, write_accuracies, write_json
     from flaxtext.artifacts.predictions import read_predictions
     from flaxtext.compare.comparison import compare, describe
     from flaxtext.compare.judged import Judged
+    from flaxtext.config import variant_names
     from flaxtext.config.compare import Compare
-    from flaxtext.config.section import variant_names
     from flaxtext.core.errors import UserError
 
 

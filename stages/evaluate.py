@@ -1,6 +1,6 @@
 """Judge one variant; the only stage that reads the test split for figures.
 
-Reads the model, both splits' token ids and the validation split; writes every document's prediction, by the model and
+Reads the model and both splits' token ids; writes every document's prediction, by the model and
 by each seed, the figures, and the test split's true and predicted classes for the confusion matrix.
 """
 
@@ -14,10 +14,8 @@ with fast_start():
     import numpy as np
 
     from flaxtext.artifacts.bundle import read_bundle
-    from flaxtext.artifacts.metrics import write_json
-    from flaxtext.artifacts.plots import write_confusion
+    from flaxtext.artifacts.metrics import write_confusion, write_json
     from flaxtext.artifacts.predictions import write_predictions
-    from flaxtext.artifacts.split import read_split
     from flaxtext.artifacts.token_ids import read_token_ids
     from flaxtext.config.evaluate import Evaluate
     from flaxtext.evaluate.evaluation import confusion, describe, evaluate, spread
@@ -28,7 +26,7 @@ def main() -> None:
     """Predict both splits and write predictions and figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
-    for name in ("model", "train", "test", "validation", "predictions", "confusion", "metrics"):
+    for name in ("model", "train", "test", "predictions", "confusion", "metrics"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
     bins = Evaluate.read("evaluate").calibration_bins
@@ -42,7 +40,7 @@ def main() -> None:
     probability = model.combine(each)
     splits = np.array(["train"] * len(train.labels) + ["test"] * len(test.labels), dtype=object)
     if model.info.training["validation_from"] == "train":
-        splits[: len(train.labels)][read_split(args.validation, len(train.labels))] = "validation"
+        splits[: len(train.labels)][train.held_out] = "validation"
 
     metrics: dict[str, Any] = {
         split: evaluate(probability[splits == split], labels[splits == split], model.classes, bins)

@@ -1,8 +1,8 @@
 """Train one variant.
 
-Reads token ids, the validation split, vocabulary and pretrained word vectors, and the variant's lines of params.yaml;
-writes the model, a folder that predicts with nothing else, the history of its first seed, one row an epoch, and how
-well the kept epoch did on validation.
+Reads token ids, vocabulary and pretrained word vectors, and the variant's lines of params.yaml; writes the model, a
+folder that predicts with nothing else, the history of its first seed, one row per epoch, and how well the kept epoch
+did on validation.
 """
 
 import argparse
@@ -16,7 +16,6 @@ with fast_start():
     from flaxtext.artifacts.history import write_history
     from flaxtext.artifacts.metrics import write_json
     from flaxtext.artifacts.pretrained import read_pretrained
-    from flaxtext.artifacts.split import read_split
     from flaxtext.artifacts.token_ids import VectorizedSplit, read_token_ids
     from flaxtext.artifacts.vocabulary import read_vocabulary
     from flaxtext.config.train import read_variant
@@ -32,7 +31,6 @@ def main() -> None:
     parser.add_argument("variant")
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--watched", type=Path, required=True, help="the same as --train: watch its validation split")
-    parser.add_argument("--validation", type=Path, required=True)
     parser.add_argument("--vocab", type=Path, required=True)
     parser.add_argument("--pretrained", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
@@ -49,8 +47,7 @@ def main() -> None:
 
     documents = cut(train)
     if variant.validation_from == "train":
-        held_out = read_split(args.validation, len(documents.labels))
-        documents, validation = documents.select(~held_out), documents.select(held_out)
+        documents, validation = documents.select(~train.held_out), documents.select(train.held_out)
     else:
         validation = cut(read_token_ids(args.watched))
     trained = train_variant(

@@ -10,7 +10,7 @@ import pytest
 from conftest import PROJECT
 
 import flaxtext
-from flaxtext.config.section import variant_names
+from flaxtext.config import variant_names
 from flaxtext.model import prediction
 
 pytestmark = pytest.mark.slow

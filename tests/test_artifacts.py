@@ -7,14 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flaxtext.artifacts import corpus, importance, predictions, split, token_ids, vocabulary
+from flaxtext.artifacts import corpus, importance, predictions, token_ids, vocabulary
 from flaxtext.artifacts.corpus import Corpus, open_corpus
 from flaxtext.artifacts.importance import Importance, read_importance, write_importance
-from flaxtext.artifacts.metrics import read_json, rounded, write_json
-from flaxtext.artifacts.plots import write_accuracies, write_confusion
+from flaxtext.artifacts.metrics import read_json, rounded, write_accuracies, write_confusion, write_json
 from flaxtext.artifacts.predictions import read_predictions, write_predictions
 from flaxtext.artifacts.pretrained import Pretrained, read_pretrained, write_pretrained
-from flaxtext.artifacts.split import choose_validation, read_split, write_split
 from flaxtext.artifacts.token_ids import (
     read_token_ids,
     read_unknown_words,
@@ -66,11 +64,6 @@ FILES = {
     ),
     "token ids": (token_ids.FORMAT, some_token_ids, read_token_ids),
     "unknown words": (token_ids.UNKNOWN, lambda path: write_unknown_words(path, ["x"], 3), read_unknown_words),
-    "validation split": (
-        split.FORMAT,
-        lambda path: write_split(path, np.array([False, True])),
-        lambda path: read_split(path, 2),
-    ),
     "predictions": (predictions.FORMAT, some_predictions, read_predictions),
     "importance": (importance.FORMAT, some_importance, read_importance),
 }
@@ -188,15 +181,6 @@ def test_a_folder_of_parts_reads_as_one(tmp_path):
             for part in range(2):
                 write(tmp_path / form.name / f"{part}.parquet")
             assert len(form.read(tmp_path / form.name)) == 2 * len(form.read(tmp_path / form.name / "0.parquet"))
-
-
-def test_the_validation_split_is_of_so_many_documents(tmp_path):
-    held_out = choose_validation(np.repeat([0, 1], 50), 0.1, seed=3)
-    write_split(tmp_path / "validation.parquet", held_out)
-    assert np.array_equal(read_split(tmp_path / "validation.parquet", 100), held_out)
-    assert held_out.sum() == 10
-    with pytest.raises(UserError, match=r"validation\.parquet: of 100 documents, where there are 99; run `dvc repro`"):
-        read_split(tmp_path / "validation.parquet", 99)
 
 
 def test_importance(tmp_path):

@@ -22,7 +22,6 @@ import pytest
 from conftest import PROJECT
 
 from flaxtext.artifacts.bundle import read_bundle, write_bundle
-from flaxtext.artifacts.split import write_split
 from flaxtext.artifacts.token_ids import write_token_ids
 from flaxtext.cli import extras
 from flaxtext.cli import main as cli
@@ -65,7 +64,6 @@ def trained(tmp_path_factory):
     documents_of = {name: number_words(pa.array(own), words) for name, own in (("train", train), ("test", test))}
     for name, own in documents_of.items():
         write_token_ids(folder / f"{name}.parquet", [(own, labels[name])], classes=CLASSES, origin={"source": "pets"})
-    write_split(folder / "validation.parquet", np.zeros(1500, bool))
     variant = NetworkVariant(
         max_len=10,
         pooling="padded_mean",
@@ -90,7 +88,6 @@ def trained(tmp_path_factory):
     for name, path in {
         "train": "train.parquet",
         "test": "test.parquet",
-        "validation": "validation.parquet",
         "predictions": "predictions.parquet",
         "confusion": "confusion.csv",
         "metrics": "metrics/pets_8.json",

@@ -4,10 +4,10 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
+from flaxtext.config import variant_names
 from flaxtext.config.check import Check
 from flaxtext.config.data import read_source
 from flaxtext.config.params import SECTIONS, check_params, read_params
-from flaxtext.config.section import variant_names
 from flaxtext.config.train import LinearVariant, NetworkVariant, Train, read_variant
 from flaxtext.config.vectorize import Vectorize
 from flaxtext.core.errors import UserError

@@ -23,7 +23,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from flaxtext.cli.set import edit as edit_params
-from flaxtext.config.section import variant_names
+from flaxtext.config import variant_names
 
 ENVIRONMENT = environment(JAX_COMPILATION_CACHE_DIR=tempfile.mkdtemp(prefix="flaxtext-jax-"))  # not the user's
 WORDS = {

@@ -12,7 +12,7 @@ import pytest
 from conftest import PROJECT
 
 from flaxtext.cli.results import table
-from flaxtext.config.section import variant_names
+from flaxtext.config import variant_names
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 

@@ -13,8 +13,8 @@ from conftest import PROJECT
 
 from flaxtext.artifacts.corpus import open_corpus
 from flaxtext.cli.set import edit
+from flaxtext.config import read_yaml
 from flaxtext.config.params import read_params
-from flaxtext.config.section import read_yaml
 from flaxtext.download.pydocs import documents
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext.artifacts.split import choose_validation
+from flaxtext.text.token_ids import choose_validation
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=300), st.floats(0, 0.9), st.integers(0, 5))

@@ -17,7 +17,7 @@ from flaxtext.artifacts.bundle import read_bundle
 from flaxtext.artifacts.corpus import open_corpus
 from flaxtext.artifacts.token_ids import read_token_ids
 from flaxtext.cli.set import edit
-from flaxtext.config.section import variant_names
+from flaxtext.config import variant_names
 from flaxtext.model import prediction
 
 WORDS = {"cats": ["purr", "meow", "claw", "tail"], "dogs": ["bark", "bone", "fetch", "tail"]}
@@ -109,7 +109,7 @@ def test_train_gives_the_same_bytes_whatever_the_test_split_is(project, monkeypa
 
 
 def test_the_vocabulary_and_the_token_ids_of_train_come_from_train_alone(project, monkeypatch):
-    names = ("data/vocab.parquet", "data/token_ids/train.parquet", "data/token_ids/validation.parquet")
+    names = ("data/vocab.parquet", "data/token_ids/train.parquet")
     before = [(project / name).read_bytes() for name in names]
     write_corpus(project / "data/raw/test.parquet", seed=2, n=30, extra=["another", "another"])
     run_here(monkeypatch, "build_vocab")

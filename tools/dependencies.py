@@ -142,7 +142,7 @@ class Code:
             if isinstance(node, ast.Assign)
             for target in node.targets
             if isinstance(target, ast.Name)
-        }
+        } | {"__file__"}
         modules = {own.split("/")[1].removesuffix(".py") for own in self.inside(PACKAGE)}
         nodes = list(_walk(self.tree(path)))
         top_names = {

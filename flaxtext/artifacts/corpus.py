@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from flaxtext.artifacts.parquet import Format, readable
+from flaxtext.artifacts import Format, readable
 from flaxtext.core.files import atomic
 
 FORMAT = Format("corpus", 1)
@@ -49,11 +49,13 @@ class Corpus:
 
     def texts_and_labels(self) -> Iterator[tuple[pa.Array, np.ndarray]]:
         """Yield texts, `string[rows]`, and labels, `int32[rows]`, a batch."""
-        classes = pa.array(self.classes, pa.string())
         for batch in self._scan(["text", "label"]):
-            label = batch.column("label")
-            codes = pc.index_in(label.dictionary, classes).take(label.indices)
-            yield batch.column("text"), codes.to_numpy(zero_copy_only=False).astype(np.int32)
+            yield batch.column("text"), self._codes(batch.column("label"))
+
+    def labels(self) -> np.ndarray:
+        """Read all labels, `int32[n]`, and no text."""
+        batches = [self._codes(batch.column("label")) for batch in self._scan(["label"])]
+        return np.concatenate([np.zeros(0, np.int32), *batches])
 
     def take(self, rows: set[int]) -> dict[int, str]:
         """Read the texts of some rows, batch by batch: row -> text, in file order."""
@@ -65,6 +67,10 @@ class Corpus:
             texts.update(zip(own.tolist(), batch.take(pa.array(own - start)).to_pylist(), strict=True))
             start += len(batch)
         return texts
+
+    def _codes(self, label: pa.DictionaryArray) -> np.ndarray:
+        codes = pc.index_in(label.dictionary, pa.array(self.classes, pa.string())).take(label.indices)
+        return np.asarray(codes.to_numpy(zero_copy_only=False), np.int32)
 
     def _scan(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         # Row group by row group: the scanner of a whole file reads ahead of what is asked for, and keeps it.

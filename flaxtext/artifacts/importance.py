@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from flaxtext.artifacts.parquet import Format
+from flaxtext.artifacts import Format
 
 FORMAT = Format("importance of words", 1)
 

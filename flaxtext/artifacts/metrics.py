@@ -1,9 +1,12 @@
-"""Figures, and all else that stages say in JSON: indented, in UTF-8, the same bytes for the same values.
+"""What `dvc metrics` and `dvc plots` show: figures in JSON, indented and in UTF-8, and small tables in CSV.
 
-Their keys are what `dvc metrics` shows, so these files hold no version number.
+The same values give the same bytes. These files hold no version number, which would show as a figure.
 """
 
+import csv
+import io
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +36,22 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def write_confusion(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write true and predicted class of each document."""
+    _write_csv(path, ["label", "predicted"], pairs)
+
+
+def write_accuracies(path: str | Path, accuracies: Iterable[tuple[str, float, float, float]]) -> None:
+    """Write each variant's accuracy, and its interval."""
+    rows = ([name, *(f"{figure:.6f}" for figure in figures)] for name, *figures in accuracies)
+    _write_csv(path, ["variant", "accuracy", "low", "high"], rows)
+
+
+def _write_csv(path: str | Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flaxtext.artifacts.parquet import Format
+from flaxtext.artifacts import Format
 
 FORMAT = Format("predictions", 1)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flaxtext.artifacts.parquet import Format
+from flaxtext.artifacts import Format
 from flaxtext.core.arrow import numpy_array, string_array
 from flaxtext.core.errors import UserError, one_line
 from flaxtext.core.files import atomic

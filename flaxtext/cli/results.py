@@ -51,8 +51,8 @@ def faithfulness(folder: Path, figures: "pd.DataFrame") -> "pd.DataFrame":
 
 def results() -> None:
     """Show each variant's figures, which of them differ, and where things lie; `make run` ends with it."""
+    from flaxtext.config import variant_names
     from flaxtext.config.data import Data
-    from flaxtext.config.section import variant_names
 
     print(f"\nResults on {Data.read('data').source}\n")
     figures = table(METRICS, variant_names())

@@ -35,8 +35,8 @@ def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    from flaxtext.config import parse
     from flaxtext.config.params import check_params
-    from flaxtext.config.section import parse
 
     yaml = YAML()
     yaml.width = 4096

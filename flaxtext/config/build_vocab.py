@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 from pydantic import Field, field_validator
 
-from flaxtext.config.section import Section, Split, short
+from flaxtext.config import Section, Split, short
 
 
 class BuildVocab(Section):

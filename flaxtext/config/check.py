@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from flaxtext.config.section import Limit, Section
+from flaxtext.config import Limit, Section
 
 
 class Check(Section):

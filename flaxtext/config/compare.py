@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from flaxtext.config.section import Section, Seed
+from flaxtext.config import Section, Seed
 
 
 class Compare(Section):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flaxtext.config.section import PARAMS, Fraction, Section, checked, read_yaml, short
+from flaxtext.config import PARAMS, Fraction, Section, checked, read_yaml, short
 from flaxtext.core.errors import UserError
 
 Column = str | int

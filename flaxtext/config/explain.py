@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from flaxtext.config.section import Section, Seed
+from flaxtext.config import Section, Seed
 
 
 class Faithfulness(Section):

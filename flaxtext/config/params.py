@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from flaxtext.config import PARAMS, Section, checked, read_yaml, short
 from flaxtext.config.build_vocab import BuildVocab
 from flaxtext.config.check import Check
 from flaxtext.config.compare import Compare
@@ -12,7 +13,6 @@ from flaxtext.config.data import Data, Source, check_sources, no_such_source
 from flaxtext.config.evaluate import Evaluate
 from flaxtext.config.explain import Explain
 from flaxtext.config.report import Report
-from flaxtext.config.section import PARAMS, Section, checked, read_yaml, short
 from flaxtext.config.train import NetworkVariant, Train, Variant, check_variants
 from flaxtext.config.vectorize import Vectorize
 from flaxtext.core.errors import UserError

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from flaxtext.config.section import Section
+from flaxtext.config import Section
 
 
 class Report(Section):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, field_validator, model_validator
 
-from flaxtext.config.section import PARAMS, Section, Seed, Split, checked, read_yaml, short
+from flaxtext.config import PARAMS, Section, Seed, Split, checked, read_yaml, short
 from flaxtext.core.errors import UserError
 from flaxtext.model.poolings import POOLINGS
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from flaxtext.config.section import Section, Seed
+from flaxtext.config import Section, Seed
 
 
 class Vectorize(Section):

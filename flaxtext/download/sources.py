@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.config import Split
 from flaxtext.config.data import Data, FileSource, PydocsSource, Source
-from flaxtext.config.section import Split
 from flaxtext.core.errors import UserError
 from flaxtext.download import pydocs
 from flaxtext.download.fetch import fetch, is_remote

@@ -60,6 +60,19 @@ class Examples(NamedTuple):
         return Examples(self.ids[chosen], self.labels[chosen])
 
 
+def choose_validation(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Choose a stratified fraction of `labels: int32[n]`: `bool[n]`, true for about `fraction` of each class.
+
+    A class of few documents gives less than its fraction rather than its last document.
+    """
+    chosen = np.zeros(len(labels), bool)
+    rng = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        chosen[rows[: min(round(fraction * len(rows)), len(rows) - 1)]] = True
+    return chosen
+
+
 def number_words(texts: pa.Array, vocabulary: Vocabulary) -> TokenIds:
     """Turn `texts: string[n]` into ids, 0 for a word that the vocabulary lacks."""
     lists = tokenize(texts)
