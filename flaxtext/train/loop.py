@@ -33,7 +33,7 @@ def fit_network(
     epochs: int,
     report: Callable[[Epoch, float], object] = lambda _epoch, _seconds: None,
 ) -> tuple[Parameters, list[Epoch]]:
-    """Train the network that `make` makes, with one seed, and return its parameters and the history.
+    """Train the network that `make` makes, with one seed, and return its parameters, of NumPy, and the history.
 
     A thread lays the first epoch out and compiles it, while the network is made. The loss is softmax cross-entropy
     summed over the batch, as the tutorial's; the last, smaller batch counts. With `patience`, training ends after that
@@ -79,7 +79,7 @@ def fit_network(
                 best = jax.tree.map(np.asarray, trainer.parameters)
             elif epoch - best_epoch(history) >= settings.patience:
                 break
-    return best or trainer.parameters, history
+    return best or jax.tree.map(np.asarray, trainer.parameters), history
 
 
 def choose_trainer(
