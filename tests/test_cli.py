@@ -598,7 +598,9 @@ def test_a_reader_that_goes_away_is_no_error_of_python(model):
     assert "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("from_ids", [0, 1 << 40], ids=["jax", "numpy"])
+@pytest.mark.parametrize(
+    "from_ids", [pytest.param(1 << 40, id="numpy"), pytest.param(0, id="jax", marks=pytest.mark.slow)]
+)
 def test_memory_does_not_grow_with_the_file(model, tmp_path, from_ids):
     texts, _ = documents(20_000, 3)
     batch = pa.record_batch({"text": [text * 5 for text in texts]})
