@@ -41,14 +41,15 @@ PYTEST = pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadsc
 
 setup: .venv/run
 
+# --all-pipelines: there is one, and DVC then reads dvc.yaml and dvc.lock once and not twice
 run: .venv/run
 	@flaxtext set $(SETTINGS)
-	@dvc repro
+	@dvc repro --all-pipelines
 	@flaxtext results
 
 tutorial: .venv/run
 	@flaxtext set $(TUTORIAL) $(SETTINGS)
-	@dvc repro
+	@dvc repro --all-pipelines
 	@flaxtext results
 
 sweep: .venv/run
