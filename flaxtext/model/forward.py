@@ -59,8 +59,8 @@ def dense(layer: dict[str, Any], parts: Parts) -> Array:
     for part in parts:
         if isinstance(part, Repeated):
             size = part.times * len(part.vector)
-            own = kernel[start : start + size].reshape(part.times, len(part.vector), kernel.shape[1]).sum(axis=0)
-            products.append(part.vector @ own)
+            columns = kernel[start : start + size].T
+            products.append(columns.reshape(len(columns), part.times, len(part.vector)).sum(axis=1) @ part.vector)
         else:
             size = part.shape[1]
             products.append(part @ kernel[start : start + size])
