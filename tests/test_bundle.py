@@ -145,12 +145,9 @@ ABSENT = {"jax", "jaxlib", "flax", "optax", "pydantic", "ruamel", "pandas", "sci
 
 
 def test_to_read_a_model_and_to_predict_takes_little(bundle):
-    """NumPy, PyArrow, safetensors. PyArrow itself imports pandas where it finds it; `fast_start` keeps it from that."""
+    """NumPy, PyArrow, safetensors; not pandas either, which PyArrow imports at a first conversion where it finds it."""
     code = """
-import sys
-from flaxtext.core.startup import fast_start
-with fast_start():
-    import flaxtext
+import sys, flaxtext
 model = flaxtext.load(sys.argv[1])
 model.predict(["A good film!", None])
 model.predict_proba(model.classes_)

@@ -292,7 +292,7 @@ def test_the_stage_writes_figures_and_findings_and_says_what_is_wrong(tmp_path, 
     assert "near duplicates                     2 (0.3%)          1 (0.6%)" in printed.out
     warnings = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
     assert warnings[0] == (
-        "warning: 3 of 160 test documents (1.9%) also stand in train, word for word: figures on test are flattering"
+        "warning: 3 of 160 test documents (1.9%) are also in train, word for word: figures on test are flattering"
     )
     assert len(warnings) == 12
     assert f"  test row 151, birds: {splits[1][151][0][:100]}" in printed.err.splitlines()
@@ -330,8 +330,8 @@ def test_an_exceeded_limit_is_one_line_and_leaves_the_figures_to_look_at(tmp_pat
     with pytest.raises(UserError) as error:
         run_stage(tmp_path, monkeypatch, splits, max_leakage=0.01, max_empty=0.005, max_markup=0.5)
     assert str(error.value).splitlines() == [
-        "params.yaml: check.max_leakage: the limit is 0.01, test has 0.01875: 3 of 160 test documents (1.9%) also "
-        "stand in train, word for word: figures on test are flattering; take them out, or raise the limit",
+        "params.yaml: check.max_leakage: the limit is 0.01, test has 0.01875: 3 of 160 test documents (1.9%) are "
+        "also in train, word for word: figures on test are flattering; take them out, or raise the limit",
         "params.yaml: check.max_empty: the limit is 0.005, test has 0.00625: 1 of 160 test documents (0.6%) have no "
         "words: a model can only guess; take them out, or raise the limit",
         "checks/findings.csv lists the documents, metrics/data.json has the figures",

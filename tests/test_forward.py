@@ -5,13 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from test_network import architecture, random_ids
+from test_network import architecture, made, random_ids
 
 from flaxtext.model import prediction
 from flaxtext.model.forward import Block, apply, dense, softmax
 from flaxtext.model.poolings import POOLINGS, Repeated
 from flaxtext.model.prediction import choose_backend, class_probabilities
-from flaxtext.train.network import build, split
 
 MAX_LEN = 5
 
@@ -69,7 +68,7 @@ DOCUMENTS = {"long": LONG, "short": np.where(np.arange(5) < 3, LONG, 0), "all em
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_numpy_jax_and_the_network_say_what_a_plain_loop_says(pooling, hidden):
     own = architecture(pooling, hidden=hidden)
-    graph, parameters = split(build(own, 0))
+    graph, parameters = made(own)
     compiled = jax.jit(apply, static_argnums=0)
     parameters["embedding"]["embedding"] *= 3  # so that largest and average lie well apart
     in_numpy = jax.tree.map(np.asarray, parameters)
@@ -93,7 +92,7 @@ def test_wider_documents_are_pooled_over_more_positions(pooling, backend):
     """Documents that are shorter than the architecture says hold padding there."""
     ids = random_ids(max_len=3)
     own = architecture(pooling)
-    parameters = jax.tree.map(np.asarray, split(build(own, 0))[1])
+    parameters = jax.tree.map(np.asarray, made(own)[1])
     expected = softmax(plainly(pooling, parameters, np.pad(ids, ((0, 0), (0, 2)))))
     np.testing.assert_allclose(class_probabilities(own, parameters, ids, backend), expected, rtol=1e-5, atol=1e-6)
 
@@ -102,7 +101,7 @@ def test_wider_documents_are_pooled_over_more_positions(pooling, backend):
 @pytest.mark.parametrize("n", [0, 1, 5, 8, 9, 20])
 def test_probabilities_do_not_depend_on_the_chunks(monkeypatch, n, backend):
     own = architecture("padded_mean")
-    parameters = split(build(own, 0))[1]
+    parameters = made(own)[1]
     parameters = parameters if backend == "jax" else jax.tree.map(np.asarray, parameters)
     ids = random_ids(n)
     whole = class_probabilities(own, parameters, ids, backend)
@@ -116,7 +115,7 @@ def test_probabilities_do_not_depend_on_the_chunks(monkeypatch, n, backend):
 
 def test_jax_is_compiled_for_few_sizes():
     own = architecture("max", rows=31)  # an architecture of its own, so that nothing is compiled for it
-    parameters = split(build(own, 0))[1]
+    parameters = made(own)[1]
     before = prediction._compiled()._cache_size()
     for n in (1, 2, 3, 5, 60, 61, 250):
         class_probabilities(own, parameters, random_ids(n), "jax")

@@ -7,7 +7,7 @@ import pytest
 
 from flaxtext.model.architecture import Architecture, unflatten
 from flaxtext.model.classifier import Classifier, ModelInfo
-from flaxtext.model.texts import as_texts, is_blank
+from flaxtext.model.texts import as_texts
 from flaxtext.text.features import NO_KEYS, Features
 from flaxtext.text.vocabulary import fit_vocabulary
 
@@ -117,11 +117,6 @@ def test_what_is_no_column_of_texts_says_so(texts, message):
         as_texts(texts)
     assert message in str(error.value)
     assert str(error.value).isprintable()
-
-
-def test_blank_texts():
-    found = is_blank(pa.array(["", " \t\n", "\u2003", "a", " a ", None, "..."]))
-    assert found.to_pylist() == [True, True, True, False, False, None, False]
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,13 @@ def dropped(layout, used, key, objective):
     return np.concatenate(rows)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        pooling if pooling in ("flatten", "padded_sum", "mean_max") else pytest.param(pooling, marks=pytest.mark.slow)
+        for pooling in POOLINGS
+    ],
+)
 def test_word_dropout_trains_on_what_is_left_of_the_documents(pooling):
     """The words that a step leaves out are drawn again here; the plain trainer gets what is left, in the same order."""
     own, train = architecture(pooling), documents()
@@ -160,6 +166,7 @@ def test_closing_up_keeps_the_words_in_order():
     assert close_up(np.zeros((0, 3), np.int32)).shape == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["flatten", "padded_mean"])
 def test_the_same_losses_as_dense_adam_on_real_text(ag_news_texts, pooling):
     texts = pa.array(ag_news_texts[:6000], pa.string())

@@ -121,7 +121,25 @@ def trained(name):
     return Case(VARIANTS[name])
 
 
-@pytest.fixture(params=VARIANTS)
+AT_LARGE = {  # what others prove as well, which take as long to compile
+    "flatten",
+    "padded_mean",
+    "padded_sum",
+    "ensemble of one",
+    *(
+        f"{pooling}, no hidden layer, prefixes, n-grams"
+        for pooling in POOLINGS
+        if pooling not in ("flatten", "mean_max")
+    ),
+}
+
+
+def at_large(values, slow):
+    """Values for a test, some of which take their time."""
+    return [pytest.param(value, marks=pytest.mark.slow) if value in slow else value for value in values]
+
+
+@pytest.fixture(params=at_large(VARIANTS, AT_LARGE))
 def case(request):
     return trained(request.param)
 
@@ -220,7 +238,10 @@ def test_words_beyond_max_len_do_not_count(case):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, variant in VARIANTS.items() if getattr(variant, "pooling", "") not in WATCH_PADDING]
+    "name",
+    at_large(
+        (name for name, variant in VARIANTS.items() if getattr(variant, "pooling", "") not in WATCH_PADDING), AT_LARGE
+    ),
 )
 def test_wider_padding_changes_nothing_where_words_alone_count(name):
     case = trained(name)
@@ -231,7 +252,7 @@ def test_wider_padding_changes_nothing_where_words_alone_count(name):
     close(again.predict_proba(texts), model.predict_proba(texts))
 
 
-@pytest.mark.parametrize("name", ["flatten", "everything", "linear"])
+@pytest.mark.parametrize("name", at_large(["flatten", "everything", "linear"], ["everything"]))
 @pytest.mark.parametrize("n_classes", [2, 30])
 def test_few_classes_and_many(name, n_classes):
     case = Case(VARIANTS[name], [f"class {i}" for i in range(n_classes)], n=3 * n_classes)
@@ -240,7 +261,7 @@ def test_few_classes_and_many(name, n_classes):
     close(probability.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", at_large(POOLINGS, {*POOLINGS} - {"flatten", "padded_mean", "attention"}))
 def test_one_document_can_be_learned(pooling):
     documents = Examples(np.array([[1, 0, 0]], np.int32), np.array([1], np.int32))
     none = Examples(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flaxtext.artifacts.metrics import read_json
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -15,6 +13,8 @@ REPORT = Path("data/report/index.html")
 def table(folder: Path, variants: list[str]) -> "pd.DataFrame":
     """Collect the figures of `folder`/VARIANT.json, one row per variant, best test accuracy first."""
     import pandas as pd
+
+    from flaxtext.artifacts.metrics import read_json  # which brings PyArrow
 
     rows = {}
     for variant in variants:
@@ -34,6 +34,8 @@ def faithfulness(folder: Path, figures: "pd.DataFrame") -> "pd.DataFrame":
     """Collect how true explanations are from `folder`/VARIANT.json, beside the accuracy in `figures`, in its order."""
     import pandas as pd
 
+    from flaxtext.artifacts.metrics import read_json  # which brings PyArrow
+
     rows = {}
     for variant in figures.index:
         metrics = read_json(folder / f"{variant}.json")
@@ -51,6 +53,7 @@ def faithfulness(folder: Path, figures: "pd.DataFrame") -> "pd.DataFrame":
 
 def results() -> None:
     """Show each variant's figures, which of them differ, and where things lie; `make run` ends with it."""
+    from flaxtext.artifacts.metrics import read_json
     from flaxtext.config import variant_names
     from flaxtext.config.data import Data
 

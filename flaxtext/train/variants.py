@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from flaxtext.artifacts.bundle import check_size
@@ -170,7 +169,7 @@ def _train_network(
         divisor = temperature(np.log(np.maximum(answers, np.finfo(np.float32).tiny)), validation.labels)
         say(f"calibrated: logits divided by {divisor:.2f}")
         parameters["output"] = {name: array / divisor for name, array in parameters["output"].items()}
-    return jax.tree.map(np.asarray, parameters), history
+    return parameters, history
 
 
 def _train_linear(
