@@ -1,11 +1,14 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +154,26 @@ def test_a_csv_file_is_opened_once(tmp_path, monkeypatch):
             source.path.unlink()
             assert sum(len(frame.numbers) for frame in frames) == 2000
             assert frames[-1].numbers[-1] == 2001
+
+
+@pytest.mark.parametrize("bad", [b"", b"1,2\n"], ids=["good", "bad"])
+def test_a_reading_that_stops_early_lets_the_process_end(tmp_path, bad):
+    """Arrow reads ahead in a thread, which waits for itself without end if the reader is dropped meanwhile."""
+    path = tmp_path / "f"
+    path.write_bytes(gzip.compress(b"1,x,y\n" + bad + b"".join(b"%d,x,y\n" % i for i in range(3_000_000)), 1))
+    program = (
+        "import sys; from pathlib import Path; from flaxtext.core.errors import UserError, run\n"
+        "from flaxtext.io.reading import read_frames; from flaxtext.io.table import Options, Table\n"
+        "def main():\n"
+        "    next(read_frames(Table('f', Path(sys.argv[1]), 'csv', Options(header=False)), [1]))\n"
+        "run(main)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, path], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == (1 if bad else 0)
+    said = "error: f: row 2: expected 3 fields, found 2: '1,2'; quote fields with delimiters or line breaks\n"
+    assert ran.stderr == (said if bad else "")
 
 
 def test_whole_rows_of_csv(tmp_path):

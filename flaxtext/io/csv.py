@@ -3,6 +3,8 @@
 A header is row 1, a blank line is a row, and a field with line breaks does not add rows.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pyarrow as pa
@@ -20,11 +22,12 @@ def csv_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
         UserError: an empty file, a missing column, a row with too few or too many fields or that is not UTF-8, a
             quote that is not closed.
     """
-    bad: list[Any] = []
+    bad: list[Any] = []  # the first row of another number of fields, once Arrow came to it
 
-    def refuse(row: Any) -> str:
-        bad.append(row)
-        return "error"
+    def note(row: Any) -> str:
+        if not bad:
+            bad.append(row)
+        return "skip"  # an error of Arrow's own would drop the reader while it reads ahead; see `_open_reader`
 
     row = 2 if table.options.header else 1
     try:
@@ -38,21 +41,23 @@ def csv_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
             asked = [names[known.index(column)] for column in columns]
             types = dict.fromkeys(asked if keep == "nothing" else names, pa.binary())
             converting = csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[])
-            file_again = streams.Resumed(head, file)
-            for batch in csv.open_csv(file_again, _read_options(table), _parse_options(table, refuse), converting):
-                numbers = range(row, row + batch.num_rows)
-                strings = {name: decode(table, numbers, batch[name]) for name in types}
-                rows = None
-                if keep != "nothing":
-                    rows = pa.record_batch(list(strings.values()), names=[str(column) for column in known])
-                yield numbers, [strings[name] for name in asked], rows
-                row += batch.num_rows
+            whole = streams.Resumed(head, file)
+            with _open_reader(whole, _read_options(table), _parse_options(table, note), converting) as batches:
+                for batch in batches:
+                    numbers = range(row, row + batch.num_rows)
+                    if bad and bad[0].number <= numbers.stop:  # not one that Arrow read ahead
+                        raise _wrong_width(table, bad[0])
+                    strings = {name: decode(table, numbers, batch[name]) for name in types}
+                    rows = None
+                    if keep != "nothing":
+                        rows = pa.record_batch(list(strings.values()), names=[str(column) for column in known])
+                    yield numbers, [strings[name] for name in asked], rows
+                    row = numbers.stop
+                if bad:
+                    raise _wrong_width(table, bad[0])
     except pa.ArrowInvalid as error:
         if bad:
-            raise UserError(
-                f"{table.name}: row {bad[0].number}: expected {bad[0].expected_columns} fields, found "
-                f"{bad[0].actual_columns}: {excerpt(bad[0].text)}; quote fields with delimiters or line breaks"
-            ) from None
+            raise _wrong_width(table, bad[0]) from None
         if "straddl" in str(error):
             raise UserError(
                 f"{table.name}: after row {row - 1}: a row is longer than {streams.BLOCK:,} bytes; "
@@ -62,6 +67,32 @@ def csv_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
             raise UserError(f"{table.name}: {one_line(error)}") from None
 
 
+def _wrong_width(table: Table, row: Any) -> UserError:
+    return UserError(
+        f"{table.name}: row {row.number}: expected {row.expected_columns} fields, found {row.actual_columns}: "
+        f"{excerpt(row.text)}; quote fields with delimiters or line breaks"
+    )
+
+
+@contextmanager
+def _open_reader(
+    file: streams.Resumed, read: csv.ReadOptions, parse: csv.ParseOptions, convert: csv.ConvertOptions
+) -> Iterator[csv.CSVStreamingReader]:
+    """Open Arrow's reader, and let it come to its end.
+
+    It reads ahead in a thread. Dropped meanwhile, it may wait for itself without end, and the process with it, or abort
+    the process as Python ends. So the file ends at once, and what was read ahead, 30 blocks at most, is passed over.
+    """
+    reader = csv.open_csv(file, read, parse, convert)
+    try:
+        yield reader
+    finally:
+        file.close()
+        with suppress(Exception):  # whatever is wrong with rows that were not asked for
+            for _ in reader:
+                pass
+
+
 def _column_names(table: Table, head: bytes) -> list[str]:
     """Return the names in the header or, without one, Arrow's own, as many as the first row has fields.
 
@@ -69,7 +100,7 @@ def _column_names(table: Table, head: bytes) -> list[str]:
     """
     if not head:
         raise UserError(f"{table.name}: the file is empty")
-    # Arrow's own buffer: a thread that reads ahead from Python's hangs now and then if the reader is dropped meanwhile.
+    # Arrow's own buffer, so that the reader can be dropped at once; see `_open_reader`.
     block = pa.BufferReader(head)
     try:
         return list(csv.open_csv(block, _read_options(table), _parse_options(table, lambda _: "skip")).schema.names)

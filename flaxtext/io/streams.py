@@ -1,6 +1,7 @@
 """The bytes of a user's file, decompressed where they are compressed with gzip."""
 
 import gzip
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,17 +26,28 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
 
 
 class Resumed:
-    """A file from its start, the first bytes of which were read already: a pipe does not go back, nor gzip for free."""
+    """A file from its start, the first bytes of which were read already: a pipe does not go back, nor gzip for free.
 
-    closed = False
+    Arrow reads it in a thread of its own. After `close`, which waits for that thread, it is at its end.
+    """
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
         self._head = head
         self._file = file
+        self._reading = threading.Lock()
+        self.closed = False
 
     def read(self, size: int) -> bytes:
         """Return the next `size` bytes, fewer at the end alone."""
-        if not self._head:
-            return self._file.read(size)
-        taken, self._head = self._head[:size], self._head[size:]
-        return taken if len(taken) == size else taken + self._file.read(size - len(taken))
+        with self._reading:
+            if self.closed:
+                return b""
+            if not self._head:
+                return self._file.read(size)
+            taken, self._head = self._head[:size], self._head[size:]
+            return taken if len(taken) == size else taken + self._file.read(size - len(taken))
+
+    def close(self) -> None:
+        """Let nothing more be read; the file itself is left to whoever opened it."""
+        with self._reading:
+            self.closed = True
