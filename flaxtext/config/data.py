@@ -8,8 +8,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from flaxtext.config import PARAMS, Fraction, Section, checked, read_yaml, short
 from flaxtext.core.errors import UserError
 
-Column = str | int
-
 
 class Data(Section):
     """Which source to read, and how to reach it."""
@@ -41,8 +39,8 @@ class FileSource(Section):
     train: str
     test: str | None = None
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
-    text: Annotated[list[Column], BeforeValidator(_as_list)] = Field(default=["text"], min_length=1)
-    label: Column = "label"
+    text: Annotated[list[str | int], BeforeValidator(_as_list)] = Field(default=["text"], min_length=1)
+    label: str | int = "label"
     header: bool = True
     classes: list[str] | dict[str | int, str] | None = None
     md5: Checksums = Checksums()
