@@ -12,7 +12,7 @@ from flaxtext.core.errors import run
 SHARED = PROJECT.parent / "shared/ag_news"
 ROWS = {
     "epoch": parts.epoch,
-    "vectors": parts.vectors,
+    "token_ids": parts.token_ids,
     "lime": parts.lime,
     "fasttext": wholes.fasttext,
     "bigrams": wholes.bigrams,

@@ -8,24 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from bench import PROJECT, documents, our_vectors
+from bench import PROJECT, documents, our_token_ids
 from bench.__main__ import SHARED
-from bench.our_models import train_shipped
+from bench.our_models import is_right, train_shipped
 from bench.wholes import BEST
-from flaxtext.core import params
+from flaxtext.config.params import read_params
+from flaxtext.config.train import LinearVariant
 from flaxtext.core.errors import run
-from flaxtext.core.params import LinearVariant
-from flaxtext.models.bundle import Classifier
-from flaxtext.models.compilation import configure_jax
-from flaxtext.text.vectors import Vectors
+from flaxtext.model.compilation import configure_jax
+from flaxtext.text.token_ids import Examples
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as shipped": {},
     "without n-grams": {"ngrams": 1},
-    "without stems": {"stem": None},
-    "without either": {"ngrams": 1, "stem": None},
+    "without prefixes": {"prefix": None},
+    "without either": {"ngrams": 1, "prefix": None},
     "all pairs, not only those that occur three times": {"ngram_min_count": 1},
-    "pooling: masked_mean": {"pooling": "masked_mean"},
+    "pooling: mean": {"pooling": "mean"},
     "init: random": {"init": "random"},
     "init: random, pooling: max": {"init": "random", "pooling": "max"},
     "init: random, pooling: attention": {"init": "random", "pooling": "attention"},
@@ -45,21 +44,23 @@ def main() -> None:
     """Train the best variant with one part changed, and print each change's accuracies."""
     parser = argparse.ArgumentParser(prog="python -m bench.ablation", description=__doc__)
     parser.add_argument("--source", type=Path, default=SHARED if SHARED.is_dir() else PROJECT / "data/raw")
-    parser.add_argument("--share", type=float, default=0.15, help="of the training documents, held out of each fold")
+    parser.add_argument("--fraction", type=float, default=0.15, help="of the training documents, held out of each fold")
     parser.add_argument("--folds", type=int, default=3)
     args = parser.parse_args()
-    if not 0 < args.share * args.folds <= 1:
-        parser.error("--share times --folds is to be at most 1")
+    if not 0 < args.fraction * args.folds <= 1:
+        parser.error("--fraction times --folds is to be at most 1")
 
     configure_jax()
-    loaded = params.load(PROJECT / "params.yaml").variants
+    loaded = read_params(PROJECT / "params.yaml").variants
     with tempfile.TemporaryDirectory() as scratch:
         found = documents.load(args.source, None)
         documents.write(found, Path(scratch))
-        our_vectors.in_files(scratch, fit_on=["train"])
-        files = our_vectors.Files(scratch)
-        train = files.vectors("train")
-        print(f"{found.description}; {args.folds} folds, {args.share:.0%} of the training documents held out of each\n")
+        our_token_ids.in_files(scratch, fit_on=["train"])
+        files = our_token_ids.Files(scratch)
+        train = files.examples("train")
+        print(
+            f"{found.description}; {args.folds} folds, each holds {args.fraction:.0%} of the training documents out\n"
+        )
         print("| | held-out accuracy | difference (standard error) |\n| --- | --- | --- |")
         linear = [name for name, variant in loaded.items() if isinstance(variant, LinearVariant)]
         tried = {
@@ -69,11 +70,9 @@ def main() -> None:
         shipped = np.zeros(0)
         for what, (name, changes) in tried.items():
             right = []
-            for seed, (known, held) in enumerate(folds(train, args.share, args.folds)):
+            for seed, (known, held) in enumerate(folds(train, args.fraction, args.folds)):
                 variant = loaded[name].model_copy(update={**changes, "seed": 100 * seed})
-                trained = train_shipped(variant, known, held, files)
-                model = Classifier(trained.config, trained.members, files.words, trained.features)
-                right.append(model.probabilities(held.ids).argmax(axis=1) == held.labels)
+                right.append(is_right(train_shipped(variant, known, held, files), held))
             correct = np.concatenate(right).astype(float)
             shipped = shipped if len(shipped) else correct
             change = correct - shipped
@@ -82,14 +81,14 @@ def main() -> None:
             print(f"| {what} | {correct.mean():.4f} | {difference} |", flush=True)
 
 
-def folds(documents: Vectors, share: float, count: int) -> Iterator[tuple[Vectors, Vectors]]:
-    """Hold out a share of the documents, another one each time; yields those to train on and those held out."""
+def folds(documents: Examples, fraction: float, count: int) -> Iterator[tuple[Examples, Examples]]:
+    """Hold out a fraction of the documents, another one each time; yields those to train on and those held out."""
     order = np.random.default_rng(7).permutation(len(documents.labels))
-    size = int(share * len(order))
+    size = int(fraction * len(order))
     for fold in range(count):
         chosen = np.zeros(len(order), bool)
         chosen[order[fold * size : (fold + 1) * size]] = True
-        yield tuple(Vectors(documents.ids[which], documents.labels[which]) for which in (~chosen, chosen))
+        yield documents.select(~chosen), documents.select(chosen)
 
 
 if __name__ == "__main__":

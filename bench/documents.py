@@ -8,11 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from flaxtext.download.sources import schema
-from flaxtext.text.corpus import BATCH_ROWS, Corpus
-from flaxtext.text.tokens import tokenize
+from flaxtext.artifacts.corpus import BATCH_ROWS, Corpus, open_corpus
+from flaxtext.text.tokenizers import tokenize
 
 AG_NEWS = ["World", "Sports", "Business", "Sci/Tech"]
 
@@ -108,5 +106,5 @@ def write(documents: Documents, folder: Path) -> None:
 def write_parquet(split: Split, classes: list[str], path: Path) -> None:
     """Write a split as the download stage does."""
     codes = pa.DictionaryArray.from_arrays(pa.array(split.labels), pa.array(classes))
-    table = pa.table([split.texts, codes], schema=schema(classes, "bench", {}))
-    pq.write_table(table, path, row_group_size=BATCH_ROWS, compression="zstd", use_dictionary=["label"])
+    with open_corpus(path, classes=classes, source="bench") as writer:
+        writer.write_table(pa.table({"text": split.texts, "label": codes}), row_group_size=BATCH_ROWS)

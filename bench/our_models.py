@@ -12,23 +12,26 @@ import numpy as np
 from bench import PROJECT
 from bench.documents import Split, read
 from bench.measure import peak_memory
-from bench.our_vectors import Files, batches, vectorize
-from flaxtext.core import params
+from bench.our_token_ids import Files, batches, number
+from flaxtext.config.train import NetworkVariant, Variant, read_variant
+from flaxtext.config.vectorize import Vectorize
 from flaxtext.explain.explanation import explain
-from flaxtext.models import bundle
-from flaxtext.text import vocabulary
-from flaxtext.text.splits import held_out
-from flaxtext.text.vectors import Vectors
-from flaxtext.text.vocabulary import Vocabulary
-from flaxtext.train import training, variants
-from flaxtext.train.network import build, outline
+from flaxtext.model.architecture import Architecture
+from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.texts import as_texts
+from flaxtext.text.features import fit_features
+from flaxtext.text.token_ids import Examples, choose_validation
+from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
+from flaxtext.train.loop import fit_network
+from flaxtext.train.network import build
+from flaxtext.train.variants import train_variant
 
 EPOCHS = 15
 VARIANTS: dict[str, dict[str, Any]] = {
     "flatten_10": {"pooling": "flatten", "embed_dim": 10},
     "flatten_20": {"pooling": "flatten", "embed_dim": 20},
-    "average_20": {"pooling": "mean", "embed_dim": 20},
-    "sum_20": {"pooling": "sum", "embed_dim": 20},
+    "average_20": {"pooling": "padded_mean", "embed_dim": 20},
+    "sum_20": {"pooling": "padded_sum", "embed_dim": 20},
 }
 
 
@@ -46,27 +49,25 @@ class Fit:
         variant: str,
         rows: int,
         classes: Sequence[str],
-        train: Vectors,
+        train: Examples,
         *,
         epochs: int = EPOCHS,
         shuffle: bool = False,
         batch_size: int = 1024,
     ) -> None:
-        length = train.ids.shape[1]
-        self.config = {"classes": list(classes), "max_len": length, "hidden": 100, **VARIANTS[variant]}
+        settings = NetworkVariant(shuffle=shuffle, batch_size=batch_size, **VARIANTS[variant])
+        self.classes = list(classes)
+        self.architecture = outline(variant, rows, len(self.classes), train.ids.shape[1])
         self.seconds: list[float] = []
         started = time.perf_counter()
-        self.parameters, history = training.fit(
-            outline(self.config, rows),
-            partial(build, self.config, rows, seed=0),
+        self.parameters, history = fit_network(
+            self.architecture,
+            partial(build, self.architecture, seed=0),
             train,
-            Vectors(np.zeros((0, length), np.int32), np.zeros(0, np.int32)),
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer="adam",
-            learning_rate=0.001,
-            shuffle=shuffle,
+            train.select(np.zeros(len(train.labels), bool)),
+            settings,
             seed=0,
+            epochs=epochs,
             report=lambda _, seconds: self.seconds.append(seconds),
         )
         self.outset = time.perf_counter() - started - sum(self.seconds)
@@ -77,25 +78,43 @@ class Fit:
         """Seconds of an epoch after the first, the median."""
         return median(self.seconds[1:])
 
-    def classifier(self, words: Vocabulary) -> bundle.Classifier:
+    def classifier(self, words: Vocabulary) -> Classifier:
         """Make what a loaded bundle is: the trained network as it predicts from text."""
-        return bundle.Classifier(self.config, [jax.tree.map(np.asarray, self.parameters)], words)
+        features = fit_features(words.words, np.zeros((0, 1), np.int32), prefix=None, ngrams=1, min_count=1)
+        members = [jax.tree.map(np.asarray, self.parameters)]
+        return Classifier(ModelInfo(self.classes), self.architecture, members, words, features)
 
 
-def accuracy(model: bundle.Classifier, test: Vectors) -> float:
-    """The share of documents that get the right class."""
-    return float((model.probabilities(test.ids).argmax(axis=1) == test.labels).mean())
+def outline(variant: str, rows: int, classes: int, max_len: int) -> Architecture:
+    """Describe a variant's network."""
+    return Architecture(rows=rows, classes=classes, max_len=max_len, hidden=100, **VARIANTS[variant])
 
 
-def lime(model: bundle.Classifier, text: str, label: int) -> list[str]:
+def answers(model: Classifier, ids: np.ndarray) -> np.ndarray:
+    """Predict `int32[n, max_len]` as the stages do, which always do so by JAX: `float32[n, classes]`."""
+    return model.probabilities(ids, backend="jax")
+
+
+def predict(model: Classifier, texts: list[str]) -> np.ndarray:
+    """Predict texts as the stages do: `float32[n, classes]`."""
+    return answers(model, model.cut(as_texts(texts)))
+
+
+def is_right(model: Classifier, test: Examples) -> np.ndarray:
+    """Which documents get the right class, `bool[n]`."""
+    correct: np.ndarray = answers(model, test.ids).argmax(axis=1) == test.labels
+    return correct
+
+
+def lime(model: Classifier, text: str, label: int) -> list[str]:
     """Explain a class of one text with 5,000 samples: ten words, largest weight first."""
     [tokens] = model.tokenize([text])
     explanation = explain(
         tokens,
         model.token_ids(tokens),
-        model.probabilities,
+        partial(answers, model),
         [label],
-        max_len=model.max_len,
+        max_len=model.architecture.max_len,
         samples=5000,
         words=10,
         rng=np.random.default_rng(0),
@@ -104,7 +123,7 @@ def lime(model: bundle.Classifier, text: str, label: int) -> list[str]:
 
 
 class EndToEnd:
-    """Vocabulary, vectors, training of average_20 and predictions, in memory.
+    """Vocabulary, token ids, training of average_20 and predictions, in memory.
 
     Attributes:
         accuracy: on test, after `run`.
@@ -116,9 +135,10 @@ class EndToEnd:
 
     def run(self) -> None:
         """Do it all once."""
-        words = vocabulary.fit(batches(self.train.texts))
-        train, test = (Vectors(vectorize(texts, words), labels) for texts, labels in (self.train, self.test))
-        self.accuracy = accuracy(Fit("average_20", words.rows, self.classes, train).classifier(words), test)
+        words = fit_vocabulary(batches(self.train.texts))
+        train, test = (Examples(number(texts, words), labels) for texts, labels in (self.train, self.test))
+        model = Fit("average_20", words.rows, self.classes, train).classifier(words)
+        self.accuracy = float(is_right(model, test).mean())
 
 
 def end_to_end(folder: str) -> dict[str, float]:
@@ -132,17 +152,17 @@ def end_to_end(folder: str) -> dict[str, float]:
 def epoch_and_predict(folder: str, variant: str, epochs: int) -> dict[str, float]:
     """Train, and predict all training documents; returns seconds of an epoch and of a prediction, both warm."""
     files = Files(folder)
-    train = files.vectors("train")
+    train = files.examples("train")
     fit = Fit(variant, files.words.rows, files.classes, train, epochs=epochs)
     model = fit.classifier(files.words)
-    model.probabilities(train.ids)
+    answers(model, train.ids)
     started = time.perf_counter()
-    model.probabilities(train.ids)
+    answers(model, train.ids)
     return {"epoch": fit.steady, "predict": time.perf_counter() - started}
 
 
 def read_and_train(folder: str, shuffle: bool) -> dict[str, float]:
-    """Read the vectors and train average_20, twice: the second time, all is compiled.
+    """Read the token ids and train average_20, twice: the second time, all is compiled.
 
     Returns the seconds of both, those of reading, the peak memory after the first time, and the accuracy on test.
     """
@@ -150,43 +170,44 @@ def read_and_train(folder: str, shuffle: bool) -> dict[str, float]:
     for name in ("with compilation", "compilation apart"):
         started = time.perf_counter()
         files = Files(folder)
-        train = files.vectors("train")
+        train = files.examples("train")
         result["reading"] = time.perf_counter() - started
         fit = Fit("average_20", files.words.rows, files.classes, train, shuffle=shuffle)
         result[name] = time.perf_counter() - started
         result.setdefault("peak", peak_memory())
-    return {**result, "accuracy": accuracy(fit.classifier(files.words), files.vectors("test"))}
+    return {**result, "accuracy": float(is_right(fit.classifier(files.words), files.examples("test")).mean())}
 
 
 def shipped(folder: str, variant: str) -> dict[str, Any]:
-    """Read the vectors and train a variant of params.yaml, twice: the second time, all is compiled.
+    """Read the token ids and train a variant of params.yaml, twice: the second time, all is compiled.
 
-    The share that the variant holds out is watched, as the train stage does. Returns the seconds of both and, on the
+    The fraction that vectorize holds out is watched, as the train stage does. Returns the seconds of both and, on the
     test split, the accuracy and which documents it got right.
     """
-    settings = params.load(PROJECT / "params.yaml").variants[variant]
+    settings = read_variant(variant, PROJECT / "params.yaml")
+    section = Vectorize.read("vectorize", PROJECT / "params.yaml")
     result: dict[str, Any] = {}
     for name in ("with compilation", "compilation apart"):
         started = time.perf_counter()
         files = Files(folder)
-        trained = train_shipped(settings, *hold_out(files.vectors("train"), settings.validation), files)
+        train = files.examples("train")
+        held_out = choose_validation(train.labels, section.validation, section.seed)
+        model = train_shipped(settings, train.select(~held_out), train.select(held_out), files)
         result[name] = time.perf_counter() - started
         result.setdefault("peak", peak_memory())
-    model = bundle.Classifier(trained.config, trained.members, files.words, trained.features)
-    test = files.vectors("test")
-    right = model.probabilities(test.ids).argmax(axis=1) == test.labels
-    return {**result, "accuracy": float(right.mean()), "right": right.astype(int).tolist()}
+    correct = is_right(model, files.examples("test"))
+    return {**result, "accuracy": float(correct.mean()), "right": correct.astype(int).tolist()}
 
 
-def hold_out(documents: Vectors, share: float) -> tuple[Vectors, Vectors]:
-    """Split documents into those to train on and those to watch."""
-    chosen = held_out(documents.labels, share, seed=0)
-    return Vectors(documents.ids[~chosen], documents.labels[~chosen]), Vectors(
-        documents.ids[chosen], documents.labels[chosen]
-    )
-
-
-def train_shipped(variant: params.Variant, documents: Vectors, validation: Vectors, files: Files) -> variants.Trained:
+def train_shipped(variant: Variant, documents: Examples, validation: Examples, files: Files) -> Classifier:
     """Train a variant as the train stage does."""
-    about = {"name": "bench", "words": files.words, "classes": files.classes, "origin": {"source": "bench"}}
-    return variants.train(variant, documents, validation, **about)
+    trained = train_variant(
+        variant,
+        documents,
+        validation,
+        name="bench",
+        words=files.words,
+        classes=files.classes,
+        origin={"source": "bench"},
+    )
+    return trained.model

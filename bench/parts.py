@@ -1,18 +1,18 @@
-"""The comparisons of single steps: an epoch, vocabulary and vectors, an explanation."""
+"""The comparisons of single steps: an epoch, vocabulary and token ids, an explanation."""
 
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bench import our_models, our_vectors, peers
+from bench import our_models, our_token_ids, peers
 from bench.measure import alternate, child, timed
 from bench.our_models import VARIANTS, Fit
 from bench.pipeline import Pipeline
 from bench.report import COMPARISON, Table, comparison
 from bench.setting import Setting
 from bench.tutorial import Tutorial
-from flaxtext.text.tokens import tokenize
+from flaxtext.text.tokenizers import tokenize
 
 
 def epoch(setting: Setting) -> Table:
@@ -50,34 +50,35 @@ def epoch(setting: Setting) -> Table:
     return table
 
 
-def vectors(setting: Setting) -> Table:
-    """Run Keras' Tokenizer and pad_sequences against vocabulary and vectors."""
+def token_ids(setting: Setting) -> Table:
+    """Run Keras' Tokenizer and pad_sequences against vocabulary and token ids."""
     table = Table(
-        "Vocabulary and vectors",
+        "Vocabulary and token ids",
         "Vocabulary from train and test, then 50 ids for each document of both. In memory: Keras from a list of "
         "strings, flaxtext from Arrow batches. The other rows hold the same Keras figures against more work on "
-        "flaxtext's side: files read and written; and the two stages, start-up and imports included. Keras uses "
+        "flaxtext's side: files read and written, documents whole; and the two stages, start-up and imports included, "
+        "which also list unknown words and choose the validation split. Keras uses "
         "one core. Peak memory: Keras with all texts in memory, as it needs them; flaxtext from file to file.",
         COMPARISON,
     )
     train, test = setting.documents.train.texts, setting.documents.test.texts
     strings = train.to_pylist(), test.to_pylist()
-    keras = peers.KerasVectors(*strings)
-    ids = our_vectors.in_memory(train, test)
+    keras = peers.KerasTokenIds(*strings)
+    ids = our_token_ids.in_memory(train, test)
     same = np.array_equal(keras.train, ids[0]) and np.array_equal(keras.test, ids[1])
     del keras
     classes, source, compiled = setting.documents.classes, Path(setting.files), setting.scratch / "jax"
     stages = Pipeline(setting.scratch / "stages", source, classes, compiled)
     sides = {
-        "Keras": timed(partial(peers.KerasVectors, *strings)),
-        "memory": timed(partial(our_vectors.in_memory, train, test)),
-        "files": timed(partial(our_vectors.in_files, setting.files)),
-        "stages": stages.vectors,
+        "Keras": timed(partial(peers.KerasTokenIds, *strings)),
+        "memory": timed(partial(our_token_ids.in_memory, train, test)),
+        "files": timed(partial(our_token_ids.in_files, setting.files)),
+        "stages": stages.token_ids,
     }
     times = alternate(sides, setting.pairs)
     peaks = (
-        child("bench.peers:keras_vectors", folder=setting.files).peak,
-        child("bench.our_vectors:in_files", folder=setting.files).peak,
+        child("bench.peers:keras_token_ids", folder=setting.files).peak,
+        child("bench.our_token_ids:in_files", folder=setting.files).peak,
     )
     notes = "the same ids" if same else "**the ids differ**"
     table.rows += [
@@ -98,12 +99,12 @@ def lime(setting: Setting) -> Table:
         "LIME",
         f"Explain one class of one test document (row {setting.row}, {n_words} words) by 10 words, from "
         "5,000 samples. The classifier is the same trained network; the lime package hands it strings, which "
-        f"flaxtext tokenizes and vectorizes. {pairs} pairs.",
+        f"flaxtext tokenizes and numbers. {pairs} pairs.",
         COMPARISON,
     )
     for variant in VARIANTS:
         model = setting.fit(variant).classifier(setting.words)
-        theirs = partial(peers.lime, model.predict, setting.documents.classes, text, label)
+        theirs = partial(peers.lime, partial(our_models.predict, model), setting.documents.classes, text, label)
         mine = partial(our_models.lime, model, text, label)
         common = {word.lower() for word in theirs()[:6]} & set(mine()[:6])
         times = alternate({"lime": timed(theirs), "flaxtext": timed(mine)}, pairs)

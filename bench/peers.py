@@ -17,7 +17,7 @@ from flaxtext.core.parallel import cores
 MAX_LEN = 50
 
 
-class KerasVectors:
+class KerasTokenIds:
     """The legacy Tokenizer and `pad_sequences` of Keras, as the tutorial uses them.
 
     Attributes:
@@ -32,9 +32,9 @@ class KerasVectors:
         self.tokenizer = Tokenizer()
         self.tokenizer.fit_on_texts(train + test)
         self.rows = len(self.tokenizer.word_index) + 1
-        self.train, self.test = self.vectorize(train), self.vectorize(test)
+        self.train, self.test = self.number(train), self.number(test)
 
-    def vectorize(self, texts: list[str]) -> np.ndarray:
+    def number(self, texts: list[str]) -> np.ndarray:
         """Turn texts into `int32[n, 50]`."""
         from keras.utils import pad_sequences
 
@@ -42,10 +42,10 @@ class KerasVectors:
         return pad_sequences(sequences, maxlen=MAX_LEN, padding="post", truncating="post")
 
 
-def keras_vectors(folder: str) -> dict[str, int]:
-    """`KerasVectors` once, from files, for its memory."""
+def keras_token_ids(folder: str) -> dict[str, int]:
+    """`KerasTokenIds` once, from files, for its memory."""
     train, test = (read(Path(folder, f"{split}.parquet")).texts.to_pylist() for split in ("train", "test"))
-    return {"rows": KerasVectors(train, test).rows}
+    return {"rows": KerasTokenIds(train, test).rows}
 
 
 def lime(predict: Callable[[list[str]], np.ndarray], classes: list[str], text: str, label: int) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import PROJECT
 from bench.measure import shell
 from bench.our_models import VARIANTS
-from flaxtext.cli.editing import edit
+from flaxtext.cli.set import edit
 
 PROTOCOL = ("build_vocab.fit_on=[train,test]", "train.shuffle=false", "train.validation_from=test", "train.seed=0")
 LEFT_OUT = ("dvc.lock", "metrics/", "tests/", "bench/")  # another run's outcome, and what no stage reads
@@ -32,7 +32,7 @@ class Pipeline:
         edit([f"sources.bench={entry}", "data.source=bench", variants, *PROTOCOL], folder / "params.yaml")
         shell("git", "init", "--quiet", folder=folder)
 
-    def vectors(self) -> float:
+    def token_ids(self) -> float:
         """Run the stages build_vocab and vectorize, one after the other and without DVC; returns seconds."""
         texts = {split: str(self.source / f"{split}.parquet") for split in ("train", "test")}
         vocab = ["--vocab", "data/vocab.parquet"]
@@ -41,7 +41,8 @@ class Pipeline:
         known = ["--pretrained", "data/pretrained.safetensors"]
         shell("python", "stages/build_vocab.py", *splits, *vocab, *known, folder=self.folder)
         splits = ["--train", texts["train"], "data/train.parquet", "--test", texts["test"], "data/test.parquet"]
-        shell("python", "stages/vectorize.py", *splits, *vocab, folder=self.folder)
+        others = ["--unknown", "data/unknown.parquet"]
+        shell("python", "stages/vectorize.py", *splits, *vocab, *others, folder=self.folder)
         return time.perf_counter() - started
 
     def repro(self) -> float:

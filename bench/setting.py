@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import documents, our_vectors
+from bench import documents, our_token_ids
 from bench.our_models import Fit
 
 
@@ -12,10 +12,10 @@ class Setting:
     """Documents, ready for all sides.
 
     Attributes:
-        files: a folder with the documents in all formats (`documents.write`), their vocabulary and vectors.
+        files: a folder with the documents in all formats (`documents.write`), their vocabulary and token ids.
         scratch: a folder for anything else.
         pairs: how often each side runs.
-        words, train, test: the tutorial's vocabulary and vectors.
+        words, train, test: the tutorial's vocabulary, and its ids with their labels.
         row: the test document that the tutorial explains, 2864 of AG News.
     """
 
@@ -23,9 +23,9 @@ class Setting:
         self.documents, self.scratch, self.pairs = loaded, scratch, pairs
         self.files = str(scratch / "documents")
         documents.write(loaded, Path(self.files))
-        our_vectors.in_files(self.files)
-        files = our_vectors.Files(self.files)
-        self.words, self.train, self.test = files.words, files.vectors("train"), files.vectors("test")
+        our_token_ids.in_files(self.files)
+        files = our_token_ids.Files(self.files)
+        self.words, self.train, self.test = files.words, files.examples("train"), files.examples("test")
         self.row = int(np.random.RandomState(1234).randint(1, len(self.test.labels)))
 
     def fit(self, variant: str, **settings: int) -> Fit:

@@ -13,15 +13,15 @@ import optax
 from flax import linen as nn
 
 from bench import peers
-from bench.our_models import VARIANTS
-from bench.our_vectors import Files
-from flaxtext.text.vectors import Vectors
+from bench.our_models import VARIANTS, outline
+from bench.our_token_ids import Files
+from flaxtext.text.token_ids import Examples
 from flaxtext.train.network import build, split
 
 POOLINGS = {
     "flatten": lambda x: x.reshape(len(x), -1),
-    "mean": lambda x: x.mean(axis=1),
-    "sum": lambda x: x.sum(axis=1),
+    "padded_mean": lambda x: x.mean(axis=1),
+    "padded_sum": lambda x: x.sum(axis=1),
 }
 
 
@@ -47,10 +47,9 @@ class Tutorial:
         losses: of each epoch, the mean of its batches' losses.
     """
 
-    def __init__(self, variant: str, rows: int, classes: int, train: Vectors, *, batch_size: int = 1024) -> None:
-        config = {"classes": range(classes), "max_len": train.ids.shape[1], "hidden": 100, **VARIANTS[variant]}
+    def __init__(self, variant: str, rows: int, classes: int, train: Examples, *, batch_size: int = 1024) -> None:
         self.network = Network(rows, classes, **VARIANTS[variant])
-        _, self.parameters = split(build(config, rows, seed=0))
+        _, self.parameters = split(build(outline(variant, rows, classes, train.ids.shape[1]), seed=0))
         self.optimizer = optax.adam(0.001)
         self.state = self.optimizer.init(self.parameters)
         self.train, self.batch_size = train, batch_size
@@ -81,7 +80,7 @@ class Tutorial:
 def train(folder: str, variant: str, epochs: int) -> dict[str, float]:
     """Train from files, for the memory it takes."""
     files = Files(folder)
-    tutorial = Tutorial(variant, files.words.rows, len(files.classes), files.vectors("train"))
+    tutorial = Tutorial(variant, files.words.rows, len(files.classes), files.examples("train"))
     for _ in range(epochs):
         tutorial.epoch()
     return {"loss": tutorial.losses[-1]}
@@ -97,8 +96,8 @@ def procedure(folder: str, row: int, epochs: int) -> dict[str, float]:
         with Path(folder, f"{name}.csv").open(encoding="utf-8", newline="") as file:
             names, texts[name] = map(list, zip(*csv.reader(file), strict=True))
         classes, labels[name] = np.unique(names, return_inverse=True)
-    keras = peers.KerasVectors(texts["train"], texts["test"])
-    train, test = Vectors(keras.train, labels["train"]), Vectors(keras.test, labels["test"])
+    keras = peers.KerasTokenIds(texts["train"], texts["test"])
+    train, test = Examples(keras.train, labels["train"]), Examples(keras.test, labels["test"])
 
     accuracies: dict[str, float] = {}
     for variant in VARIANTS:
@@ -115,7 +114,7 @@ def procedure(folder: str, row: int, epochs: int) -> dict[str, float]:
         print(classification_report(test.labels, predicted), confusion_matrix(test.labels, predicted))
 
         def predict(shortened: list[str], tutorial: Tutorial = tutorial) -> np.ndarray:
-            return np.asarray(jax.nn.softmax(tutorial.logits(tutorial.parameters, keras.vectorize(shortened))))
+            return np.asarray(jax.nn.softmax(tutorial.logits(tutorial.parameters, keras.number(shortened))))
 
         print(peers.lime(predict, list(classes), texts["test"][row], int(test.labels[row])))
     return accuracies

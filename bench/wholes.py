@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import documents, our_vectors, peers
+from bench import documents, our_token_ids, peers
 from bench.measure import Child, alternate, child, timed
 from bench.our_models import EPOCHS, EndToEnd
 from bench.pipeline import Pipeline
@@ -25,7 +25,7 @@ def fasttext(setting: Setting) -> Table:
     table = Table(
         "fastText",
         "fastText (dim 10, 5 epochs, default learning rate, all cores) reads its text file and trains; average_20 "
-        f"reads vectors and vocabulary and trains {EPOCHS} epochs. Each run is a process of its own, whose start-up "
+        f"reads token ids and vocabulary and trains {EPOCHS} epochs. Each run is a process of its own, whose start-up "
         "and imports are not counted but noted. With compilation: the first training in the process, with JAX's "
         "compilation cache on disk warm. Compilation apart: a second training in the same process.",
         COMPARISON,
@@ -57,7 +57,7 @@ def bigrams(setting: Setting) -> Table:
     """Run fastText with bigrams, as published for AG News, against the best variant of params.yaml."""
     folder = setting.scratch / "train-alone"
     documents.write(setting.documents, folder)
-    our_vectors.in_files(str(folder), fit_on=["train"])
+    our_token_ids.in_files(str(folder), fit_on=["train"])
     peer = partial(child, "bench.peers:fasttext", folder=str(folder), ngrams=2, lr=0.25, bucket=10_000_000)
     mine = partial(
         child, "bench.our_models:shipped", cache=setting.scratch / "jax, shipped", folder=str(folder), variant=BEST
@@ -69,8 +69,8 @@ def bigrams(setting: Setting) -> Table:
     table = Table(
         f"fastText with bigrams, and {BEST}",
         "fastText as its authors published it for AG News (dim 10, 5 epochs, learning rate 0.25, word bigrams in 10 "
-        f"million buckets, all cores) reads its text file and trains. {BEST}, as in params.yaml, reads vectors and a "
-        "vocabulary of the training split alone, and holds its share of the training documents out, to calibrate by. "
+        f"million buckets, all cores) reads its text file and trains. {BEST}, as in params.yaml, reads token ids and a "
+        "vocabulary of the training split alone, and holds a twentieth of the training documents out, to calibrate by. "
         "Each run is a process of its own. Exact McNemar test of the first pair's answers on test: "
         f"p = {mcnemar(*right):.2g}.",
         COMPARISON,
@@ -96,8 +96,8 @@ def sklearn(setting: Setting) -> Table:
     table = Table(
         "TF-IDF and linear SVM",
         "scikit-learn's TfidfVectorizer and LinearSVC with their defaults fit on train and predict test; flaxtext "
-        f"fits a vocabulary on train, vectorizes, trains average_20 for {EPOCHS} epochs and predicts test. Texts in "
-        "memory; imports and compilation not counted. scikit-learn uses one core.",
+        f"fits a vocabulary on train, numbers words, trains average_20 for {EPOCHS} epochs and predicts test. Texts "
+        "in memory; imports and compilation not counted. scikit-learn uses one core.",
         COMPARISON,
     )
     train, test = setting.documents.train, setting.documents.test
@@ -152,11 +152,11 @@ def growth(setting: Setting) -> Table:
         f"flaxtext alone. Documents beyond the first {size:,} are made from those by recombining their words at "
         "random within each class. Microseconds a document and, in brackets, relative to 1x; the least of "
         f"{setting.pairs} rounds, each in processes of its own, since what else the machine does only adds. "
-        "Vocabulary and vectors: from Parquet to Parquet, after 1,000 others that do not count; the peak memory, the "
+        "Vocabulary and token ids: from Parquet to Parquet, after 1,000 others that do not count; the peak memory, the "
         "median, is that of their process. Recombined documents bring no new words: to rank and write the vocabulary "
         "takes no longer, and a document's share of that falls. Epoch: average_20 in file order, warm. Predict: from "
-        "vectors to probabilities, warm.",
-        ("documents", "vocabulary, µs", "vectors, µs", "epoch, µs", "predict, µs", "peak memory"),
+        "token ids to probabilities, warm.",
+        ("documents", "vocabulary, µs", "token ids, µs", "epoch, µs", "predict, µs", "peak memory"),
     )
     folders = {factor: setting.scratch / f"growth-{factor}" for factor in FACTORS}
     warm_up = setting.scratch / "growth-warm-up"
@@ -166,7 +166,7 @@ def growth(setting: Setting) -> Table:
         documents.write_parquet(grown, setting.documents.classes, folder / "train.parquet")
 
     def run(folder: Path) -> dict[str, Any]:
-        made = child("bench.our_vectors:in_files", folder=str(folder), splits=["train"], warm_up=str(warm_up))
+        made = child("bench.our_token_ids:in_files", folder=str(folder), splits=["train"], warm_up=str(warm_up))
         keywords = {"folder": str(folder), "variant": "average_20", "epochs": 4}
         trained = child("bench.our_models:epoch_and_predict", cache=setting.scratch / "jax", **keywords)
         return {**made.result, **trained.result, "peak": made.peak}
@@ -174,7 +174,7 @@ def growth(setting: Setting) -> Table:
     runs = alternate({factor: partial(run, folder) for factor, folder in folders.items()}, setting.pairs)
     for factor in FACTORS:
         cells = [f"{factor}x: {factor * size:,}"]
-        for work in ("vocabulary", "vectors", "epoch", "predict"):
+        for work in ("vocabulary", "token ids", "epoch", "predict"):
             each, base = (min(run[work] for run in runs[n]) / n / size * 1e6 for n in (factor, 1))
             cells.append(f"{each:.3g} ({each / base:.2f})")
         table.rows.append([*cells, f"{median(run['peak'] for run in runs[factor]):,.0f} MB"])

@@ -1,19 +1,21 @@
-"""Word-embedding text classifiers in JAX/Flax, trained, compared and explained as a DVC pipeline."""
+"""Word-embedding text classifiers in JAX/Flax, trained, compared and explained as a DVC pipeline.
 
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING
+`flaxtext.load("data/models/average_20")` reads a trained model; `.predict(["some text"])` uses it.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flaxtext.models.bundle import Classifier
+    from flaxtext.artifacts.bundle import read_bundle as load
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+__version__ = "0.2.0"
 
 
-def load(path: str | Path) -> "Classifier":
-    """Read a trained model, a folder such as data/models/average_20; `load(path).predict(["some text"])` uses it.
+def __getattr__(name: str) -> Any:
+    """Import what is used, when it is: `import flaxtext` alone takes no time."""
+    if name == "load":
+        from flaxtext.artifacts.bundle import read_bundle
 
-    Runs no code from the folder. Raises `flaxtext.core.errors.UserError` where it is not whole and consistent.
-    """
-    classifier: Classifier = import_module("flaxtext.models.bundle").load_bundle(path)  # JAX comes in only now
-    return classifier
+        return read_bundle
+    raise AttributeError(f"module 'flaxtext' has no attribute {name!r}")

@@ -5,48 +5,43 @@ Reads the splits of `build_vocab.fit_on` and, where it is named, a file of pretr
 """
 
 import argparse
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
-import pyarrow as pa
+from checkout import fast_start, run
 
-import flaxtext.core.startup
-from flaxtext.core import params
-from flaxtext.core.errors import UserError
-from flaxtext.text import pretrained, vocabulary
-from flaxtext.text.corpus import Corpus
+with fast_start():
+    from flaxtext.artifacts.corpus import Corpus
+    from flaxtext.artifacts.pretrained import NONE, write_pretrained
+    from flaxtext.artifacts.vocabulary import write_vocabulary
+    from flaxtext.config.build_vocab import BuildVocab
+    from flaxtext.core.errors import UserError
+    from flaxtext.io.word_vectors import find_vectors
+    from flaxtext.text.vocabulary import fit_vocabulary
 
 
 def main() -> None:
     """Fit the vocabulary and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--test", type=Path, required=True)
-    parser.add_argument("--vocab", type=Path, required=True)
-    parser.add_argument("--pretrained", type=Path, required=True)
+    for name in ("train", "test", "vocab", "pretrained"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
-    section = params.load().build_vocab
+    section = BuildVocab.read("build_vocab")
 
     paths = {"train": args.train, "test": args.test}
-    texts = read([paths[split] for split in section.fit_on])
-    fitted = vocabulary.fit(texts, section.max_words, section.min_count)
-    if not len(fitted):
+    texts = chain.from_iterable(Corpus(paths[split]).texts() for split in section.fit_on)
+    words = fit_vocabulary(texts, section.max_words, section.min_count)
+    if not len(words):
         raise UserError("params.yaml: build_vocab: no word is left; lower min_count or look at the texts")
-    known = pretrained.read(section.vectors, fitted) if section.vectors else pretrained.NONE
-    vocabulary.save(fitted, args.vocab)
-    pretrained.write(args.pretrained, known)
+    known = find_vectors(section.vectors, words) if section.vectors else NONE
+    write_vocabulary(args.vocab, words)
+    write_pretrained(args.pretrained, known)
 
-    top = ", ".join(fitted.words[:8].to_pylist())
-    print(f"{len(fitted):,} words from {' and '.join(section.fit_on)}, by falling count: {top}, ...")
+    top = ", ".join(words.words[:8].to_pylist())
+    print(f"{len(words):,} words from {' and '.join(section.fit_on)}, by falling count: {top}, ...")
     if section.vectors:
-        print(f"{len(known.ids):,} of them ({len(known.ids) / len(fitted):.0%}) have a vector in {section.vectors}")
-
-
-def read(paths: list[Path]) -> Iterator[pa.Array]:
-    """Yield the texts of several splits, one after the other."""
-    for path in paths:
-        yield from Corpus(path).texts()
+        print(f"{len(known.ids):,} of them ({len(known.ids) / len(words):.0%}) have a vector in {section.vectors}")
 
 
 if __name__ == "__main__":
-    flaxtext.core.startup.run(main)
+    run(main)

@@ -7,15 +7,17 @@ intervals, those of its seeds, and every pair's difference; and the accuracies o
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import flaxtext.core.startup
-from flaxtext.compare import predictions
-from flaxtext.compare.comparison import Pair, Standing, compare
-from flaxtext.compare.predictions import Judged
-from flaxtext.core import params
-from flaxtext.core.errors import UserError
-from flaxtext.core.files import write_json, write_text
+from checkout import fast_start, run
+
+with fast_start():
+    from flaxtext.artifacts.metrics import rounded, write_accuracies, write_json
+    from flaxtext.artifacts.predictions import read_predictions
+    from flaxtext.compare.comparison import compare, describe
+    from flaxtext.compare.judged import Judged
+    from flaxtext.config import variant_names
+    from flaxtext.config.compare import Compare
+    from flaxtext.core.errors import UserError
 
 
 def main() -> None:
@@ -25,21 +27,20 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--accuracy", type=Path, required=True)
     args = parser.parse_args()
-    loaded = params.load()
-    section = loaded.compare
+    section = Compare.read("compare")
 
-    judged = read(args.predictions, list(loaded.variants))
-    standings, pairs = compare(
-        judged.labels,
-        judged.predicted,
-        judged.n_classes,
-        judged.by_seed,
-        resamples=section.resamples,
-        confidence=section.confidence,
-        seed=section.seed,
-    )
-    print_standings(standings, pairs, section.confidence)
-    write_text(args.accuracy, table(standings))
+    found = {name: read_predictions(args.predictions / f"{name}.parquet") for name in variant_names()}
+    first = next(iter(found))
+    for name, own in found.items():
+        if not own.is_of_the_same_split(found[first]):
+            raise UserError(
+                f"{args.predictions / name}.parquet: not of the same test split as {first}; run `dvc repro`"
+            )
+    judged = Judged.of(found)
+    standings, pairs = compare(judged, section)
+    print(describe(standings, pairs, section.confidence))
+    accuracies = {name: standing.accuracy for name, standing in standings.items()}
+    write_accuracies(args.accuracy, [(name, own.value, own.low, own.high) for name, own in accuracies.items()])
     write_json(
         args.metrics,
         {
@@ -51,47 +52,5 @@ def main() -> None:
     )
 
 
-def read(folder: Path, variants: list[str]) -> Judged:
-    """Read what each variant predicted of the test split."""
-    tables = {name: predictions.read(str(folder / f"{name}.parquet")) for name in variants}
-    for name, found in tables.items():
-        if not predictions.same_split(found, tables[variants[0]]):
-            raise UserError(f"{folder / name}.parquet: not of the same test split as {variants[0]}; run `dvc repro`")
-    return predictions.judged(tables)
-
-
-def table(standings: dict[str, Standing]) -> str:
-    """Lay out the accuracies as CSV, a row a variant."""
-    lines = ["variant,accuracy,low,high\n"]
-    for name, standing in standings.items():
-        accuracy = standing.accuracy
-        lines.append(f"{name},{accuracy.value:.6f},{accuracy.low:.6f},{accuracy.high:.6f}\n")
-    return "".join(lines)
-
-
-def print_standings(standings: dict[str, Standing], pairs: list[Pair], confidence: float) -> None:
-    """Print a row a variant, then a row for each with several seeds, then a sentence a pair."""
-    print(f"rank  {'variant':<20}  accuracy ({confidence:.0%} interval)    macro F1")
-    for name, standing in standings.items():
-        figures = (f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in (standing.accuracy, standing.macro_f1))
-        print(f"{standing.rank:>4}  {name:<20}  {'    '.join(figures)}")
-    several = {name: standing.seeds for name, standing in standings.items() if standing.seeds}
-    if several:
-        print(f"      {'accuracy by seed':<20}  mean    std     of each")
-    for name, seeds in several.items():
-        print(f"      {name:<20}  {seeds.mean:.4f}  {seeds.std:.4f}  {' '.join(f'{run:.4f}' for run in seeds.runs)}")
-    for pair in pairs:
-        print(pair)
-
-
-def rounded(value: Any) -> Any:
-    """Round the floats in nested dicts and lists to six significant digits; leave out what is None."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
 if __name__ == "__main__":
-    flaxtext.core.startup.run(main)
+    run(main)

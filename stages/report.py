@@ -5,86 +5,53 @@ Reads every variant's model, history, predictions and explanations, the test spl
 """
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from checkout import fast_start, run
 
-import flaxtext.core.startup
-from flaxtext.core import params
-from flaxtext.core.errors import UserError
-from flaxtext.core.files import write_text
-from flaxtext.models.bundle import load_bundle
-from flaxtext.models.compilation import configure_jax
-from flaxtext.report.report import Importance, Predictions, Run, render, rows_needed
-from flaxtext.text.corpus import read_texts
+with fast_start():
+    from flaxtext.artifacts.bundle import read_bundle
+    from flaxtext.artifacts.corpus import Corpus
+    from flaxtext.artifacts.history import read_history
+    from flaxtext.artifacts.importance import read_importance
+    from flaxtext.artifacts.metrics import read_json
+    from flaxtext.artifacts.predictions import read_predictions
+    from flaxtext.config.params import read_params
+    from flaxtext.core.files import write_text
+    from flaxtext.report.page import render_report, rows_needed
+    from flaxtext.report.run import Run
 
 
 def main() -> None:
     """Gather what the other stages wrote, and render it."""
     parser = argparse.ArgumentParser(description=__doc__)
     for folder in ("models", "history", "predictions", "explanations", "importance", "metrics"):
-        parser.add_argument(f"--{folder}", type=Path, required=True, help="a folder with a file or folder a variant")
+        parser.add_argument(f"--{folder}", type=Path, required=True, help="a folder with a file or folder per variant")
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--html", type=Path, required=True)
     args = parser.parse_args()
-    loaded = params.load()
-    variants = list(loaded.variants)
+    params = read_params()
+    variants = list(params.variants)
 
-    metrics = {name: read_json(args.metrics / f"{name}.json") for name in variants}
-    classes = list(metrics[variants[0]]["test"]["per_class"])
-    predictions = {name: read_predictions(args.predictions / f"{name}.parquet", classes) for name in variants}
-    checks = args.metrics / "data.json"
-    configure_jax()
-    page = render(
+    predictions = {name: read_predictions(args.predictions / f"{name}.parquet") for name in variants}
+    page = render_report(
         Run(
-            params=loaded,
-            metrics=metrics,
-            histories={name: pd.read_csv(args.history / f"{name}.csv") for name in variants},
+            params=params,
+            metrics={name: read_json(args.metrics / f"{name}.json") for name in variants},
+            histories={name: read_history(args.history / f"{name}.csv") for name in variants},
             predictions=predictions,
             explanations={name: read_json(args.explanations / f"{name}.json") for name in variants},
-            models={name: load_bundle(args.models / name) for name in variants},
-            texts=read_texts(args.test, rows_needed(predictions, loaded.report.mistakes)),
+            models={name: read_bundle(args.models / name) for name in variants},
+            texts=Corpus(args.test).take(rows_needed(predictions, params.report.mistakes)),
             faithfulness={name: read_json(args.metrics / "explanations" / f"{name}.json") for name in variants},
-            importance={name: read_importance(args.importance / f"{name}.parquet", len(classes)) for name in variants},
+            importance={name: read_importance(args.importance / f"{name}.parquet") for name in variants},
             comparison=read_json(args.metrics / "comparison.json"),
-            checks=read_json(checks) if checks.exists() else {},
+            checks=read_json(args.metrics / "data.json"),
         )
     )
     write_text(args.html, page)
     print(f"{args.html}: {len(page.encode()) / 1e6:.1f} MB")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
-
-
-def read_predictions(path: Path, classes: list[str]) -> Predictions:
-    """Read a variant's answers on the test split, in the order of its rows."""
-    table = pq.read_table(path, filters=pc.field("split") == "test").sort_by("row")
-    names = pa.array(classes, pa.string())
-    probabilities = table["probabilities"].combine_chunks().flatten().to_numpy()
-    return Predictions(
-        labels=pc.index_in(table["label"], names).to_numpy(),
-        predicted=pc.index_in(table["predicted"], names).to_numpy(),
-        probabilities=probabilities.reshape(len(table), len(classes)),
-    )
-
-
-def read_importance(path: Path, classes: int) -> Importance:
-    """Read what each word adds to each class."""
-    table = pq.read_table(path)
-    weights = table["weights"].combine_chunks().flatten().to_numpy()
-    return Importance(table["word"].to_pylist(), weights.reshape(len(table), classes))
-
-
 if __name__ == "__main__":
-    flaxtext.core.startup.run(main)
+    run(main)

@@ -1,27 +1,28 @@
 """Train one variant.
 
-Reads vectors, vocabulary and pretrained word vectors, and the variant's lines of params.yaml; writes the model, a
-folder that predicts with nothing else, the history of its first seed, one row an epoch, and how well the kept epoch
+Reads token ids, vocabulary and pretrained word vectors, and the variant's lines of params.yaml; writes the model, a
+folder that predicts with nothing else, the history of its first seed, one row per epoch, and how well the kept epoch
 did on validation.
 """
 
 import argparse
-import math
 from functools import partial
 from pathlib import Path
 
-import flaxtext.core.startup
-from flaxtext.core import params
-from flaxtext.core.files import write_json, write_text
-from flaxtext.models.bundle import save_bundle
-from flaxtext.models.compilation import configure_jax
-from flaxtext.text import pretrained, vectors, vocabulary
-from flaxtext.text.corpus import Corpus
-from flaxtext.text.splits import held_out
-from flaxtext.text.vectors import Vectors
-from flaxtext.train.card import render_card
-from flaxtext.train.training import Epoch
-from flaxtext.train.variants import average, train
+from checkout import fast_start, run
+
+with fast_start():
+    from flaxtext.artifacts.bundle import write_bundle
+    from flaxtext.artifacts.history import write_history
+    from flaxtext.artifacts.metrics import write_json
+    from flaxtext.artifacts.pretrained import read_pretrained
+    from flaxtext.artifacts.token_ids import VectorizedSplit, read_token_ids
+    from flaxtext.artifacts.vocabulary import read_vocabulary
+    from flaxtext.config.train import read_variant
+    from flaxtext.model.compilation import configure_jax
+    from flaxtext.text.token_ids import Examples
+    from flaxtext.train.card import render_card
+    from flaxtext.train.variants import average, train_variant
 
 
 def main() -> None:
@@ -29,55 +30,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
     parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--validation", type=Path, required=True, help="the same as --train: hold out a share")
+    parser.add_argument("--watched", type=Path, required=True, help="the same as --train: watch its validation split")
     parser.add_argument("--vocab", type=Path, required=True)
     parser.add_argument("--pretrained", type=Path, required=True)
-    parser.add_argument("--classes", type=Path, required=True, help="the split that names the classes")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     args = parser.parse_args()
-    variant = params.variant(params.load(), args.variant)
+    variant = read_variant(args.variant)
 
     configure_jax()
-    words = vocabulary.load(args.vocab)
-    documents, validation = read(args.train, args.validation, variant)
-    corpus = Corpus(args.classes)
-    trained = train(
+    words, train = read_vocabulary(args.vocab), read_token_ids(args.train)
+
+    def cut(split: VectorizedSplit) -> Examples:
+        return Examples(split.documents.cut(variant.max_len, words.rows), split.labels)
+
+    documents = cut(train)
+    if variant.validation_from == "train":
+        documents, validation = documents.select(~train.held_out), documents.select(train.held_out)
+    else:
+        validation = cut(read_token_ids(args.watched))
+    trained = train_variant(
         variant,
         documents,
         validation,
         name=args.variant,
         words=words,
-        classes=corpus.classes,
-        origin=corpus.origin,
-        known=pretrained.load(args.pretrained),
+        classes=train.classes,
+        origin=train.origin,
+        known=read_pretrained(args.pretrained),
         say=partial(print, flush=True),
     )
-    card = render_card(trained.config, trained.members[0], words)
-    save_bundle(args.model, trained.config, trained.members, words, trained.features.keys, card)
-    write_text(args.history, table(trained.histories[0]))
-    figures = {name: figure for name, figure in average(trained.kept).items() if figure is not None}
-    write_json(args.metrics, figures)
-
-
-def read(train: Path, validation: Path, variant: params.Variant) -> tuple[Vectors, Vectors]:
-    """Read the documents to train on and those to watch, which come from another split or are held out."""
-    ids, labels = vectors.read(train)
-    if variant.validation_from != "train":
-        return Vectors(ids, labels), vectors.read(validation)
-    chosen = held_out(labels, variant.validation, variant.seed)
-    return Vectors(ids[~chosen], labels[~chosen]), Vectors(ids[chosen], labels[chosen])
-
-
-def table(history: list[Epoch]) -> str:
-    """Lay out the history as CSV, a row an epoch."""
-    rows = [
-        Epoch._fields,
-        *((epoch[0], *("" if math.isnan(figure) else f"{figure:.6f}" for figure in epoch[1:])) for epoch in history),
-    ]
-    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+    write_bundle(args.model, trained.model, render_card(trained.model))
+    write_history(args.history, trained.histories[0])
+    write_json(args.metrics, {name: value for name, value in average(trained.kept).items() if value is not None})
 
 
 if __name__ == "__main__":
-    flaxtext.core.startup.run(main)
+    run(main)

@@ -1,21 +1,20 @@
-"""Turn each document into a row of word ids.
+"""Turn each document into the ids of its words, and choose the validation split.
 
-Reads a vocabulary and both splits; writes `data/vectors/{train,test}.parquet` or `.npz`: ids and labels.
+Reads a vocabulary and both splits; writes `data/token_ids/{train,test}.parquet` or `.npz`: ids, whole, labels, and
+which documents of train are held out; and `unknown.parquet`: the words that the vocabulary lacks.
 """
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
+from checkout import fast_start, run
 
-import flaxtext.core.startup
-from flaxtext.core import params
-from flaxtext.core.parallel import ordered_map
-from flaxtext.text import vectors, vocabulary
-from flaxtext.text.corpus import Corpus
-from flaxtext.text.vectors import Vectors
+with fast_start():
+    from flaxtext.artifacts.corpus import Corpus
+    from flaxtext.artifacts.token_ids import write_token_ids, write_unknown_words
+    from flaxtext.artifacts.vocabulary import read_vocabulary
+    from flaxtext.config.vectorize import Vectorize
+    from flaxtext.text.token_ids import UnknownWords, choose_validation
 
 
 def main() -> None:
@@ -25,27 +24,24 @@ def main() -> None:
         "--checked", type=Path, help="not read: DVC waits for check to write it, which says all is well"
     )
     parser.add_argument("--vocab", type=Path, required=True)
-    parser.add_argument("--train", type=Path, nargs=2, required=True, metavar=("TEXTS", "VECTORS"))
-    parser.add_argument("--test", type=Path, nargs=2, required=True, metavar=("TEXTS", "VECTORS"))
+    parser.add_argument("--train", type=Path, nargs=2, required=True, metavar=("TEXTS", "TOKEN_IDS"))
+    parser.add_argument("--test", type=Path, nargs=2, required=True, metavar=("TEXTS", "TOKEN_IDS"))
+    parser.add_argument("--unknown", type=Path, required=True)
     args = parser.parse_args()
-    max_len = params.load().vectorize.max_len
-    words = vocabulary.load(args.vocab)
+    section = Vectorize.read("vectorize")
 
+    words = read_vocabulary(args.vocab)
+    unknown = UnknownWords(words)
     for texts, output in (args.train, args.test):
         corpus = Corpus(texts)
-        vectors.write(output, vectorize(corpus, words, max_len), len(corpus), max_len)
-        print(f"{output}: {len(corpus):,} documents of {max_len} ids")
-
-
-def vectorize(corpus: Corpus, words: vocabulary.Vocabulary, max_len: int) -> Iterator[Vectors]:
-    """Yield a split as vectors, batch by batch."""
-
-    def one(batch: tuple[pa.Array, np.ndarray]) -> Vectors:
-        texts, labels = batch
-        return Vectors(vectors.vectorize(texts, words, max_len), labels)
-
-    return ordered_map(one, corpus.texts_and_labels())
+        fraction = section.validation if output == args.train[1] else 0.0
+        held_out = choose_validation(corpus.labels(), fraction, section.seed)
+        batches = unknown.number(corpus.texts_and_labels())
+        write_token_ids(output, batches, held_out=held_out, classes=corpus.classes, origin=corpus.origin)
+        print(f"{output}: {len(held_out):,} documents, {held_out.sum():,} of them held out as validation")
+    write_unknown_words(args.unknown, unknown.words, words.rows)
+    print(f"{len(unknown.words):,} words are not in the vocabulary")
 
 
 if __name__ == "__main__":
-    flaxtext.core.startup.run(main)
+    run(main)

@@ -1,6 +1,8 @@
 """What several test modules share."""
 
+import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,27 @@ def ag_news_texts(ag_news):
 @pytest.fixture(scope="session")
 def pydocs_texts():
     """All texts of the embedded corpus."""
-    from flaxtext.core import params
-    from flaxtext.download import pydocs
+    from flaxtext.config.params import read_params
+    from flaxtext.download.pydocs import documents
 
-    return [text for text, _ in pydocs.documents(params.load(PROJECT / "params.yaml").sources["pydocs"].packages)]
+    return [text for text, _ in documents(read_params(PROJECT / "params.yaml").sources["pydocs"].packages)]
+
+
+@pytest.fixture
+def flaxtext(monkeypatch, capsys):
+    """Run the command in this process: its status, output and errors."""
+
+    from flaxtext.cli.main import main
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["flaxtext", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run

@@ -1,40 +1,61 @@
-"""Finished runs made in memory, for the report to show."""
+"""Finished runs made in memory, for the report to show; each is made once, however many modules ask for it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cache
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
+from flaxtext.artifacts.history import Epoch
+from flaxtext.artifacts.predictions import Predictions
 from flaxtext.compare.comparison import compare
-from flaxtext.core import params
+from flaxtext.compare.judged import Judged
+from flaxtext.config.compare import Compare
+from flaxtext.config.explain import Explain
+from flaxtext.config.params import check_params, read_params
+from flaxtext.config.train import LinearVariant
+from flaxtext.download import pydocs
 from flaxtext.evaluate.evaluation import evaluate
+from flaxtext.explain.documents import explain_document, readable_documents
 from flaxtext.explain.explanation import leave_one_out
-from flaxtext.explain.faithfulness import importance, judge
-from flaxtext.models.bundle import Classifier
-from flaxtext.models.forward import flat, unflat
-from flaxtext.report.report import Importance, Predictions, Run
-from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
-from flaxtext.train.variants import train as train_variant
-from stages.explain import as_documents, explain_document
+from flaxtext.explain.faithfulness import importance_of_words, judge
+from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.prediction import class_probabilities
+from flaxtext.report.page import render_report
+from flaxtext.report.run import Run
+from flaxtext.text.features import fit_features
+from flaxtext.text.token_ids import Examples, number_words
+from flaxtext.text.vocabulary import fit_vocabulary
+from flaxtext.train.variants import train_variant
 
 VARIANTS = {
     "flatten_10": {"pooling": "flatten", "embed_dim": 10},
     "flatten_20": {"pooling": "flatten", "embed_dim": 20},
-    "average_20": {"pooling": "mean", "embed_dim": 20},
-    "sum_20": {"pooling": "sum", "embed_dim": 20},
+    "average_20": {"pooling": "padded_mean", "embed_dim": 20},
+    "sum_20": {"pooling": "padded_sum", "embed_dim": 20},
 }
 FURTHER = {  # what the first four leave out
     "linear": {"model": "linear", "ngrams": 2},
-    "stems": {"pooling": "mean_max", "embed_dim": 16, "hidden": 0, "stem": 5, "ngrams": 2, "ngram_min_count": 3},
+    "prefixes": {"pooling": "mean_max", "embed_dim": 16, "hidden": 0, "prefix": 5, "ngrams": 2, "ngram_min_count": 3},
     "attention": {"pooling": "attention", "embed_dim": 10, "hidden": 0, "learning_rate": 0.03},
     "ensemble": {"pooling": "max", "embed_dim": 10, "seeds": 2, "ensemble": True},
-    "runs_of_3": {"pooling": "masked_mean", "embed_dim": 8, "ngrams": 3, "ngram_min_count": 5},
-    "flat_stems": {"pooling": "flatten", "embed_dim": 4, "hidden": 20, "stem": 4, "ngrams": 2, "ngram_min_count": 5},
-}
+    "runs_of_3": {"pooling": "mean", "embed_dim": 8, "ngrams": 3, "ngram_min_count": 5},
+    "words": {"pooling": "sum", "embed_dim": 8},
+    "flat_prefixes": {
+        "pooling": "flatten", "embed_dim": 4, "hidden": 20, "prefix": 4, "ngrams": 2, "ngram_min_count": 5
+    },
+}  # fmt: skip
+EVERY_KIND = VARIANTS | {name: own | {"ngram_min_count": 1} for name, own in FURTHER.items()}
+EXPLAINED = 3
+"""Documents, the first, that are explained."""
+LOGITS = 2.5
+"""Standard deviation, over documents, of the logits of networks that are drawn."""
+CLASSES = ["cats", "dogs"]
+TEXTS = ["purr purr meow tail", "bark bone tail", "meow whisker", "fetch a bone", "purr unknownish tail", ""] * 4
+LABELS = [0, 1, 0, 1, 0, 1] * 4
 HOSTILE_CLASSES = ["<script>alert(1)</script>", '"it\'s" & {{ 7 * 7 }}', "שלום 🦊", "var(--ink)\u2028</style>"]
 HOSTILE_TEXTS = [
     "</script><script>document.title = 'broken'</script> one",
@@ -44,65 +65,89 @@ HOSTILE_TEXTS = [
 ]
 
 
+@cache
+def many():
+    """Every kind of variant, with opinions on a few texts."""
+    return make_run(TEXTS, LABELS, TEXTS, LABELS, CLASSES, variants=EVERY_KIND)
+
+
+@cache
+def plain():
+    """The four variants of the tutorial."""
+    return make_run(TEXTS, LABELS, TEXTS, LABELS, CLASSES)
+
+
+@cache
+def hostile():
+    """Texts and classes that try to break out of the page; most answers are wrong."""
+    rng = np.random.default_rng(0)
+    words = ["one", "two", "three", "four", "five", "six", "seven"]
+    texts = [f"{HOSTILE_TEXTS[i % 4]} {' '.join(rng.choice(words, 1 + i % 9))}" for i in range(40)]
+    labels = np.arange(40) % 4
+    return make_run(texts, labels, texts, labels, HOSTILE_CLASSES)
+
+
+@cache
+def of_docstrings():
+    """Every kind of variant on a part of the embedded corpus, some of them briefly trained there."""
+    packages = read_params(PROJECT / "params.yaml").sources["pydocs"].packages
+    documents = list(pydocs.documents(packages))[::5]
+    classes = list(packages)
+    is_test = np.arange(len(documents)) % 5 == 0
+    texts = np.array([text for text, _ in documents], object)
+    labels = np.array([classes.index(label) for _, label in documents])
+    train, test = (texts[~is_test].tolist(), labels[~is_test]), (texts[is_test].tolist(), labels[is_test])
+    return make_run(*train, *test, classes, epochs=8, variants=VARIANTS | FURTHER, trained=("sum_20", "prefixes"))
+
+
+@cache
+def page_of(run):
+    """The report of one of the runs above, `page_of(many)`."""
+    return render_report(run())
+
+
 def values_of(**sections):
     """The params.yaml of the project with some sections changed, checked."""
     values = YAML(typ="safe").load(PROJECT / "params.yaml")
     for section, changes in sections.items():
         values[section] = changes if section == "variants" else values[section] | changes
-    return params.check(values)
+    return check_params(values)
 
 
-def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, variants=VARIANTS, explained=3, **sections):
-    """Train variants on texts and labels (no epochs: hardly at all), and gather what the stages would write of them."""
-    schedule = {"epochs": max(epochs, 1), "batch_size": 256, "learning_rate": 0.003 if epochs else 1e-9}
+def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, variants=VARIANTS, trained=(), **sections):
+    """Train variants on texts and labels, and gather what the stages would write of them.
+
+    Networks that are not among those `trained` are drawn at random, which takes no compilation.
+    """
+    schedule = {"epochs": epochs, "batch_size": 256, "learning_rate": 0.003}
     loaded = values_of(variants=variants, train=schedule, **sections)
-    words = vocabulary.fit([pa.array(train, pa.string())])
-    known = Vectors(vectors.vectorize(pa.array(train, pa.string()), words, 50), np.asarray(train_labels, np.int32))
-    ids, labels = vectors.vectorize(pa.array(test, pa.string()), words, 50), np.asarray(test_labels, np.int32)
+    words = fit_vocabulary([pa.array(train, pa.string())])
+    known = Examples(ids_of(train, words), np.asarray(train_labels, np.int32))
+    ids, labels = ids_of(test, words), np.asarray(test_labels, np.int32)
     models, histories, predictions, metrics, explanations = {}, {}, {}, {}, {}
     faithfulness, important = {}, {}
     for name, variant in loaded.variants.items():
-        watched = Vectors(ids[:50], labels[:50])
-        trained = train_variant(
-            variant, known, watched, name=name, words=words, classes=classes, origin={"source": "pydocs"}
-        )
-        members = [unflat({path: np.asarray(array) for path, array in flat(own).items()}) for own in trained.members]
-        model = models[name] = Classifier(trained.config, members, words, trained.features)
-        histories[name] = pd.DataFrame(trained.histories[0])
-        probabilities = model.probabilities(ids)
-        predictions[name] = Predictions(labels, probabilities.argmax(axis=1), probabilities)
+        if name in trained or isinstance(variant, LinearVariant):
+            watched = Examples(ids[:50], labels[:50])
+            origin = {"source": "pydocs"}
+            found = train_variant(variant, known, watched, name=name, words=words, classes=classes, origin=origin)
+            model, histories[name] = found.model, found.histories[0]
+        else:
+            model, histories[name] = draw_network(variant, known.ids, words, classes), [Epoch(1, 1.5, 1.25, 1.5, 0.25)]
+        models[name] = model
+        each = model.each(ids, backend="numpy")
+        probabilities = model.combine(each)
+        predictions[name] = answers_of(labels, probabilities, classes, by_seed=each.argmax(axis=2))
         metrics[name] = {"test": evaluate(probabilities, labels, classes, 15), "parameters": 1234}
-        explain = params.Explain(samples=50, words=5)
+        settings = Explain(samples=50, words=5)
         explanations[name] = [
-            explain_document(
-                model,
-                row,
-                "chosen",
-                test[row],
-                {
-                    "label": classes[labels[row]],
-                    "predicted": classes[probabilities[row].argmax()],
-                    "probabilities": probabilities[row].tolist(),
-                },
-                explain,
-            )
-            for row in range(min(explained, len(test)))
+            explain_document(model, row, "chosen", test[row], predictions[name], settings, model.probabilities)
+            for row in range(min(EXPLAINED, len(test)))
         ]
-        documents = as_documents(model, dict(enumerate(test[:explained])))
+        documents = readable_documents(model, dict(enumerate(test[:EXPLAINED])))
         found = leave_one_out([document.ids for document in documents], model.probabilities, 50)
         faithfulness[name] = judge(documents, found, model.probabilities, max_len=50, samples=50, seed=0)
-        counts, weights = importance(found, words.rows)
-        held = np.flatnonzero(counts)
-        important[name] = Importance(words.words.take(pa.array(held - 1)).to_pylist(), weights[held])
-    answers = {name: own.predicted for name, own in predictions.items()}
-    standings, pairs = compare(labels, answers, len(classes), resamples=100, confidence=0.95, seed=0)
-    comparison = {
-        "documents": len(labels),
-        "confidence": 0.95,
-        "variants": {name: asdict(standing) for name, standing in standings.items()},
-        "pairs": [{**asdict(pair), "says": str(pair)} for pair in pairs],
-    }
-    texts = dict(enumerate(test))
+        important[name] = importance_of_words(found, words.words)
     return Run(
         params=loaded,
         metrics=metrics,
@@ -110,17 +155,64 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
         predictions=predictions,
         explanations=explanations,
         models=models,
-        texts=texts,
-        comparison=comparison,
+        texts=dict(enumerate(test)),
+        comparison=compared(predictions),
         faithfulness=faithfulness,
         importance=important,
     )
 
 
-def hostile_run(**options):
-    """A run on texts and classes that try to break out of the page; untrained, so most answers are wrong."""
-    rng = np.random.default_rng(0)
-    words = ["one", "two", "three", "four", "five", "six", "seven"]
-    texts = [f"{HOSTILE_TEXTS[i % 4]} {' '.join(rng.choice(words, 1 + i % 9))}" for i in range(40)]
-    labels = np.arange(40) % 4
-    return make_run(texts, labels, texts, labels, HOSTILE_CLASSES, epochs=0, **options)
+def ids_of(texts, words, max_len=50):
+    """Word ids as a model reads them, `int32[n, max_len]`."""
+    return number_words(pa.array(texts, pa.string()), words).cut(max_len, words.rows)
+
+
+def draw_network(variant, ids, words, classes):
+    """A network with parameters drawn at random, and scaled so that it has opinions on documents."""
+    reads = {"prefix": variant.prefix, "ngrams": variant.ngrams}
+    features = fit_features(words.words, ids, **reads, min_count=variant.ngram_min_count)
+    sizes = {"pooling": variant.pooling, "embed_dim": variant.embed_dim, "hidden": variant.hidden}
+    architecture = Architecture(features.rows, len(classes), variant.max_len, **reads, **sizes)
+    members = []
+    for seed in range(variant.seeds):
+        rng = np.random.default_rng(seed)
+        drawn = {
+            path: rng.normal(0, 1 / np.sqrt(shape[0]) if path.endswith("kernel") else 1, shape).astype(np.float32)
+            for path, shape in architecture.shapes.items()
+        }
+        parameters = unflatten(drawn)
+        parameters["embedding"]["embedding"][0] *= 0.1  # padding
+        logits = np.log(class_probabilities(architecture, parameters, features.expand(ids[:1000]), "numpy"))
+        scale = np.float32(LOGITS / (logits - logits.mean(axis=0)).std())
+        parameters["output"] = {name: array * scale for name, array in parameters["output"].items()}
+        parameters["output"]["bias"] -= scale * logits.mean(axis=0)  # no class is the answer to all documents
+        members.append(parameters)
+    info = ModelInfo(classes, seeds=variant.seeds, ensemble=variant.ensemble)
+    return Classifier(info, architecture, members, words, features)
+
+
+def answers_of(labels, probabilities, classes, by_seed=None):
+    """Predictions of a test split, in order."""
+    labels, probabilities = np.asarray(labels, np.int32), np.asarray(probabilities, np.float32)
+    predicted = probabilities.argmax(axis=1).astype(np.int32)
+    by_seed = predicted[None] if by_seed is None else by_seed
+    return Predictions(classes, np.arange(len(labels)), labels, predicted, probabilities, by_seed)
+
+
+def compared(predictions):
+    """What compare would write of some variants' predictions."""
+    judged = Judged.of(predictions)
+    standings, pairs = compare(judged, Compare(resamples=100))
+    return {
+        "documents": len(judged.labels),
+        "confidence": 0.95,
+        "variants": {name: asdict(standing) for name, standing in standings.items()},
+        "pairs": [{**asdict(pair), "says": str(pair)} for pair in pairs],
+    }
+
+
+def only(run, *names):
+    """A run of some of its variants."""
+    of_variants = ("metrics", "histories", "predictions", "explanations", "models", "faithfulness", "importance")
+    fewer = {field: {name: getattr(run, field)[name] for name in names} for field in of_variants}
+    return replace(run, **fewer, comparison=compared(fewer["predictions"]))

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.train.bags import BLOCK, RUN, TIMES, BagLayout, Held
+from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.forward import Block, apply, logits
+from flaxtext.train.fast.bags import BLOCK, RUN, TIMES, BagLayout, Held
 
 ROWS = 300
 
@@ -49,7 +51,7 @@ def test_sums_and_their_gradient_are_those_of_the_plain_way(n, max_len, batch):
     ids = documents(n, max_len)
     rng = np.random.default_rng(1)
     table = rng.normal(size=(ROWS, 3)).astype(np.float32)
-    extended = jnp.asarray(np.pad(table, ((0, 1), (0, 0))))  # nobody's row comes last
+    extended = jnp.asarray(np.pad(table, ((0, 1), (0, 0))))  # the spare row comes last
     order, used, layout = BagLayout(ids, ROWS, room=n % 2 == 0).prepare(batches(n, batch))
     for step, rows in enumerate(used):
         weights = rng.normal(size=(batch, 3)).astype(np.float32)
@@ -111,3 +113,18 @@ def test_documents_without_words():
     _, used, layout = BagLayout(np.zeros((5, 4), np.int32), ROWS, room=True).prepare(np.array([[0, 1], [2, 3]]))
     table = jnp.ones((ROWS + 1, 2)).at[ROWS].set(0)
     np.testing.assert_array_equal(total(table[used[1]], at(layout, 1)), 4)
+
+
+@pytest.mark.parametrize("pooling", ["padded_mean", "padded_sum"])
+def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
+    ids = documents(40, 12)
+    architecture = Architecture(rows=ROWS, classes=2, max_len=12, pooling=pooling, embed_dim=3, hidden=4)
+    rng = np.random.default_rng(2)
+    named = {path: rng.normal(size=shape).astype(np.float32) for path, shape in architecture.shapes.items()}
+    parameters = unflatten(named)
+    table = jnp.asarray(np.pad(named["embedding.embedding"], ((0, 1), (0, 0))))
+    order, used, layout = BagLayout(ids, ROWS, room=True).prepare(batches(40, 16))
+    for step, rows in enumerate(used):
+        [found] = at(layout, step).documents(table[rows], None)
+        expected = apply(architecture, parameters, Block.of(ids[order[step]]))
+        np.testing.assert_allclose(logits(architecture, parameters, found), expected, rtol=1e-4, atol=1e-5)

@@ -11,7 +11,7 @@ from bench.measure import alternate, child, ratios, timed
 from bench.our_models import VARIANTS, Fit
 from bench.report import COMPARISON, Table, comparison
 from bench.tutorial import Tutorial
-from flaxtext.text.vectors import Vectors
+from flaxtext.text.token_ids import Examples
 
 
 def test_sides_take_turns():
@@ -61,10 +61,13 @@ def test_recombined_documents_keep_lengths_labels_and_words():
     assert grow(split, 2).texts.to_pylist() == texts[:2]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(name, marks=pytest.mark.slow if name in ("flatten_20", "sum_20") else ()) for name in VARIANTS],
+)
 def test_the_tutorials_loop_has_the_same_losses(variant):
     rng = np.random.default_rng(0)
-    train = Vectors(rng.integers(0, 60, (100, 7)).astype(np.int32), rng.integers(0, 3, 100).astype(np.int32))
+    train = Examples(rng.integers(0, 60, (100, 7)).astype(np.int32), rng.integers(0, 3, 100).astype(np.int32))
     loop = Tutorial(variant, 60, 3, train, batch_size=32)
     for _ in range(2):
         loop.epoch()

@@ -1,26 +1,18 @@
 """The report in a real browser: Debian's or the user's Chromium, driven by Playwright."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
+import runs
 from conftest import PROJECT
-from runs import FURTHER, HOSTILE_CLASSES, VARIANTS, hostile_run, make_run
+from javascript import ARGUMENTS, CHROMIUM
+from runs import FURTHER, HOSTILE_CLASSES, VARIANTS, make_run, page_of
 
-from flaxtext.core import params
-from flaxtext.download import pydocs
-from flaxtext.report.report import SCRIPTS, render
+from flaxtext.config.params import read_params
+from flaxtext.report.page import SCRIPTS, render_report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DOCUMENTS = 200
 SHOWN = VARIANTS | FURTHER
 OWN_SCRIPTS = 2 + len(SCRIPTS)  # the data, and the library that draws charts
@@ -30,7 +22,7 @@ OWN_SCRIPTS = 2 + len(SCRIPTS)  # the data, and the library that draws charts
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright; make test installs it")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -60,33 +52,25 @@ def visit(browser):
 
 @pytest.fixture(scope="module")
 def hostile():
-    return hostile_run()
+    return runs.hostile()
 
 
 @pytest.fixture(scope="module")
-def hostile_page(hostile, tmp_path_factory):
+def hostile_page(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "index.html"
-    path.write_text(render(hostile), encoding="utf-8")
+    path.write_text(page_of(runs.hostile), encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
 def pydocs_run():
-    """Every kind of variant, briefly trained on a part of the embedded corpus."""
-    packages = params.load(PROJECT / "params.yaml").sources["pydocs"].packages
-    documents = list(pydocs.documents(packages))[::5]
-    classes = list(packages)
-    is_test = np.arange(len(documents)) % 5 == 0
-    texts = np.array([text for text, _ in documents], object)
-    labels = np.array([classes.index(label) for _, label in documents])
-    train, test = (texts[~is_test].tolist(), labels[~is_test]), (texts[is_test].tolist(), labels[is_test])
-    return make_run(*train, *test, classes, epochs=8, variants=SHOWN)
+    return runs.of_docstrings()
 
 
 @pytest.fixture(scope="module")
-def pydocs_page(pydocs_run, tmp_path_factory):
+def pydocs_page(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "index.html"
-    path.write_text(render(pydocs_run), encoding="utf-8")
+    path.write_text(page_of(runs.of_docstrings), encoding="utf-8")
     return path
 
 
@@ -126,24 +110,24 @@ def test_the_box_answers_as_the_models_do(visit, pydocs_page, pydocs_run):
     texts[:3] = ["", "zzzunknown", "ΑΣ.Α İΣ \u2028 arrays\r\narray\tArray"]
     answers = page.evaluate("texts => texts.map(flaxtext.predict)", texts)
     for name in SHOWN:
-        expected = pydocs_run.models[name].predict(texts)
+        expected = pydocs_run.models[name].predict_proba(texts)
         found = np.array([answer[name] for answer in answers])
         assert expected.max(axis=1).mean() > 0.5  # the models have opinions
         np.testing.assert_allclose(found, expected, atol=0.02)
         assert np.mean(np.abs(found - expected)) < 0.002
 
 
-def test_stems_are_of_letters_and_make_ngrams(visit, tmp_path):
+def test_prefixes_are_of_letters_and_make_ngrams(visit, tmp_path):
     words = ["🦊a", "🦊b", "🐻a", "🐻b", "éa", "ña", "e\u0301a", "ab", "abc", "a"]
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(800)]
     labels = np.array([("🦊b 🐻" in text) + ("a ab" in text) * 2 for text in texts])
-    own = {"pooling": "mean_max", "embed_dim": 8, "hidden": 0, "stem": 1, "ngrams": 3, "learning_rate": 0.05}
-    run = make_run(texts, labels, texts, labels, list("wxyz"), epochs=20, variants={"own": own})
+    own = {"pooling": "mean_max", "embed_dim": 8, "hidden": 0, "prefix": 1, "ngrams": 3, "learning_rate": 0.05}
+    run = make_run(texts, labels, texts, labels, list("wxyz"), epochs=20, variants={"own": own}, trained=["own"])
     path = tmp_path / "index.html"
-    path.write_text(render(run), encoding="utf-8")
+    path.write_text(render_report(run), encoding="utf-8")
     answers = visit(path).evaluate("texts => texts.map(flaxtext.predict)", texts)
-    expected = run.models["own"].predict(texts)
+    expected = run.models["own"].predict_proba(texts)
     assert np.ptp(expected, axis=0).min() > 0.5
     np.testing.assert_allclose([answer["own"] for answer in answers], expected, atol=0.02)
 
@@ -157,7 +141,7 @@ def test_typing_shows_probabilities_and_words_at_once(visit, pydocs_page, pydocs
     for index, (name, model) in enumerate(pydocs_run.models.items()):
         card = cards.nth(index)
         assert card.locator("h3").inner_text() == name
-        [expected] = model.predict([text])
+        [expected] = model.predict_proba([text])
         shown = [float(value) for value in card.locator(".bars .number").all_inner_texts()]
         np.testing.assert_allclose(shown, expected, atol=0.02)
         assert card.locator(".text").inner_text() == text
@@ -167,7 +151,7 @@ def test_typing_shows_probabilities_and_words_at_once(visit, pydocs_page, pydocs
             mark = card.locator("mark", has_text=word)
             if mark.count():
                 weight = float(mark.get_attribute("title").replace("−", "-"))
-                without = model.predict([shortened])[0, predicted]  # the pair that leaving a word out makes counts
+                without = model.predict_proba([shortened])[0, predicted]  # its new pairs count
                 assert weight == pytest.approx(expected[predicted] - without, abs=0.03)
     assert page.locator("#try-status").inner_text() == "5 words, 1 of them unknown and dropped"
     page.get_by_role("button", name="Example: pandas").click()
@@ -183,7 +167,7 @@ def test_the_example_shown_first_is_answered(visit, pydocs_page):
 def test_mistakes_are_filtered_and_searched(visit, pydocs_page):
     page = visit(pydocs_page)
     mistakes = mistakes_of(page)
-    classes, variants = list(params.load(PROJECT / "params.yaml").sources["pydocs"].packages), list(SHOWN)
+    classes, variants = list(read_params(PROJECT / "params.yaml").sources["pydocs"].packages), list(SHOWN)
     count, cards = page.locator("#mistakes-count"), page.locator("#mistakes-list article")
     assert count.inner_text() == f"{len(mistakes)} of {len(mistakes)} documents"
     assert cards.count() == 10

@@ -4,12 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flaxtext.core import params
-from flaxtext.models.bundle import Classifier
-from flaxtext.models.calibration import log_softmax, temperature
-from flaxtext.text.vectors import Vectors, vectorize
-from flaxtext.text.vocabulary import fit as fit_vocabulary
-from flaxtext.train.variants import train
+from flaxtext.config.train import NetworkVariant
+from flaxtext.model.calibration import log_softmax, temperature
+from flaxtext.text.token_ids import Examples, number_words
+from flaxtext.text.vocabulary import fit_vocabulary
+from flaxtext.train.variants import train_variant
 
 
 @pytest.mark.parametrize("sureness", [0.2, 1.0, 5.0])
@@ -36,17 +35,14 @@ def test_a_calibrated_network_gives_the_same_answers_and_likelier_ones():
     noisy = np.where(rng.random(600) < 0.15, 1 - labels, labels)
     texts = pa.array([" ".join(rng.choice([("cat", "dog")[label], "tail"], 5)) for label in noisy])
     words = fit_vocabulary([texts])
-    ids = vectorize(texts, words, 6)
-    known, watched = Vectors(ids[:400], labels[:400]), Vectors(ids[400:], labels[400:])
-    own = {"pooling": "mean", "embed_dim": 4, "hidden": 0, "epochs": 20, "batch_size": 32, "learning_rate": 0.03}
+    ids = number_words(texts, words).cut(6)
+    known, watched = Examples(ids[:400], labels[:400]), Examples(ids[400:], labels[400:])
+    own = {"pooling": "padded_mean", "embed_dim": 4, "hidden": 0, "epochs": 20, "batch_size": 32, "learning_rate": 0.03}
     models = {}
     for calibrate in (False, True):
-        variant = params.NetworkVariant(**own, label_smoothing=0.4, calibrate=calibrate)
-        trained = train(variant, known, watched, name="v", words=words, classes=["c", "d"], origin={"source": "pets"})
-        members = [
-            {layer: {n: np.asarray(a) for n, a in own.items()} for layer, own in m.items()} for m in trained.members
-        ]
-        models[calibrate] = Classifier(trained.config, members, words, trained.features).probabilities(watched.ids)
+        variant = NetworkVariant(**own, label_smoothing=0.4, calibrate=calibrate)
+        about = {"name": "v", "words": words, "classes": ["c", "d"], "origin": {"source": "pets"}}
+        models[calibrate] = train_variant(variant, known, watched, **about).model.probabilities(watched.ids)
 
     def loss(answers):
         return -np.log(answers[np.arange(len(answers)), watched.labels]).mean()

@@ -1,25 +1,27 @@
 """Every fault that is planted in a corpus is found, and nothing else; a limit that is exceeded stops the stage."""
 
 import csv
+import importlib
 import json
 import random
 import sys
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from flaxtext.artifacts.corpus import SCHEMA, Corpus, open_corpus
+from flaxtext.artifacts.findings import write_findings
+from flaxtext.artifacts.vocabulary import write_vocabulary
 from flaxtext.check import checks
 from flaxtext.check.checks import Share
+from flaxtext.config.check import Check
 from flaxtext.core.errors import UserError
-from flaxtext.text import vocabulary
-from flaxtext.text.corpus import Corpus
-from flaxtext.text.tokens import tokenize
-from stages import check
+from flaxtext.text.tokenizers import tokenize
+from flaxtext.text.vocabulary import fit_vocabulary
 
 CLASSES = ["cats", "dogs", "birds"]
 SETTINGS = {"similarity": 0.7, "shingle_words": 2}
@@ -29,16 +31,15 @@ def write(path, documents):
     """Write (text, class) pairs as download does."""
     texts, labels = zip(*documents, strict=True)
     label = pa.DictionaryArray.from_arrays(pa.array([CLASSES.index(name) for name in labels], pa.int32()), CLASSES)
-    table = pa.table({"text": pa.array(texts, pa.string()), "label": label})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table.replace_schema_metadata({"flaxtext": json.dumps({"classes": CLASSES})}), path)
+    with open_corpus(path, classes=CLASSES, source="animals") as writer:
+        writer.write_batch(pa.record_batch([pa.array(texts, pa.string()), label], schema=SCHEMA))
 
 
 def read(folder, train, test, fit_on=None):
     write(folder / "train.parquet", train)
     write(folder / "test.parquet", test)
-    words = vocabulary.fit([pa.array(fit_on or [text for text, _ in train], pa.string())])
-    return checks.read(Corpus(folder / "train.parquet"), Corpus(folder / "test.parquet"), words)
+    words = fit_vocabulary([pa.array(fit_on or [text for text, _ in train], pa.string())])
+    return checks.read_documents(Corpus(folder / "train.parquet"), Corpus(folder / "test.parquet"), words)
 
 
 def changed(text, place=10):
@@ -69,11 +70,11 @@ def splits():
     test += [
         (train[10][0], "dogs"),  # 150: in train, word for word
         (train[11][0].title() + ".", "birds"),  # 151: in train, in capitals
-        (changed(train[12][0]), "cats"),  # 152: in train but for a word
+        (changed(train[12][0]), "cats"),  # 152: in train except for a word
         ("Before it stands this. " + train[13][0], "dogs"),  # 153: in train, with a sentence before
         (train[14][0], "cats"),  # 154: in train, in another class than birds
         (test[0][0], "cats"),  # 155: repeats test
-        (changed(test[1][0]), "dogs"),  # 156: repeats test but for a word
+        (changed(test[1][0]), "dogs"),  # 156: repeats test except for a word
         (changed(train[12][0]).upper(), "cats"),  # 157: repeats 152, and is as near to train
         ("?", "birds"),  # 158: without words, as 606 is: neither a copy nor a leak
         ("it #39;s " + made[7][0][::-1], "cats"),  # 159: an entity that lost its &
@@ -115,14 +116,14 @@ PLANTED = {
 
 
 def test_all_that_is_planted_is_found_and_nothing_else(documents):
-    listed = checks.table(documents, checks.find(documents, **SETTINGS)).to_pylist()
+    listed = checks.tabulate(documents, checks.find(documents, **SETTINGS)).to_pylist()
     found = {(row["check"], row["split"], row["row"], row["other_split"], row["other_row"]) for row in listed}
     assert found == PLANTED
     assert len(listed) == len(PLANTED)
 
 
 def test_what_the_table_says_of_a_document(documents, splits):
-    listed = checks.table(documents, checks.find(documents, **SETTINGS)).to_pylist()
+    listed = checks.tabulate(documents, checks.find(documents, **SETTINGS)).to_pylist()
     rows = {(row["check"], row["split"], row["row"]): row for row in listed}
     near = rows["near_leakage", "test", 152]
     assert (near["label"], near["other_label"]) == ("cats", "cats")
@@ -266,14 +267,15 @@ def run_stage(folder, monkeypatch, splits, **limits):
     monkeypatch.chdir(folder)
     for split, rows in zip(("train", "test"), splits, strict=True):
         write(folder / f"{split}.parquet", rows)
-    vocabulary.save(vocabulary.fit([pa.array([text for text, _ in splits[0]])]), "vocab.parquet")
+    write_vocabulary("vocab.parquet", fit_vocabulary([pa.array([text for text, _ in splits[0]])]))
     values = YAML(typ="safe").load(PROJECT / "params.yaml")
     values["check"].update(limits)
     YAML().dump(values, folder / "params.yaml")
     paths = {"train": "train.parquet", "test": "test.parquet", "vocab": "vocab.parquet"}
     paths |= {"metrics": "metrics/data.json", "findings": "checks/findings.csv", "passed": "checks/passed"}
     monkeypatch.setattr(sys, "argv", ["check", *(word for name, path in paths.items() for word in (f"--{name}", path))])
-    check.main()
+    monkeypatch.syspath_prepend(PROJECT / "stages")
+    importlib.import_module("check").main()
 
 
 def test_the_stage_writes_figures_and_findings_and_says_what_is_wrong(tmp_path, monkeypatch, capsys, splits):
@@ -290,16 +292,16 @@ def test_the_stage_writes_figures_and_findings_and_says_what_is_wrong(tmp_path, 
     assert "near duplicates                     2 (0.3%)          1 (0.6%)" in printed.out
     warnings = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
     assert warnings[0] == (
-        "warning: 3 of 160 test documents (1.9%) also stand in train, word for word: figures on test are flattering"
+        "warning: 3 of 160 test documents (1.9%) are also in train, word for word: figures on test are flattering"
     )
     assert len(warnings) == 12
     assert f"  test row 151, birds: {splits[1][151][0][:100]}" in printed.err.splitlines()
     assert f"    100% like train row 11, birds: {splits[0][11][0][:100]}" in printed.err.splitlines()
 
 
-def test_a_spreadsheet_runs_none_of_the_findings():
-    listed = pa.table({"text": ["=1+1", "plain"], "row": [1, 2]})
-    assert check.harmless(listed).to_pylist() == [{"text": "'=1+1", "row": 1}, {"text": "plain", "row": 2}]
+def test_a_spreadsheet_runs_none_of_the_findings(tmp_path):
+    write_findings(tmp_path / "findings.csv", pa.table({"text": ["=1+1", "plain"], "row": [1, 2]}))
+    assert (tmp_path / "findings.csv").read_text().splitlines() == ['"text","row"', '"\'=1+1",1', '"plain",2']
 
 
 def test_two_runs_write_the_same_bytes(tmp_path, monkeypatch, splits):
@@ -328,8 +330,8 @@ def test_an_exceeded_limit_is_one_line_and_leaves_the_figures_to_look_at(tmp_pat
     with pytest.raises(UserError) as error:
         run_stage(tmp_path, monkeypatch, splits, max_leakage=0.01, max_empty=0.005, max_markup=0.5)
     assert str(error.value).splitlines() == [
-        "params.yaml: check.max_leakage: the limit is 0.01, test has 0.01875: 3 of 160 test documents (1.9%) also "
-        "stand in train, word for word: figures on test are flattering; take them out, or raise the limit",
+        "params.yaml: check.max_leakage: the limit is 0.01, test has 0.01875: 3 of 160 test documents (1.9%) are "
+        "also in train, word for word: figures on test are flattering; take them out, or raise the limit",
         "params.yaml: check.max_empty: the limit is 0.005, test has 0.00625: 1 of 160 test documents (0.6%) have no "
         "words: a model can only guess; take them out, or raise the limit",
         "checks/findings.csv lists the documents, metrics/data.json has the figures",
@@ -344,8 +346,6 @@ def test_a_limit_that_is_met_exactly_passes(tmp_path, monkeypatch, splits):
 
 
 def test_every_check_has_its_limit():
-    from flaxtext.core.params import Check
-
     limits = {name.removeprefix("max_") for name in Check.model_fields if name.startswith("max_")}
     assert limits == set(checks.CHECKS)
 

@@ -2,10 +2,16 @@
 
 from itertools import pairwise
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.train.chunks import ChunkLayout, by_documents, by_ids, uncut
+from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.forward import Block, apply, logits
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.train.fast.chunks import ChunkLayout, by_documents, by_ids, uncut
+from flaxtext.train.fast.trainer import CUTS
 
 
 def documents(lengths, width):
@@ -57,3 +63,21 @@ def test_a_batch_of_one_document_is_one_chunk(cut):
     _, _, layout = ChunkLayout(documents([3, 5, 0], 12), 10, cut, room=False).prepare(order)
     assert layout.sizes == (1,)
     assert layout.widths == (8,)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
+    lengths = [3, 12, 5, 0, 7, 1, 2, 2, 0]
+    ids = documents(lengths, 14)
+    architecture = Architecture(rows=10, classes=2, max_len=14, pooling=pooling, embed_dim=3, hidden=4)
+    rng = np.random.default_rng(2)
+    named = {path: rng.normal(size=shape).astype(np.float32) for path, shape in architecture.shapes.items()}
+    parameters = unflatten(named)
+    table = jnp.asarray(np.pad(named["embedding.embedding"], ((0, 1), (0, 0))))
+    order = np.array([[1, 0, 2, 3], [4, 5, 7, 6]], np.int32)
+    order, used, layout = ChunkLayout(ids, 10, CUTS[pooling], room=True).prepare(order)
+    for step, rows in enumerate(used):
+        parts = jax.tree.map(lambda array, step=step: array[step], layout).documents(table[rows], lambda part: part)
+        found = np.concatenate([logits(architecture, parameters, part) for part in parts])
+        expected = apply(architecture, parameters, Block.of(ids[order[step]]))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -21,18 +21,21 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
 
+from flaxtext.artifacts.bundle import read_bundle, write_bundle
+from flaxtext.artifacts.token_ids import write_token_ids
+from flaxtext.cli import extras
 from flaxtext.cli import main as cli
 from flaxtext.cli.terminal import fit as fit_line
 from flaxtext.cli.terminal import plain
-from flaxtext.models import bundle
-from flaxtext.tables import tables
-from flaxtext.tables.frames import neutralize
-from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
-from flaxtext.train.network import build, outline
-from flaxtext.train.training import fit
+from flaxtext.config.train import NetworkVariant
+from flaxtext.io import streams
+from flaxtext.io.formulas import neutralize
+from flaxtext.text.token_ids import Examples, number_words
+from flaxtext.text.vocabulary import fit_vocabulary
+from flaxtext.train.variants import train_variant
 
 CLASSES = ["cats", "dogs", "birds"]
+VERSION = "0.2.0"
 WORDS = {
     "cats": ["purr", "whisker", "meow", "claw", "kitten"],
     "dogs": ["bark", "leash", "fetch", "bone", "puppy"],
@@ -56,39 +59,31 @@ def trained(tmp_path_factory):
     """A folder with a trained model, and what the evaluate stage said of it."""
     folder = tmp_path_factory.mktemp("trained")
     (train, train_labels), (test, test_labels) = documents(1500, 0), documents(700, 1)
-    words = vocabulary.fit([pa.array(train)], min_count=3)
-    ids = {"train": vectors.vectorize(pa.array(train), words, 10), "test": vectors.vectorize(pa.array(test), words, 10)}
+    words = fit_vocabulary([pa.array(train)], min_count=3)
     labels = {"train": train_labels, "test": test_labels}
-    for name in ids:
-        vectors.write(folder / f"{name}.parquet", [Vectors(ids[name], labels[name])], len(ids[name]), 10)
-    config = {
-        "variant": "pets_8",
-        "classes": CLASSES,
-        "max_len": 10,
-        "pooling": "mean",
-        "embed_dim": 8,
-        "hidden": 16,
-        "epochs": 8,
-        "validation_from": "test",
-    }
-    data = Vectors(ids["train"], labels["train"]), Vectors(ids["test"], labels["test"])
-    rows = words.rows
-    options = {
-        "batch_size": 64,
-        "optimizer": "adam",
-        "learning_rate": 0.01,
-        "shuffle": True,
-        "seed": 0,
-    }
-    parameters, history = fit(outline(config, rows), lambda: build(config, rows, seed=0), *data, epochs=8, **options)
-    config["data"] = {"source": "pets", "documents": 1500, "validation_documents": 700}
-    config["last_epoch"] = {
-        "epoch": 8,
-        "validation_loss": history[-1].validation_loss,
-        "validation_accuracy": history[-1].validation_accuracy,
-    }
+    documents_of = {name: number_words(pa.array(own), words) for name, own in (("train", train), ("test", test))}
+    for name, own in documents_of.items():
+        write_token_ids(folder / f"{name}.parquet", [(own, labels[name])], classes=CLASSES, origin={"source": "pets"})
+    variant = NetworkVariant(
+        max_len=10,
+        pooling="padded_mean",
+        embed_dim=8,
+        hidden=16,
+        epochs=8,
+        batch_size=64,
+        learning_rate=0.01,
+        validation_from="test",
+    )
+    trained = train_variant(
+        variant,
+        *(Examples(documents_of[name].cut(10), labels[name]) for name in ("train", "test")),
+        name="pets_8",
+        words=words,
+        classes=CLASSES,
+        origin={"source": "pets"},
+    )
     model = folder / "data/models/pets_8"
-    bundle.save_bundle(model, config, [parameters], words)
+    write_bundle(model, trained.model)
     command = [sys.executable, "stages/evaluate.py", "pets_8", "--model", str(model)]
     for name, path in {
         "train": "train.parquet",
@@ -109,27 +104,9 @@ def model(trained):
 
 
 @pytest.fixture
-def flaxtext(monkeypatch, capsys):
-    """Run the command in this process: its status, output and errors."""
-
-    def run(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["flaxtext", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def small_blocks(monkeypatch):
     """Make a file of some kilobytes many blocks."""
-    monkeypatch.setattr(tables, "BLOCK", 2048)
+    monkeypatch.setattr(streams, "BLOCK", 2048)
 
 
 def write_table(path, rows):
@@ -159,7 +136,7 @@ def read_table(path):
 
 @pytest.mark.parametrize("block", [4096, 1 << 22])
 def test_predictions_of_a_file_are_those_of_evaluate(flaxtext, trained, model, tmp_path, monkeypatch, block):
-    monkeypatch.setattr(tables, "BLOCK", block)
+    monkeypatch.setattr(streams, "BLOCK", block)
     output = tmp_path / "out.parquet"
     arguments = ["predict", "-m", model, "-i", trained / "texts.parquet", "-o", output, "--top-k", 3]
     status, out, err = flaxtext(*arguments)
@@ -194,9 +171,10 @@ def test_every_form_in_and_out(flaxtext, model, tmp_path, source, ending):
     found = read_table(output)
     assert [{name: row[name] for name in rows[0]} for row in found] == rows
     assert list(found[0]) == ["title", "text", "more", "predicted", "probability"]
-    expected = bundle.load_bundle(model).predict(texts)
-    assert [row["predicted"] for row in found] == [CLASSES[index] for index in expected.argmax(axis=1)]
-    assert [float(row["probability"]) for row in found] == pytest.approx(expected.max(axis=1).tolist(), abs=1e-6)
+    loaded = read_bundle(model)
+    assert [row["predicted"] for row in found] == loaded.predict(texts).tolist()
+    expected = loaded.predict_proba(texts).max(axis=1)
+    assert [float(row["probability"]) for row in found] == pytest.approx(expected.tolist(), abs=1e-6)
     first = output.read_bytes()
     flaxtext("predict", "-m", model, "-i", read, "-o", output)
     assert output.read_bytes() == first
@@ -247,7 +225,7 @@ def test_several_text_columns_are_joined_as_in_training(flaxtext, model, tmp_pat
     assert (
         flaxtext("predict", "-m", model, "-i", path, "-o", tmp_path / "o.jsonl", "--text", "a", "--text", "b")[0] == 0
     )
-    expected = bundle.load_bundle(model).predict(["meow purr", " bark"]).max(axis=1)
+    expected = read_bundle(model).predict_proba(["meow purr", " bark"]).max(axis=1)
     assert [row["probability"] for row in read_table(tmp_path / "o.jsonl")] == pytest.approx(
         expected.tolist(), abs=1e-6
     )
@@ -486,7 +464,9 @@ def test_inspect(flaxtext, trained, model, tmp_path):
     status, out, err = flaxtext("inspect", "-m", model)
     assert (status, err) == (0, "")
     metrics = json.loads((trained / "metrics/pets_8.json").read_text())
-    assert out.startswith("pets_8\n  model       mean of 8-dimensional embeddings of words, hidden layer of 16\n")
+    assert out.startswith(
+        "pets_8\n  model       padded_mean of 8-dimensional embeddings of words, hidden layer of 16\n"
+    )
     assert "trained on  pets: 1,500 documents, 700 watched" in out
     assert f"accuracy {metrics['test']['accuracy']:.3f}, macro F1 {metrics['test']['macro_f1']:.3f}\n" in out
     low, high = 0.9, 0.99
@@ -502,6 +482,17 @@ def test_inspect(flaxtext, trained, model, tmp_path):
     assert facts["test"]["intervals"]["accuracy"] == [low, high]
     assert facts["parameters"] == metrics["parameters"]
     assert facts["classes"] == CLASSES
+    assert facts["words"] == len(read_bundle(model).vocabulary)
+    described = {key: facts[key] for key in ("name", "model", "pooling", "embed_dim", "hidden", "prefix", "max_len")}
+    assert described == {
+        "name": "pets_8",
+        "model": "network",
+        "pooling": "padded_mean",
+        "embed_dim": 8,
+        "hidden": 16,
+        "prefix": None,
+        "max_len": 10,
+    }
 
 
 def test_inspect_shows_no_figures_of_another_model(flaxtext, trained, model, tmp_path):
@@ -521,8 +512,8 @@ def test_nearest_words(flaxtext, model):
     assert status == 0
     nearest = json.loads(out)["nearest"]
     assert {word["word"] for word in nearest} == set(WORDS["cats"]) - {"meow"}
-    loaded = bundle.load_bundle(model)
-    table = np.asarray(loaded.parameters["embedding"]["embedding"])
+    loaded = read_bundle(model)
+    table = loaded.members[0]["embedding"]["embedding"]
     first, second = table[loaded.token_ids(["meow", nearest[0]["word"]])]
     assert nearest[0]["cosine"] == pytest.approx(
         first @ second / np.linalg.norm(first) / np.linalg.norm(second), abs=1e-5
@@ -544,11 +535,19 @@ def test_a_damaged_model_is_one_line(flaxtext, model, tmp_path):
 
 def test_help_and_version(flaxtext):
     status, out, _ = flaxtext("--version")
-    assert (status, out) == (0, "0.1.0\n")
-    for command in ("predict", "explain", "inspect", "export"):
+    assert (status, out) == (0, f"{VERSION}\n")
+    options = {
+        **dict.fromkeys(("predict", "explain", "inspect", "export"), "--model"),
+        "compare": "--variant",
+        "set": "KEY=VALUE",
+        "results": "figures",
+        "sweep": "--minutes",
+    }
+    assert set(options) == set(cli.COMMANDS)
+    for command, option in options.items():
         status, out, _ = flaxtext(command, "--help")
         assert status == 0
-        assert "--model" in re.sub("\x1b\\[[0-9;]*m", "", out)
+        assert option in re.sub("\x1b\\[[0-9;]*m", "", out)
         assert command in flaxtext("--help")[1]
 
 
@@ -599,11 +598,14 @@ def test_a_reader_that_goes_away_is_no_error_of_python(model):
     assert "Traceback" not in ran.stderr
 
 
-def test_memory_does_not_grow_with_the_file(model, tmp_path):
+@pytest.mark.parametrize(
+    "from_ids", [pytest.param(1 << 40, id="numpy"), pytest.param(0, id="jax", marks=pytest.mark.slow)]
+)
+def test_memory_does_not_grow_with_the_file(model, tmp_path, from_ids):
     texts, _ = documents(20_000, 3)
     batch = pa.record_batch({"text": [text * 5 for text in texts]})
     code = "import atexit, bench.measure as m, flaxtext.cli.main; atexit.register(lambda: print(m.peak_memory()));"
-    code += "flaxtext.cli.main.main()"
+    code += f"import flaxtext.model.prediction as p; p.JAX_IDS = {from_ids}; flaxtext.cli.main.main()"
     peaks = []
     for times in (15, 60):
         path = tmp_path / f"{times}.parquet"
@@ -617,10 +619,82 @@ def test_memory_does_not_grow_with_the_file(model, tmp_path):
     assert peaks[1] - peaks[0] < 90  # MB; the larger file holds 180 MB of text more
 
 
+HIDDEN = sorted({*extras.PACKAGES, "tqdm", "threadpoolctl"} - {"pydantic"})  # which typer needs
+HIDE = f"""
+import json, sys
+
+class Hidden:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {HIDDEN}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+from flaxtext.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["flaxtext", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        print(f"status {{ended.code}}", flush=True)
+"""
+"""Runs commands where none of the packages that extras bring seems to be installed."""
+
+
+def with_core_alone(folder, *commands):
+    command = [sys.executable, "-c", HIDE, json.dumps([[str(word) for word in command] for command in commands])]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return ran.stdout, ran.stderr
+
+
+def test_no_extra_is_needed_to_use_a_model(flaxtext, model, trained, tmp_path):
+    commands = [
+        ["predict", "-m", model, "meow", "bark"],
+        ["explain", "-m", model, "meow"],
+        ["inspect", "-m", model],
+        ["inspect", "-m", model, "--word", "meow"],
+    ]
+    expected = "".join(f"{flaxtext(*command)[1]}status 0\n" for command in commands)
+    to_file = ["predict", "-m", model, "-i", trained / "texts.parquet", "-o"]
+    out, err = with_core_alone(tmp_path, *commands, [*to_file, tmp_path / "alone.parquet"])
+    assert out == f"{expected}status 0\n"
+    assert re.fullmatch(r"\S+alone.parquet: 700 rows in .*\n", err)
+    flaxtext(*to_file, tmp_path / "all.parquet")
+    assert (tmp_path / "alone.parquet").read_bytes() == (tmp_path / "all.parquet").read_bytes()
+
+
+def test_what_is_missing_is_said_on_one_line(model, tmp_path):
+    (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
+    needed = {
+        ("export", "-m", model, "-o", tmp_path / "out"): ("jax", "train"),
+        ("explain", "-m", model, "x", "--html", tmp_path / "out"): ("jinja2", "train"),
+        ("set", "train.epochs=5"): ("ruamel.yaml", "pipeline"),
+        ("compare",): ("dvc", "pipeline"),
+        ("results",): ("ruamel.yaml", "pipeline"),
+        ("sweep", "sum_20", "embed_dim=5"): ("dvc", "pipeline"),
+    }
+    out, err = with_core_alone(tmp_path, *needed)
+    assert out == "status 1\n" * len(needed)
+    assert err.splitlines() == [
+        f"error: flaxtext {command} needs the package {package}: pip install 'flaxtext[{extra}]'"
+        for (command, *_), (package, extra) in needed.items()
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_every_package_of_the_extras_is_known():
+    """Except for those that are used only where they are installed, or by other packages alone."""
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        declared = tomllib.load(file)["project"]["optional-dependencies"]
+    names = {re.split(r"[><=;[]", one)[0].strip() for extra in ("train", "pipeline") for one in declared[extra]}
+    optional = {"aiohttp", "flaxtext", "ruamel.yaml.clib", "threadpoolctl", "tqdm", "vl-convert-python"}
+    assert names - optional == set(extras.PACKAGES.values())
+
+
 def test_the_environment_of_make_has_the_command():
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    assert "pip install --quiet --editable ." in makefile
+    assert "pip install --quiet --editable '.[pipeline]'" in makefile
     script = Path(sys.executable).with_name("flaxtext")
     if not script.exists():
         pytest.skip("flaxtext is not installed here")
-    assert subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout == "0.1.0\n"
+    assert subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout == f"{VERSION}\n"

@@ -3,22 +3,24 @@
 from dataclasses import asdict
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binom, norm
 from sklearn.metrics import f1_score
 
-from flaxtext.compare import predictions
-from flaxtext.compare.comparison import compare, holm, macro_f1_of, mcnemar
-from flaxtext.core.errors import UserError
-from stages import compare as stage
+from flaxtext.artifacts.metrics import rounded
+from flaxtext.compare.comparison import compare, describe, holm, macro_f1_of, mcnemar
+from flaxtext.compare.judged import Judged
+from flaxtext.config.compare import Compare
 
-SETTINGS = {"resamples": 1000, "confidence": 0.95, "seed": 0}
+SETTINGS = Compare(resamples=1000)
+
+
+def judged(labels, predicted, by_seed=None):
+    return Judged(labels=labels, predicted=predicted, by_seed=by_seed or {}, n_classes=2)
 
 
 def flipped(labels, wrong):
-    """Predict two classes rightly but for the documents in `wrong`."""
+    """Predict two classes rightly except for the documents in `wrong`."""
     predicted = labels.copy()
     predicted[wrong] = 1 - predicted[wrong]
     return predicted
@@ -58,7 +60,7 @@ def test_a_difference_is_shown_and_a_tie_is_not(labels):
         "good": flipped(labels, slice(0, 100)),
         "as good": flipped(labels, slice(902, 1000)),
     }
-    standings, pairs = compare(labels, predicted, 2, **SETTINGS)
+    standings, pairs = compare(judged(labels, predicted), SETTINGS)
     assert list(standings) == ["as good", "good", "bad"]
     assert [standing.rank for standing in standings.values()] == [1, 1, 3]
     assert standings["good"].accuracy.value == 0.9
@@ -71,14 +73,14 @@ def test_a_difference_is_shown_and_a_tie_is_not(labels):
 def test_the_difference_is_paired(labels):
     """Where one is right wherever the other is, the interval is far narrower than those of the two accuracies."""
     predicted = {"good": flipped(labels, slice(0, 300)), "bad": flipped(labels, slice(0, 320))}
-    standings, ((pair),) = compare(labels, predicted, 2, **SETTINGS)
+    standings, ((pair),) = compare(judged(labels, predicted), SETTINGS)
     width = standings["good"].accuracy.high - standings["good"].accuracy.low
     assert pair.difference.high - pair.difference.low < width / 2
     assert pair.shown
 
 
 def test_one_variant_has_no_pairs(labels):
-    standings, pairs = compare(labels, {"only": labels}, 2, **SETTINGS)
+    standings, pairs = compare(judged(labels, {"only": labels}), SETTINGS)
     assert standings["only"].accuracy.value == standings["only"].accuracy.high == 1
     assert pairs == []
 
@@ -91,7 +93,7 @@ def test_the_intervals_cover_the_truth_as_often_as_they_say():
     for run in range(runs):
         labels = rng.integers(0, 2, 500)
         predicted = {name: flipped(labels, rng.random(500) > accuracy) for name, accuracy in accuracies.items()}
-        standings, (pair,) = compare(labels, predicted, 2, resamples=400, confidence=0.95, seed=run)
+        standings, (pair,) = compare(judged(labels, predicted), Compare(resamples=400, seed=run))
         for name, accuracy in accuracies.items():
             covered[name] += standings[name].accuracy.low <= accuracy <= standings[name].accuracy.high
         truth = accuracies[pair.first] - accuracies[pair.second]
@@ -120,7 +122,7 @@ def test_the_intervals_of_several_seeds_cover_the_truth(seeds, between_seeds):
             name: trained(rng, shared + np.sqrt(0.5) * rng.standard_normal(500), seeds, between_seeds) for name in "ab"
         }
         models = {name: each[0] for name, each in by_seed.items()}
-        standings, (pair,) = compare(labels, models, 2, by_seed, resamples=200, confidence=0.95, seed=run)
+        standings, (pair,) = compare(judged(labels, models, by_seed), Compare(resamples=200, seed=run))
         covered["accuracy"] += standings["a"].accuracy.low <= truth <= standings["a"].accuracy.high
         covered["difference"] += pair.difference.low <= 0 <= pair.difference.high
         covered["not shown"] += not pair.shown
@@ -130,7 +132,7 @@ def test_the_intervals_of_several_seeds_cover_the_truth(seeds, between_seeds):
 def test_a_variant_of_several_seeds_is_judged_by_their_mean(labels):
     by_seed = {"few": np.stack([flipped(labels, slice(0, wrong)) for wrong in (100, 120, 170)])}
     predicted = {"few": by_seed["few"][0], "one": flipped(labels, slice(0, 110))}
-    standings, (pair,) = compare(labels, predicted, 2, by_seed, **SETTINGS)
+    standings, (pair,) = compare(judged(labels, predicted, by_seed), SETTINGS)
     few = standings["few"]
     assert few.accuracy.value == pytest.approx(0.87)
     assert (few.seeds.mean, few.seeds.std) == pytest.approx((0.87, 0.036056), abs=1e-6)
@@ -145,7 +147,7 @@ def test_a_variant_of_several_seeds_is_judged_by_their_mean(labels):
 
 def test_an_ensemble_is_judged_by_its_own_predictions(labels):
     by_seed = {"all": np.stack([flipped(labels, slice(start, start + 100)) for start in (0, 100, 200)])}
-    standings, _ = compare(labels, {"all": labels}, 2, by_seed, **SETTINGS)
+    standings, _ = compare(judged(labels, {"all": labels}, by_seed), SETTINGS)
     accuracy = standings["all"].accuracy
     assert (accuracy.value, standings["all"].seeds.mean) == (1, pytest.approx(0.9))
     assert accuracy.low < 1 == accuracy.high
@@ -157,66 +159,24 @@ def test_a_clear_difference_of_few_seeds_is_shown(labels):
         name: np.stack([flipped(labels, rng.random(1000) < wrong) for _ in range(3)])
         for name, wrong in {"good": 0.1, "bad": 0.2}.items()
     }
-    _, (pair,) = compare(labels, {name: each[0] for name, each in by_seed.items()}, 2, by_seed, **SETTINGS)
+    _, (pair,) = compare(judged(labels, {name: each[0] for name, each in by_seed.items()}, by_seed), SETTINGS)
     assert str(pair).startswith("good is better than bad by ")
 
 
 def test_one_seed_is_judged_as_without_seeds(labels):
     predicted = {"good": flipped(labels, slice(0, 100)), "bad": flipped(labels, slice(50, 250))}
     by_seed = {name: answers[None] for name, answers in predicted.items()}
-    assert compare(labels, predicted, 2, by_seed, **SETTINGS) == compare(labels, predicted, 2, **SETTINGS)
+    assert compare(judged(labels, predicted, by_seed), SETTINGS) == compare(judged(labels, predicted), SETTINGS)
 
 
-def write_predictions(folder, name, labels, predicted, by_seed=None):
-    n = len(labels)
-    table = {
-        "row": np.arange(n),
-        "split": ["test"] * (n - 1) + ["train"],
-        "label": labels,
-        "predicted": predicted,
-        "probabilities": pa.array([[0.2, 0.3, 0.5]] * n, pa.list_(pa.float32(), 3)),
-    }
-    if by_seed:
-        table["by_seed"] = pa.array(by_seed, pa.list_(pa.string(), len(by_seed[0])))
-    pq.write_table(pa.table(table), folder / f"{name}.parquet")
-
-
-def test_the_stage_reads_the_test_split_alone(tmp_path):
-    write_predictions(tmp_path, "one", ["b", "a", "b", "b"], ["b", "b", "c", "b"])
-    write_predictions(tmp_path, "two", ["b", "a", "b", "b"], ["b", "a", "a", "c"], [["b"], ["a"], ["a"], ["c"]])
-    judged = stage.read(tmp_path, ["one", "two"])
-    assert judged.labels.tolist() == [1, 0, 1]
-    assert {name: answers.tolist() for name, answers in judged.predicted.items()} == {
-        "one": [1, 1, 2],
-        "two": [1, 0, 0],
-    }
-    assert judged.n_classes == 3
-    assert judged.by_seed == {}
-
-
-def test_what_each_seed_predicted(tmp_path):
-    write_predictions(tmp_path, "one", ["b", "a", "b"], ["b", "b", "a"], [["b", "b"], ["a", "d"], ["a", "e"]])
-    judged = predictions.judged({"one": predictions.read(str(tmp_path / "one.parquet"))})
-    assert judged.labels.tolist() == [1, 0]  # of a, b, d
-    assert judged.by_seed["one"].tolist() == [[1, 0], [1, 2]]
-
-
-def test_the_stage_refuses_predictions_of_another_split(tmp_path):
-    write_predictions(tmp_path, "one", ["b", "a", "b"], ["b", "b", "b"])
-    write_predictions(tmp_path, "two", ["b", "b", "b"], ["b", "a", "b"])
-    with pytest.raises(UserError, match=r"two\.parquet: not of the same test split as one; run `dvc repro`$"):
-        stage.read(tmp_path, ["one", "two"])
-
-
-def test_the_stage_tells_of_seeds_where_there_are_several(labels, capsys):
+def test_seeds_are_told_of_where_there_are_several(labels):
     by_seed = {"few": np.stack([flipped(labels, slice(0, wrong)) for wrong in (100, 120)])}
     predicted = {"few": by_seed["few"][0], "one": flipped(labels, slice(0, 10))}
-    standings, pairs = compare(labels, predicted, 2, by_seed, **SETTINGS)
-    written = stage.rounded({name: asdict(standing) for name, standing in standings.items()})
+    standings, pairs = compare(judged(labels, predicted, by_seed), SETTINGS)
+    written = rounded({name: asdict(standing) for name, standing in standings.items()})
     assert written["few"]["seeds"] == {"mean": 0.89, "std": 0.0141421, "runs": [0.9, 0.88]}
     assert "seeds" not in written["one"]
-    stage.print_standings(standings, pairs, 0.95)
-    assert "      few                   0.8900  0.0141  0.9000 0.8800\n" in capsys.readouterr().out
-    header, first, _ = stage.table(standings).splitlines()
-    assert header == "variant,accuracy,low,high"
-    assert first.startswith("one,0.990000,0.98")
+    lines = describe(standings, pairs, 0.95).splitlines()
+    assert "      few                   0.8900  0.0141  0.9000 0.8800" in lines
+    assert lines[-1] == str(pairs[0])
+    assert lines[1].startswith("   1  one                   0.990 (0.98")

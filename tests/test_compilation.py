@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from flaxtext.models.compilation import cut_back
+from flaxtext.model.compilation import cut_back
 
 
 def fill(folder, sizes):
@@ -40,7 +40,7 @@ def test_no_folder_is_no_error(tmp_path):
 
 def compile_something(home, **environment):
     """Compile in a fresh process whose user lives in `home`; returns the flags that XLA was given."""
-    code = "import jax, os; from flaxtext.models.compilation import configure_jax; configure_jax();"
+    code = "import jax, os; from flaxtext.model.compilation import configure_jax; configure_jax();"
     code += "jax.jit(lambda x: x * 3)(2.0); print(os.environ['XLA_FLAGS'])"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
     paths = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "LOCALAPPDATA": str(home)}

@@ -12,9 +12,9 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
+from flaxtext.artifacts.corpus import Corpus
 from flaxtext.core.errors import UserError
-from flaxtext.tables import tables
-from flaxtext.text.corpus import Corpus
+from flaxtext.io import streams
 
 SCRIPT = PROJECT / "stages" / "download.py"
 
@@ -22,7 +22,9 @@ SCRIPT = PROJECT / "stages" / "download.py"
 def load_stage():
     spec = importlib.util.spec_from_file_location("download", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)  # as Python does for a script
+        spec.loader.exec_module(module)
     return module
 
 
@@ -111,7 +113,7 @@ def test_unreachable(monkeypatch):
 
 def test_contract(monkeypatch, capsys):
     """Classes in the source's order, in every row group, also where a class or a split is rare."""
-    monkeypatch.setattr(tables, "BLOCK", 200)
+    monkeypatch.setattr(streams, "BLOCK", 200)
     classes = ["c", "b", "a"]
     Path("data/inputs/train.csv").write_text(
         "text,label\n" + "".join(f"text {i},{classes[i // 100]}\n" for i in range(300))
@@ -133,8 +135,8 @@ def test_contract(monkeypatch, capsys):
     dataset = ds.dataset("raw/train.parquet")
     assert str(dataset.schema.field("label").type) == "dictionary<values=string, indices=int32, ordered=0>"
     assert dataset.schema.metadata == {
-        b"flaxtext": b'{"checksums": {"train": "%s"}, "classes": ["c", "b", "a"], "source": "own"}'
-        % _md5("data/inputs/train.csv").encode()
+        b"flaxtext": b'{"checksums": {"train": "%s"}, "classes": ["c", "b", "a"], "format": "corpus", "source": "own", '
+        b'"version": 1}' % _md5("data/inputs/train.csv").encode()
     }
     assert len(read("train")) + len(read("test")) == 300
     assert 30 < len(read("test")) < 90

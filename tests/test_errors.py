@@ -1,4 +1,4 @@
-"""What the user can mend ends in one line."""
+"""What the user can fix ends in one line."""
 
 import subprocess
 import sys

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
-from flaxtext.evaluate.evaluation import calibration_error, confusion, evaluate, report
+from flaxtext.evaluate.evaluation import calibration_error, confusion, describe, evaluate, spread
 
 CLASSES = ["a", "b", "c"]
 
@@ -57,11 +57,15 @@ def test_certainty_in_a_wrong_class_has_a_finite_loss():
     assert np.isfinite(evaluate(np.array([[1.0, 0.0, 0.0]]), np.array([1]), CLASSES, bins=5)["loss"])
 
 
-def test_report_names_each_class():
+def test_the_tables_name_each_class():
     probability, labels = np.eye(3)[[0, 1]], np.array([0, 2])
-    text = report(evaluate(probability, labels, CLASSES, bins=5), confusion(np.array([0, 1]), labels, 3))
+    text = describe(evaluate(probability, labels, CLASSES, bins=5), confusion(np.array([0, 1]), labels, 3))
     assert [line.split() for line in text.splitlines()[:2]] == [
         ["precision", "recall", "f1", "support"],
         ["a", "1.000", "1.000", "1.000", "1"],
     ]
     assert [line.split() for line in text.splitlines()[-3:]] == [list("a100"), list("b000"), list("c010")]
+
+
+def test_the_spread_of_seeds_by_hand():
+    assert spread(np.array([0.9, 0.88, 0.83])) == {"mean": 0.87, "std": 0.036056, "runs": [0.9, 0.88, 0.83]}

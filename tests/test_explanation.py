@@ -5,15 +5,29 @@ import sys
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from lime.lime_text import LimeTextExplainer
 
+from flaxtext.artifacts.corpus import Corpus, open_corpus
+from flaxtext.artifacts.importance import read_importance
+from flaxtext.artifacts.predictions import Predictions, write_predictions
+from flaxtext.config.explain import Explain
 from flaxtext.core.errors import UserError
-from flaxtext.explain.explanation import MAX_TOKENS, explain, explain_together, fit, masked_ids, sample_masks
+from flaxtext.explain import explanation
+from flaxtext.explain.documents import choose_documents
+from flaxtext.explain.explanation import (
+    MAX_TOKENS,
+    explain,
+    explain_together,
+    fit_linear_models,
+    masked_ids,
+    one_blas_thread,
+    sample_masks,
+)
+from flaxtext.model.architecture import Architecture
 from flaxtext.text.vocabulary import Vocabulary
 
 MAX_LEN = 12
@@ -104,7 +118,7 @@ def test_equals_lime_on_the_masks_of_lime(document, pooling, words):
             ids_of(tokens), np.array([distinct.index(t) for t in tokens], dtype=np.int32), seen["masks"], MAX_LEN
         )
         np.testing.assert_array_equal(predict(ids), seen["probabilities"])
-        [model] = fit(seen["masks"], seen["probabilities"][:, [label]], words)
+        [model] = fit_linear_models(seen["masks"], seen["probabilities"][:, [label]], words)
         assert_same(model, lime_explanation, label)
 
 
@@ -163,7 +177,7 @@ def test_empty_document():
 
 def test_words_that_change_nothing_have_no_weight():
     masks = sample_masks(6, 200, np.random.default_rng(0))
-    [model] = fit(masks, np.full((200, 1), 0.1, np.float32), 3)
+    [model] = fit_linear_models(masks, np.full((200, 1), 0.1, np.float32), 3)
     assert not model.weights.any()
     assert model.score == 1
     assert model.intercept == np.float32(0.1)
@@ -276,64 +290,94 @@ def test_a_long_document_counts_up_to_its_thousandth_token():
 
 
 def test_does_not_import_scikit_learn_or_jax():
-    code = "import sys, flaxtext.explain.explanation; print({'sklearn', 'jax', 'lime'} & set(sys.modules))"
+    modules = "flaxtext.explain.explanation, flaxtext.explain.pages"
+    unused = {"sklearn", "jax", "lime", "threadpoolctl", "jinja2", "pandas"}
+    code = f"import sys, {modules}; print({unused} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
+
+
+def test_explains_the_same_without_threadpoolctl(monkeypatch):
+    tokens = DOCUMENTS["repeated"].split()
+    settings = {"max_len": MAX_LEN, "samples": 300, "words": 10}
+
+    def weights():
+        [model] = explain(
+            tokens, ids_of(tokens), classifier("sum"), [1], rng=np.random.default_rng(0), **settings
+        ).models
+        return model.weights.tolist()
+
+    expected = weights()
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    explanation._blas.cache_clear()
+    try:
+        assert explanation._blas() is None
+        with one_blas_thread():
+            assert weights() == pytest.approx(expected, abs=1e-9)
+    finally:
+        explanation._blas.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def stage():
     spec = importlib.util.spec_from_file_location("explain_stage", PROJECT / "stages" / "explain.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(PROJECT / "stages")
+        spec.loader.exec_module(module)
     return module
 
 
 def predictions_of(labels, predicted, confidences):
+    """Predictions of the classes a and b, whose probabilities need not fit what is predicted."""
     probabilities = np.array([[c, 1 - c] for c in confidences], np.float32)
-    return pa.table(
-        {
-            "row": pa.array(range(len(labels)), pa.int64()),
-            "split": ["test"] * len(labels),
-            "label": labels,
-            "predicted": predicted,
-            "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probabilities.reshape(-1)), 2),
-        }
-    )
+    labels, predicted = (np.array(["ab".index(name) for name in names], np.int32) for names in (labels, predicted))
+    return Predictions(["a", "b"], np.arange(len(labels)), labels, predicted, probabilities, predicted[None])
 
 
-def test_stage_chooses_rows_and_confident_mistakes(stage):
+def test_chooses_rows_and_confident_mistakes():
     predictions = predictions_of(list("aaaab"), list("bbabb"), [0.9, 0.7, 1.0, 0.1, 0.6])
-    assert stage.choose([4, 4, 1], 5, predictions) == {4: "chosen", 1: "chosen", 0: "mistake", 3: "mistake"}
-    assert stage.choose([4], 2, predictions) == {4: "chosen", 0: "mistake", 3: "mistake"}
-    assert stage.choose([0], 1, predictions) == {0: "chosen", 3: "mistake"}
-    assert stage.choose([], 0, predictions) == {}
+    assert choose_documents([4, 4, 1], 5, predictions) == {4: "chosen", 1: "chosen", 0: "mistake", 3: "mistake"}
+    assert choose_documents([4], 2, predictions) == {4: "chosen", 0: "mistake", 3: "mistake"}
+    assert choose_documents([0], 1, predictions) == {0: "chosen", 3: "mistake"}
+    assert choose_documents([], 0, predictions) == {}
     with pytest.raises(UserError) as error:
-        stage.choose([4, 5], 0, predictions)
+        choose_documents([4, 5], 0, predictions)
     assert str(error.value) == "params.yaml: explain.rows: 5 is beyond the test split's 5 rows (0 to 4)"
 
 
-def test_stage_makes_the_choice_of_the_tutorial(stage):
+def test_makes_the_choice_of_the_tutorial():
     same = ["a"] * 7600
-    assert stage.choose(None, 5, predictions_of(same, same, [0.5] * 7600)) == {2864: "chosen"}
-    assert stage.choose(None, 5, predictions_of(["a"], ["a"], [0.5])) == {0: "chosen"}
+    assert choose_documents(None, 5, predictions_of(same, same, [0.5] * 7600)) == {2864: "chosen"}
+    assert choose_documents(None, 5, predictions_of(["a"], ["a"], [0.5])) == {0: "chosen"}
 
 
-def test_stage_reads_the_texts_of_some_rows(stage, tmp_path):
+def write_corpus(path, texts, rows=7):
+    """A split of one class, in row groups of seven documents."""
+    with open_corpus(path, classes=["no", "yes", "<b>", "x"], source="tests") as writer:
+        for start in range(0, len(texts), rows):
+            part = pa.array(texts[start : start + rows], pa.string())
+            labels = pa.DictionaryArray.from_arrays(pa.array([0] * len(part), pa.int32()), pa.array(["no"]))
+            writer.write_table(pa.Table.from_arrays([part, labels], schema=writer.schema))
+
+
+def test_reads_the_texts_of_some_rows(tmp_path):
     texts = [f"text {row}" for row in range(100)]
     (tmp_path / "test").mkdir()
     for part in range(2):
-        table = pa.table({"text": texts[part * 50 : part * 50 + 50]})
-        pq.write_table(table, tmp_path / "test" / f"{part}.parquet", row_group_size=7)
+        write_corpus(tmp_path / "test" / f"{part}.parquet", texts[part * 50 : part * 50 + 50])
     expected = {row: texts[row] for row in (0, 6, 7, 49, 50, 99)}
-    assert stage.read_texts(tmp_path / "test", set(expected)) == expected
+    assert Corpus(tmp_path / "test").take(set(expected)) == expected
 
 
 class StubClassifier:
     classes = ("no", "yes", "<b>", "x")
-    max_len = MAX_LEN
-    probabilities = staticmethod(classifier("sum"))
+    architecture = Architecture(len(VOCABULARY) + 1, 4, MAX_LEN, pooling="padded_sum", embed_dim=6)
     vocabulary = Vocabulary(pa.array(list(VOCABULARY)), np.ones(len(VOCABULARY), np.int64))
+
+    def probabilities(self, ids, backend):
+        assert backend == "jax"
+        return classifier("sum")(ids)
 
     def tokenize(self, texts):
         return [text.lower().split() for text in texts]
@@ -344,21 +388,25 @@ class StubClassifier:
 
 def test_stage_writes_json_and_page(stage, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(PROJECT)
-    monkeypatch.setattr(stage, "load_bundle", lambda _: StubClassifier())
-    settings = stage.params.Explain(rows=[1], mistakes=1, samples=200, words=3, seed=5)
-    monkeypatch.setattr(stage.params, "load", lambda: type("Loaded", (), {"explain": settings}))
+    monkeypatch.setattr(stage, "read_bundle", lambda _: StubClassifier())
+    settings = Explain(rows=[1], mistakes=1, samples=200, words=3, seed=5)
+    monkeypatch.setattr(stage.Explain, "read", lambda _: settings)
     texts = ["W5 w6 w7", "w8 w8 w9 zzz w10", "", "w1"]
-    pq.write_table(pa.table({"text": texts}), tmp_path / "test.parquet")
+    write_corpus(tmp_path / "test.parquet", texts)
     probabilities = np.array(
         [classifier("sum")(np.array([retokenized(t.lower().split())], np.int32))[0] for t in texts]
     )
     predicted = [StubClassifier.classes[i] for i in probabilities.argmax(axis=1)]
     labels = [predicted[0], predicted[1], next(c for c in StubClassifier.classes if c != predicted[2]), predicted[3]]
-    table = predictions_of(labels, predicted, [0.0] * 4)
-    values = pa.FixedSizeListArray.from_arrays(pa.array(probabilities.reshape(-1)), 4)
-    table = table.set_column(4, "probabilities", values)
-    train = table.set_column(1, "split", pa.array(["train"] * 4))
-    pq.write_table(pa.concat_tables([train, table]), tmp_path / "predictions.parquet")
+    write_predictions(
+        tmp_path / "predictions.parquet",
+        classes=list(StubClassifier.classes),
+        splits=np.array(["train"] * 4 + ["test"] * 4, object),
+        rows=np.tile(np.arange(4), 2),
+        labels=np.tile(np.array([StubClassifier.classes.index(label) for label in labels], np.int32), 2),
+        probabilities=np.tile(probabilities.astype(np.float32), (2, 1)),
+        by_seed=np.tile(probabilities.argmax(axis=1), 2)[None],
+    )
     arguments = ["explain.py", "tiny"]
     for name, file in (("model", "m"), ("test", "test.parquet"), ("predictions", "predictions.parquet")):
         arguments += [f"--{name}", str(tmp_path / file)]
@@ -384,8 +432,8 @@ def test_stage_writes_json_and_page(stage, tmp_path, monkeypatch, capsys):
     assert mistake["explanations"][0]["words"] == []
     assert b"Row 2 of the test split" in first[1]
     assert "row  true" in capsys.readouterr().out
-    important = pq.read_table(tmp_path / "first.parquet").to_pylist()
-    assert {word["word"]: word["documents"] for word in important} == dict.fromkeys(
+    important = read_importance(tmp_path / "first.parquet")
+    assert dict(zip(important.words, important.documents.tolist(), strict=True)) == dict.fromkeys(
         ["w5", "w6", "w7", "w8", "w9", "w10", "w1"], 1
     )
-    assert json.loads(first[3])["documents"] == 3  # but for the one without words
+    assert json.loads(first[3])["documents"] == 3  # all except for the one without words

@@ -1,70 +1,98 @@
 """An exported model: the same probabilities in a program that has JAX and nothing of this project."""
 
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from conftest import PROJECT
+from tiny_models import untrained
 
-from flaxtext.cli import exporting
-from flaxtext.cli.exporting import export_model, quantize
+from flaxtext.artifacts.bundle import write_bundle
+from flaxtext.artifacts.token_ids import write_token_ids, write_unknown_words
+from flaxtext.artifacts.vocabulary import read_vocabulary
+from flaxtext.cli import stablehlo
+from flaxtext.cli.stablehlo import export_model, quantize
 from flaxtext.core.errors import UserError
-from flaxtext.models.bundle import Classifier, load_bundle, save_bundle
-from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
-from flaxtext.train.network import POOLINGS, build, split
+from flaxtext.model.classifier import Classifier
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.text.token_ids import TokenIds
 
 CALL = """
 import pathlib, sys
 sys.modules |= {"flax": None, "flaxtext": None}  # importing them is an error
+import jax
 import jax.export
 import numpy as np
-model = jax.export.deserialize(bytearray(pathlib.Path(sys.argv[1], "model.stablehlo").read_bytes()))
-ids = np.load(sys.argv[1] + "/ids.npy")
-np.save(sys.argv[1] + "/probabilities.npy", model.call(ids))
+folders = [pathlib.Path(path) for path in sys.argv[1:]]
+models = [jax.export.deserialize(bytearray((folder / "model.stablehlo").read_bytes())) for folder in folders]
+call = jax.jit(lambda ids: [model.call(ids) for model in models])  # compiled together, which is faster
+ids = np.load("ids.npy")
+for folder, found in zip(folders, call(ids)):
+    np.save(folder / "probabilities.npy", found)
 for rows in (1, 2, 77):
-    assert model.call(ids[:rows]).shape == (rows, 3)
+    assert [found.shape for found in call(ids[:rows])] == [(rows, 3)] * len(models)
 """
 
 
-def make(folder, pooling="mean"):
-    words = vocabulary.fit([pa.array([" ".join(f"w{number}" for number in range(200))])])
-    config = {"classes": ["a", "b", "c"], "max_len": 12, "pooling": pooling, "embed_dim": 6, "hidden": 10}
-    save_bundle(folder / "model", config, [split(build(config, words.rows, seed=3))[1]], words)
-    return load_bundle(folder / "model")
+NAMED = {"classes": ["a", "b", "c"], "origin": {}}
+
+
+def make(pooling="padded_mean", **reads):
+    words = " ".join(f"w{number}" for number in range(200))
+    return untrained([words], pooling=pooling, embed_dim=6, hidden=10, **reads)
 
 
 def some_ids(model, rows=100):
     rng = np.random.default_rng(0)
-    ids = rng.integers(1, model.vocabulary.rows, size=(rows, model.max_len)).astype(np.int32)
-    ids[np.arange(model.max_len) >= rng.integers(model.max_len + 1, size=(rows, 1))] = 0
+    ids = rng.integers(1, model.vocabulary.rows, size=(rows, 12)).astype(np.int32)
+    ids[np.arange(12) >= rng.integers(13, size=(rows, 1))] = 0
     return ids
 
 
+def ragged(ids):
+    """The same ids, as vectorize keeps them."""
+    return TokenIds(ids[ids != 0], np.append(0, np.cumsum((ids != 0).sum(axis=1))))
+
+
+MODELS = {pooling: {"pooling": pooling} for pooling in POOLINGS}
+MODELS["prefixes, pairs"] = {"pooling": "mean", "prefix": 2, "ngrams": 2}
+
+
+@pytest.fixture(scope="module")
+def called(tmp_path_factory):
+    """What a program with JAX alone gets from exported models: model and whether in 8 bits -> probabilities."""
+    folder = tmp_path_factory.mktemp("called")
+    cases = {(name, int8): f"{name}-{int8}" for name in MODELS for int8 in (False, True)}
+    for (name, int8), path in cases.items():
+        export_model(make(**MODELS[name]), folder / path, int8=int8)
+    np.save(folder / "ids.npy", some_ids(make()))
+    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiles in less time
+    command = [sys.executable, "-W", "error", "-c", CALL, *cases.values()]
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    return {case: np.load(folder / path / "probabilities.npy") for case, path in cases.items()}
+
+
 @pytest.mark.parametrize("int8", [False, True])
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_program_with_jax_alone_gets_the_same_probabilities(tmp_path, pooling, int8):
-    model = make(tmp_path, pooling)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_program_with_jax_alone_gets_the_same_probabilities(called, name, int8):
+    model = make(**MODELS[name])
     ids = some_ids(model)
-    export_model(model, tmp_path / "exported", int8=int8)
-    np.save(tmp_path / "exported" / "ids.npy", ids)
-    command = [sys.executable, "-W", "error", "-c", CALL, str(tmp_path / "exported")]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    found = np.load(tmp_path / "exported" / "probabilities.npy")
+    found = called[name, int8]
     np.testing.assert_allclose(found, model.probabilities(ids), atol=0.02 if int8 else 1e-6)
     assert found.dtype == np.float32
     if int8:
-        table, scale = quantize(np.asarray(model.parameters["embedding"]["embedding"]))
-        members = [{**model.parameters, "embedding": {"embedding": table * scale}}]
-        model = Classifier(model.config, members, model.vocabulary, model.features)
+        [parameters] = model.members
+        table, scale = quantize(parameters["embedding"]["embedding"])
+        members = [{**parameters, "embedding": {"embedding": table * scale}}]
+        model = Classifier(model.info, model.architecture, members, model.vocabulary, model.features)
         np.testing.assert_allclose(found, model.probabilities(ids), atol=1e-6)
 
 
 def test_what_lies_in_it(tmp_path):
-    model = make(tmp_path)
+    model = make()
     export_model(model, tmp_path / "first")
     export_model(model, tmp_path / "second")
     names = ["README.md", "config.json", "model.stablehlo", "vocab.parquet"]
@@ -76,7 +104,7 @@ def test_what_lies_in_it(tmp_path):
             assert trace.encode() not in content
     config = json.loads((tmp_path / "first" / "config.json").read_text())
     assert config == {"classes": ["a", "b", "c"], "max_len": 12, "embeddings": "float32"}
-    assert vocabulary.load(tmp_path / "first" / "vocab.parquet").words.equals(model.vocabulary.words)
+    assert read_vocabulary(tmp_path / "first" / "vocab.parquet").words.equals(model.vocabulary.words)
 
 
 def test_rounding_to_8_bits():
@@ -88,42 +116,64 @@ def test_rounding_to_8_bits():
 
 
 def test_size_and_accuracy_before_and_after(tmp_path):
-    model = make(tmp_path)
+    model = make()
     ids = some_ids(model, 500)
     labels = model.probabilities(ids).argmax(axis=1).astype(np.int32)
     labels[:100] = (labels[:100] + 1) % 3
-    vectors.write(tmp_path / "test.parquet", [Vectors(ids, labels)], 500, model.max_len)
+    write_token_ids(tmp_path / "test.parquet", [(ragged(ids), labels)], **NAMED)
     lines = export_model(model, tmp_path / "exported", int8=True, judged_on=tmp_path / "test.parquet").splitlines()
     figures = {line.split()[0]: line.split()[1:] for line in lines}
     size = (tmp_path / "exported" / "model.stablehlo").stat().st_size
     assert figures["int8"][0] == f"{size:,}"
     assert figures["model"][1] == figures["float32"][1] == "0.8000"
     assert 0.75 < float(figures["int8"][1]) <= 0.85
-    vectors.write(tmp_path / "other.parquet", [Vectors(ids[:, :5], labels)], 500, 5)
-    vectors.write(tmp_path / "words.parquet", [Vectors(ids + 200, labels)], 500, model.max_len)
-    for name, message in (("other", "500 rows of 5 ids; the model takes 12"), ("words", "of another vocabulary")):
+    write_token_ids(tmp_path / "words.parquet", [(ragged(ids + 200 * (ids > 0)), labels)], **NAMED)
+    write_token_ids(tmp_path / "classes.parquet", [(ragged(ids), labels)], classes=["a", "c", "b"], origin={})
+    write_token_ids(tmp_path / "none.parquet", [], **NAMED)
+    messages = {"words": "of another vocabulary", "classes": "classes a, c, b, which are not", "none": "no documents"}
+    for name, message in messages.items():
         with pytest.raises(UserError, match=message):
             export_model(model, tmp_path / "more", judged_on=tmp_path / f"{name}.parquet")
     assert not (tmp_path / "more").exists()
 
 
-def test_a_folder_of_other_files_is_left_alone(tmp_path):
-    make(tmp_path)
+def test_unknown_words_are_dropped_and_numbered_from_the_vocabulary_on(tmp_path):
+    model = make()
+    ids = some_ids(model, 500)
+    labels = model.probabilities(ids).argmax(axis=1).astype(np.int32)
+    documents = ragged(ids)
+    places = documents.offsets[:-1]
+    unknown = TokenIds(np.insert(documents.ids, places, model.vocabulary.rows), documents.offsets + np.arange(501))
+    write_token_ids(tmp_path / "test.parquet", [(unknown, labels)], **NAMED)
+    write_unknown_words(tmp_path / "unknown.parquet", ["unheard"], model.vocabulary.rows)
+    figures = export_model(model, tmp_path / "exported", judged_on=tmp_path / "test.parquet").split()
+    assert figures[-1] == "1.0000"
+    write_unknown_words(tmp_path / "unknown.parquet", ["unheard"], model.vocabulary.rows - 1)
+    with pytest.raises(UserError, match="of another vocabulary"):
+        export_model(model, tmp_path / "more", judged_on=tmp_path / "test.parquet")
+
+
+def test_what_cannot_be_exported(tmp_path):
+    with pytest.raises(UserError, match="a linear model is scikit-learn's, and cannot be exported"):
+        export_model(untrained(["a b"]), tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
+
+
+def test_a_folder_of_other_files_is_left_alone(flaxtext, tmp_path):
+    write_bundle(tmp_path / "model", make())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious").touch()
-    command = [sys.executable, "-m", "flaxtext", "export", "-m", str(tmp_path / "model"), "-o"]
 
-    def export(name):
-        return subprocess.run(
-            [*command, str(tmp_path / name)], cwd=PROJECT, capture_output=True, text=True, check=False
-        )
+    def export(name, *options):
+        return flaxtext("export", "-m", tmp_path / "model", "-o", tmp_path / name, *options)
 
-    ended = export("mine")
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert "holds other files, which would be lost" in ended.stderr
+    status, _, err = export("mine")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "holds other files, which would be lost" in err
     assert (tmp_path / "mine" / "precious").exists()
-    assert export("new/folder").returncode == export("new/folder").returncode == 0
-    assert (tmp_path / "new/folder" / exporting.FUNCTION).exists()
+    assert export("new/folder")[0] == export("new/folder")[0] == 0
+    assert (tmp_path / "new/folder" / stablehlo.FUNCTION).exists()
     (tmp_path / "new/folder/serve.py").touch()
-    assert export("new/folder").returncode == 1
+    assert export("new/folder")[0] == 1
     assert (tmp_path / "new/folder/serve.py").exists()
+    assert export("other", "--vectors", "x") == (1, "", "error: --vectors is now --token-ids\n")

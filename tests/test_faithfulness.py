@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,10 +9,10 @@ from flaxtext.explain.faithfulness import (
     BINS,
     Document,
     agreement,
-    faithfulness,
-    importance,
+    importance_of_words,
     judge,
     lime,
+    measure_faithfulness,
     random_words,
     scores_of_contributions,
     scores_of_words,
@@ -80,7 +81,7 @@ def test_comprehensiveness_and_sufficiency_by_the_obvious_route(lists, seed):
     documents = [document(ids) for ids in lists]
     scores = [rng.permutation(own.reach(MAX_LEN)).astype(float) for own in documents]
     labels = rng.integers(0, 3, len(lists)).astype(np.int32)
-    result = faithfulness(documents, scores, labels, predict, MAX_LEN)
+    result = measure_faithfulness(documents, scores, labels, predict, MAX_LEN)
     expected = [obvious(*args) for args in zip(lists, scores, labels.tolist(), strict=True)]
     np.testing.assert_allclose(np.stack([result.comprehensiveness, result.sufficiency], 1), expected, atol=1e-6)
 
@@ -94,12 +95,12 @@ def test_blocks_change_nothing(monkeypatch):
     documents = many(32)
     labels = np.zeros(len(documents), np.int32)
     scores = [np.arange(own.reach(MAX_LEN), dtype=float) for own in documents]
-    whole = faithfulness(documents, scores, labels, predict, MAX_LEN)
+    whole = measure_faithfulness(documents, scores, labels, predict, MAX_LEN)
     found = left_out(documents)
     monkeypatch.setattr("flaxtext.explain.explanation.BLOCK_DOCUMENTS", 7)
     monkeypatch.setattr("flaxtext.explain.faithfulness.BLOCK_DOCUMENTS", 7)
     np.testing.assert_array_equal(
-        faithfulness(documents, scores, labels, predict, MAX_LEN).sufficiency, whole.sufficiency
+        measure_faithfulness(documents, scores, labels, predict, MAX_LEN).sufficiency, whole.sufficiency
     )
     for one, other in zip(found, left_out(documents), strict=True):
         np.testing.assert_array_equal(one.weights, other.weights)
@@ -111,8 +112,8 @@ def test_true_explanations_beat_random_words_and_false_ones_do_not():
     labels = np.array([one.probabilities.argmax() for one in found], np.int32)
     true = scores_of_contributions(documents, found, labels, MAX_LEN)
     chance = random_words(documents, labels, predict, MAX_LEN, np.random.default_rng(0))
-    right = faithfulness(documents, true, labels, predict, MAX_LEN)
-    wrong = faithfulness(documents, [-own for own in true], labels, predict, MAX_LEN)
+    right = measure_faithfulness(documents, true, labels, predict, MAX_LEN)
+    wrong = measure_faithfulness(documents, [-own for own in true], labels, predict, MAX_LEN)
     assert right.comprehensiveness.mean() > chance.comprehensiveness.mean() + 0.1 > wrong.comprehensiveness.mean() + 0.1
     assert right.sufficiency.mean() < chance.sufficiency.mean() - 0.1 < wrong.sufficiency.mean() - 0.1
 
@@ -150,8 +151,8 @@ def test_lime_weighs_every_word_and_unknown_ones_count_for_nothing():
 def test_importance_adds_up_over_documents():
     documents = [document([1, 2, 1]), document([2, 3]), document([0, 2])]
     found = left_out(documents)
-    counts, weights = importance(found, 20)
-    assert counts[:5].tolist() == [0, 1, 3, 1, 0]
+    important = importance_of_words(found, pa.array([f"w{id_}" for id_ in range(1, 20)]))
+    assert dict(zip(important.words, important.documents.tolist(), strict=True)) == {"w1": 1, "w2": 3, "w3": 1}
     expected = sum(one.weights[one.word_ids.tolist().index(2)] for one in found) / 3
-    np.testing.assert_allclose(weights[2], expected, atol=1e-6)
-    assert not weights[4:].any()
+    np.testing.assert_allclose(important.weights[important.words.index("w2")], expected, atol=1e-6)
+    assert (np.diff(np.abs(important.weights).max(axis=1)) <= 0).all()

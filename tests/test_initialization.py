@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from flax import nnx
 
-from flaxtext.core.pooling import AVERAGES, POOLINGS
-from flaxtext.models.forward import probabilities
-from flaxtext.text.pretrained import Pretrained
+from flaxtext.artifacts.pretrained import Pretrained
+from flaxtext.model.architecture import Architecture
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.model.prediction import class_probabilities
 from flaxtext.train.initialization import (
     EMBEDDING_SCALE,
     OUTPUT_SCALE,
@@ -16,7 +16,7 @@ from flaxtext.train.initialization import (
     start_from_log_ratios,
     start_from_pretrained,
 )
-from flaxtext.train.network import Network, split
+from flaxtext.train.network import build, split
 
 IDS = np.array([[1, 1, 2, 0], [1, 3, 0, 0], [2, 3, 3, 0]], np.int32)
 LABELS = np.array([0, 0, 1], np.int32)
@@ -41,14 +41,14 @@ def test_padding_and_rows_that_no_document_holds_say_nothing():
     np.testing.assert_allclose(ratios.sum(axis=1), 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", [name for name, pooling in POOLINGS.items() if pooling in AVERAGES])
+@pytest.mark.parametrize("pooling", [name for name, pooling in POOLINGS.items() if pooling.averages])
 def test_a_network_starts_as_naive_bayes(pooling):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 300).astype(np.int32)
     ids = np.where(rng.random((300, 8)) < 0.4, 1 + labels[:, None], rng.integers(1, 30, (300, 8))).astype(np.int32)
     rows = 30
-    shape = {"rows": rows, "classes": 3, "max_len": 8, "pooling": pooling, "embed_dim": 5, "hidden": 0}
-    network, fresh = (Network(**shape, rngs=nnx.Rngs(0)) for _ in range(2))
+    architecture = Architecture(rows=rows, classes=3, max_len=8, pooling=pooling, embed_dim=5)
+    network, fresh = (build(architecture, 0) for _ in range(2))
     start_from_log_ratios(network, ids, labels)
     table, kernel = (np.asarray(param[...]) for param in (network.embedding.embedding, network.output.kernel))
     ratios = log_ratios(ids, labels, rows, 3)
@@ -57,7 +57,9 @@ def test_a_network_starts_as_naive_bayes(pooling):
     np.testing.assert_array_equal(kernel[:3], OUTPUT_SCALE * np.eye(3))
     np.testing.assert_array_equal(kernel[3:], fresh.output.kernel[...][3:])
     naive_bayes = ratios[ids].sum(axis=1).argmax(axis=1)
-    answers, of_fresh = (probabilities(pooling, split(each)[1], ids).argmax(axis=1) for each in (network, fresh))
+    answers, of_fresh = (
+        class_probabilities(architecture, split(each)[1], ids, "jax").argmax(axis=1) for each in (network, fresh)
+    )
     assert (answers == naive_bayes).mean() > 0.9  # what is random in the other dimensions moves a few
     assert (answers == labels).mean() > 0.9 > (of_fresh == labels).mean()
 
@@ -74,8 +76,8 @@ def test_principal_components_keep_distances_and_fall_in_variance():
 
 
 def test_words_start_from_their_vectors_and_the_rest_at_random():
-    shape = {"rows": 50, "classes": 2, "max_len": 4, "pooling": "max", "embed_dim": 6, "hidden": 0}
-    network, fresh = (Network(**shape, rngs=nnx.Rngs(0)) for _ in range(2))
+    architecture = Architecture(rows=50, classes=2, max_len=4, pooling="max", embed_dim=6)
+    network, fresh = (build(architecture, 0) for _ in range(2))
     known = Pretrained(
         np.arange(3, 40, dtype=np.int32), np.random.default_rng(0).normal(size=(37, 4)).astype(np.float32)
     )
@@ -90,6 +92,6 @@ def test_words_start_from_their_vectors_and_the_rest_at_random():
 
 
 def test_a_single_vector_leaves_all_finite():
-    network = Network(rows=5, classes=2, max_len=4, pooling="max", embed_dim=3, hidden=0, rngs=nnx.Rngs(0))
+    network = build(Architecture(rows=5, classes=2, max_len=4, pooling="max", embed_dim=3), 0)
     start_from_pretrained(network, Pretrained(np.array([2], np.int32), np.float32([[1, 2, 3]])), first=0)
     assert np.isfinite(network.embedding.embedding[...]).all()

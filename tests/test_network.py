@@ -1,27 +1,27 @@
-"""The network in Flax: its shapes, and what a step of training moves."""
-
-from functools import partial
+"""The network in Flax: its shapes, its initial parameters, and what a step of training moves."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from flaxtext.core.pooling import POOLINGS
-from flaxtext.models.forward import flat
-from flaxtext.train.network import FEW, Network, product, split
+from flaxtext.model.architecture import Architecture, flatten, unflatten
+from flaxtext.model.forward import Block
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.train.network import Network, abstract, build, split
 
 
-def make(pooling, rows=30, classes=3, max_len=5, embed_dim=4, hidden=6, seed=0):
-    return Network(
-        rows=rows,
-        classes=classes,
-        max_len=max_len,
-        pooling=pooling,
-        embed_dim=embed_dim,
-        hidden=hidden,
-        rngs=nnx.Rngs(seed),
-    )
+def architecture(pooling, **changes):
+    sizes = {"rows": 30, "classes": 3, "max_len": 5, "embed_dim": 4, "hidden": 6}
+    return Architecture(pooling=pooling, **{**sizes, **changes})
+
+
+def made(own):
+    """A network that holds random numbers: its static part and its parameters, with nothing compiled."""
+    rng = np.random.default_rng(0)
+    named = {path: (rng.normal(size=shape) / 2).astype(np.float32) for path, shape in own.shapes.items()}
+    return split(abstract(own))[0], jax.device_put(unflatten(named))
 
 
 def random_ids(n=7, max_len=5, rows=30, seed=0):
@@ -29,31 +29,60 @@ def random_ids(n=7, max_len=5, rows=30, seed=0):
 
 
 def test_shapes_of_the_tutorial():
-    abstract = nnx.eval_shape(lambda: make("flatten", rows=72003, classes=4, max_len=50, embed_dim=10, hidden=100))
-    shapes = {name: array.shape for name, array in flat(split(abstract)[1]).items()}
-    assert shapes == {
+    tutorial = Architecture(rows=72003, classes=4, max_len=50, pooling="flatten", embed_dim=10, hidden=100)
+    expected = {
         "embedding.embedding": (72003, 10),
         "hidden.kernel": (500, 100),
         "hidden.bias": (100,),
         "output.kernel": (100, 4),
         "output.bias": (4,),
     }
+    assert {name: array.shape for name, array in flatten(split(abstract(tutorial))[1]).items()} == expected
+    assert tutorial.shapes == expected
+    assert tutorial.size == 720_030 + 50_000 + 100 + 400 + 4
+
+
+@pytest.mark.parametrize("hidden", [6, 0])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_shapes_are_those_of_the_network(pooling, hidden):
+    for reads in ({}, {"prefix": 5, "ngrams": 3}):
+        own = architecture(pooling, max_len=7, hidden=hidden, **reads)
+        arrays = flatten(split(abstract(own))[1])
+        assert list(own.shapes.items()) == [(name, array.shape) for name, array in arrays.items()]
+
+
+def test_ids_of_a_word_and_of_a_document():
+    own = architecture("flatten", prefix=5, ngrams=3, hidden=0)
+    assert (own.per_word, own.positions, own.pooled) == (4, 20, 80)
+    assert architecture("mean_max").pooled == 8
+    linear = Architecture(rows=30, classes=3, max_len=5)
+    assert (linear.is_linear, linear.per_word, linear.pooled) == (True, 1, 0)
+    assert linear.size == 1 + 30 * 3 + 30 + 3
+
+
+def test_all_seeds_are_initialised_by_one_compiled_function_and_as_flax_does():
+    own = architecture("mean")
+    found = flatten(split(build(own, 3))[1])
+    plain = flatten(split(Network(own, nnx.Rngs(jax.random.key(3))))[1])
+    for name, array in found.items():
+        np.testing.assert_allclose(array, plain[name], rtol=1e-6, err_msg=name)
+    assert not np.array_equal(found["output.kernel"], flatten(split(build(own, 4))[1])["output.kernel"])
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_step_changes_every_parameter_that_it_should(pooling):
-    graph, parameters = split(make(pooling))
+    graph, parameters = made(architecture(pooling))
     parameters["hidden"]["bias"] += 10.0  # keeps every unit of the relu alive
     ids = random_ids()
 
     def loss(parameters):
-        return jax.nn.logsumexp(nnx.merge(graph, parameters)(ids)).sum()
+        return jax.nn.logsumexp(nnx.merge(graph, parameters)(Block.of(ids))).sum()
 
-    gradient = flat(jax.grad(loss)(parameters))
+    gradient = flatten(jax.jit(jax.grad(loss))(parameters))
     used = np.unique(ids)
     assert used[0] == 0
     moved = np.flatnonzero(np.abs(gradient.pop("embedding.embedding")).sum(axis=1))
-    if pooling in ("flatten", "mean", "sum"):  # where padding counts
+    if pooling in ("flatten", "padded_mean", "padded_sum"):  # where padding counts
         assert np.array_equal(moved, used)
     elif pooling == "max":  # a word that is nowhere the largest stays
         assert set(moved) < set(used[1:])
@@ -63,23 +92,10 @@ def test_a_step_changes_every_parameter_that_it_should(pooling):
         assert np.all(array != 0), name
 
 
-@pytest.mark.parametrize("outputs", [1, 4, FEW, FEW + 1])
-def test_a_product_has_the_gradients_of_the_plain_one(outputs):
-    rng = np.random.default_rng(0)
-    inputs, kernel, weights = (rng.normal(size=shape).astype(np.float32) for shape in ((7, 5), (5, outputs), outputs))
-
-    def gradients(multiply):
-        return jax.value_and_grad(lambda *both: ((multiply(*both) - 1) ** 2 @ weights).sum(), (0, 1))(inputs, kernel)
-
-    jax.tree.map(
-        partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), gradients(product), gradients(jax.numpy.matmul)
-    )
-
-
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_columns_of_padding_may_be_cut_off(pooling):
-    graph, parameters = split(make(pooling))
-    ids = random_ids()
-    ids[:, 2:] = 0
-    whole, cut = (nnx.merge(graph, parameters)(width) for width in (ids, ids[:, :2]))
-    np.testing.assert_allclose(cut, whole, rtol=1e-5, atol=1e-6)
+def test_flattened_and_back():
+    _, parameters = made(architecture("sum"))
+    named = flatten(parameters)
+    assert list(named) == list(architecture("sum").shapes)
+    again = unflatten(named)
+    assert jax.tree.structure(again) == jax.tree.structure(parameters)
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), again, parameters)))

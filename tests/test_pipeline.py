@@ -6,29 +6,26 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
+from functools import partial
 
+import copies
 import pytest
 import vl_convert
 from conftest import PROJECT
+from copies import copy_checkout, environment
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from flaxtext.cli import editing
+from flaxtext.cli.set import edit as edit_params
+from flaxtext.config import variant_names
 
-BIN = str(PROJECT / ".venv/bin") if (PROJECT / ".venv/bin/dvc").exists() else os.path.dirname(sys.executable)  # noqa: PTH120
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": os.pathsep.join([BIN, os.environ["PATH"]]),
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="flaxtext-jax-"),  # not the user's
-    "PYTHONPATH": ".",  # the copy's flaxtext, not the one installed
-    "GIT_AUTHOR_NAME": "tests",
-    "GIT_AUTHOR_EMAIL": "tests@example.org",
-    "GIT_COMMITTER_NAME": "tests",
-    "GIT_COMMITTER_EMAIL": "tests@example.org",
-}
+ENVIRONMENT = environment(JAX_COMPILATION_CACHE_DIR=tempfile.mkdtemp(prefix="flaxtext-jax-"))  # not the user's
 WORDS = {
     "cats": ["purr", "whisker", "meow", "claw", "tail", "kitten"],
     "dogs": ["bark", "leash", "fetch", "bone", "tail", "puppy"],
@@ -37,13 +34,7 @@ WORDS = {
 PER_VARIANT = ["train", "evaluate", "explain"]
 
 
-def shell(folder, *command, check=True):
-    """Run a command in `folder` and return what it printed."""
-    ended = subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert not check or ended.returncode == 0, ended.stdout
-    return ended.stdout
+shell = partial(copies.shell, env=ENVIRONMENT)
 
 
 def repro(folder, *stages):
@@ -57,7 +48,7 @@ def commit(folder, message):
 
 
 def edit(folder, *assignments):
-    editing.edit(list(assignments), folder / "params.yaml")
+    edit_params(list(assignments), folder / "params.yaml")
 
 
 def add_source(folder, name, lines):
@@ -73,19 +64,7 @@ def of(*variants):
 def project(tmp_path_factory):
     """A copy of the project with a corpus of 300 documents and two variants, all stages run and committed."""
     folder = tmp_path_factory.mktemp("pipeline") / "project"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        left_out = name in ("dvc.lock", "requirements.lock") or name.startswith(("tests/", "bench/", "metrics/"))
-        if (PROJECT / name).is_file() and not left_out:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(PROJECT / name, folder / name)
-    (folder / "requirements.lock").touch()
+    copy_checkout(folder)
     rng = random.Random(0)  # noqa: S311
     with (folder / "data/inputs/pets.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -99,11 +78,11 @@ def project(tmp_path_factory):
         "train.batch_size=64",
         "explain.samples=200",
         "explain.faithfulness.samples=50",
-        "variants={average_20: {pooling: mean, embed_dim: 20}, sum_20: {pooling: sum, embed_dim: 20}}",
+        "variants={average_20: {pooling: padded_mean, embed_dim: 20}, sum_20: {pooling: padded_sum, embed_dim: 20}}",
     )
-    text = (folder / "dvc.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"\n  (flatten-[12]0|linear|stems-32): {path.*", "", text)
-    (folder / "dvc.yaml").write_text(re.sub(r"\n +data/history/(flatten_[12]0|linear|stems_32)\.csv.*", "", text))
+    others = "|".join(set(variant_names(PROJECT / "params.yaml")) - {"average_20", "sum_20"})
+    text = (folder / "dvc.yaml").read_text(encoding="utf-8")  # where plots and artifacts name each variant, on a line
+    (folder / "dvc.yaml").write_text(re.sub(rf"\n.*data/(history|models)/({others})\b.*", "", text))
     shell(folder, "git", "init", "--quiet")
     ran = repro(folder)
     assert ran[:4] == ["download", "build_vocab", "check", "vectorize"]
@@ -115,16 +94,24 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def clean(project):
-    """The project as committed, before and after the test."""
-
-    def restore():
-        shell(project, "git", "checkout", "--quiet", ".")
-        shell(project, "git", "clean", "--quiet", "-fd", "metrics")
-        shell(project, "dvc", "checkout", "--quiet")
-
-    restore()
+    """The project as committed, and so again after the test."""
     yield project
-    restore()
+    shell(project, "git", "checkout", "--quiet", ".")
+    shell(project, "git", "clean", "--quiet", "-fd", "metrics")
+    shell(project, "dvc", "checkout", "--quiet")
+
+
+@pytest.fixture
+def status(project, monkeypatch):
+    """What `dvc status` says of the project, in this process; what the test changes in the project is undone."""
+    monkeypatch.chdir(project)
+
+    def changed():
+        with Repo() as repo:
+            return sorted(repo.status())
+
+    yield changed
+    shell(project, "git", "checkout", "--quiet", ".")
 
 
 def test_a_second_run_runs_nothing(clean):
@@ -132,35 +119,62 @@ def test_a_second_run_runs_nothing(clean):
     assert shell(clean, "git", "status", "--porcelain") == ""
 
 
-PREDICTIONS = ["evaluate@average_20", "evaluate@sum_20", "train@average_20", "train@sum_20"]
+TRAINED = ["train@average_20", "train@sum_20"]
+EVALUATED = ["evaluate@average_20", "evaluate@sum_20"]
+EXPLAINED = ["explain@average_20", "explain@sum_20"]
+ALL = [*TRAINED, *EVALUATED, *EXPLAINED]
 
-CHANGES = [
-    (["variants.sum_20.embed_dim=8"], ["compare", *of("sum_20"), "report"]),
-    (["variants.new={pooling: sum, embed_dim: 6}"], ["compare", *of("new"), "report"]),
-    (["explain.words=5"], ["explain@average_20", "explain@sum_20", "report"]),
-    (["explain.faithfulness.documents=5"], ["explain@average_20", "explain@sum_20", "report"]),
-    (["report.mistakes=3"], ["report"]),
-    (["compare.resamples=100"], ["compare", "report"]),
-    (["evaluate.calibration_bins=5"], ["evaluate@average_20", "evaluate@sum_20", "report"]),
-    (["train.epochs=1"], ["compare", *of("average_20", "sum_20"), "report"]),
-    (["check.similarity=0.6"], ["check", "report"]),
-    (["vectorize.max_len=4"], ["check", "compare", *of("average_20", "sum_20"), "report", "vectorize"]),
+CHANGES = [  # what is changed, the stages that read it, and those that run: some of them, and what depends on them
+    (["variants.sum_20.embed_dim=8"], ["train@sum_20", "compare", "report"], [*of("sum_20"), "compare", "report"]),
+    (
+        ["variants.new={pooling: padded_sum, embed_dim: 6}"],
+        [*of("new"), "compare", "report"],
+        [*of("new"), "compare", "report"],
+    ),
+    (["explain.words=5"], [*EXPLAINED, "report"], [*EXPLAINED, "report"]),
+    (["explain.faithfulness.documents=5"], [*EXPLAINED, "report"], [*EXPLAINED, "report"]),
+    (["report.mistakes=3"], ["report"], ["report"]),
+    (["compare.resamples=100"], ["compare", "report"], ["compare", "report"]),
+    (["evaluate.calibration_bins=5"], [*EVALUATED, "report"], [*EVALUATED, "report"]),
+    (["train.epochs=1"], [*TRAINED, "report"], [*ALL, "compare", "report"]),
+    (["check.similarity=0.6"], ["check", "report"], ["check", "report"]),
+    (["train.max_len=4"], ["check", *TRAINED, "report"], ["check", *ALL, "compare", "report"]),
+    (["vectorize.validation=0.2"], ["vectorize", "report"], ["vectorize", *ALL, "compare", "report"]),
     (
         ["vectorize.format=npz"],
-        [*PREDICTIONS, "report", "vectorize"],
-    ),  # but the same models: nothing new to explain
-    (["build_vocab.max_words=1000"], ["build_vocab", "report"]),  # more than there are: the same vocabulary
-    (["data.verify=false"], ["download", "report"]),  # the same documents
-    (["sources.ag_news.label=2"], []),  # not the source in use
-    (["train.validation_from=test"], ["compare", *of("average_20", "sum_20"), "report"]),
+        ["vectorize", *TRAINED, *EVALUATED, "report"],
+        ["vectorize", *TRAINED, *EVALUATED, "report"],  # but the same models: nothing new to explain
+    ),
+    (  # more than there are: the same vocabulary
+        ["build_vocab.max_words=1000"],
+        ["build_vocab", "report"],
+        ["build_vocab", "report"],
+    ),
+    (["data.verify=false"], ["download", "report"], ["download", "report"]),  # the same documents
+    (["sources.ag_news.label=2"], [], []),  # not the source in use
+    (["train.validation_from=test"], [*TRAINED, "report"], [*ALL, "compare", "report"]),
 ]
+NAMES = [" ".join(assignments) for assignments, _, _ in CHANGES]
 
 
-@pytest.mark.parametrize(("assignments", "expected"), CHANGES, ids=[" ".join(change) for change, _ in CHANGES])
-def test_a_changed_line_runs_what_depends_on_it_and_its_revert_runs_nothing(clean, assignments, expected):
+@pytest.mark.parametrize(("assignments", "reading"), [change[:2] for change in CHANGES], ids=NAMES)
+def test_a_changed_line_marks_the_stages_that_read_it(project, status, assignments, reading):
+    edit(project, *assignments)
+    assert status() == sorted(reading)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "ran"),
+    [
+        pytest.param(*change[::2], marks=pytest.mark.slow if name != "build_vocab.max_words=1000" else (), id=name)
+        for name, change in zip(NAMES, CHANGES, strict=True)
+    ],
+)
+def test_a_changed_line_runs_what_depends_on_it_and_its_revert_runs_nothing(clean, assignments, ran):
+    """In the first of three tiers, `test_two_commits_differ_in_metrics_and_params` is another such change."""
     before = (clean / "params.yaml").read_bytes()
     edit(clean, *assignments)
-    assert sorted(repro(clean)) == sorted(expected)
+    assert sorted(repro(clean)) == sorted(ran)
     (clean / "params.yaml").write_bytes(before)
     # The predictions of a variant that was taken out again still lie in the folder that compare depends on.
     assert repro(clean) == (["compare", "report"] if (clean / "data/predictions/new.parquet").exists() else [])
@@ -168,6 +182,16 @@ def test_a_changed_line_runs_what_depends_on_it_and_its_revert_runs_nothing(clea
     assert shell(clean, "git", "status", "--porcelain", "metrics/average_20.json", "metrics/sum_20.json") == ""
 
 
+def test_a_changed_source_file_marks_download(project, status):
+    path = project / "data/inputs/pets.csv"
+    before = path.read_bytes()
+    path.write_bytes(before + b"purr meow bone,cats\n")
+    assert status() == ["build_vocab", "download"]
+    path.write_bytes(before)
+    assert status() == []
+
+
+@pytest.mark.slow
 def test_a_changed_source_file_is_seen(clean):
     path = clean / "data/inputs/pets.csv"
     path.write_text(path.read_text(encoding="utf-8") + "purr meow bone,cats\n", encoding="utf-8")
@@ -189,9 +213,10 @@ def test_an_exceeded_limit_stops_before_training_and_a_relaxed_one_trains_nothin
     assert repro(clean) == ["check", "report"]  # the report shows every parameter
 
 
-def test_metrics_and_params_diff_between_two_commits(clean):
+def test_two_commits_differ_in_metrics_and_params(clean):
+    before = (clean / "params.yaml").read_bytes()
     edit(clean, "variants.sum_20.embed_dim=3")
-    repro(clean)
+    assert sorted(repro(clean)) == sorted([*of("sum_20"), "compare", "report"])
     commit(clean, "second")
     try:
         figures = json.loads(shell(clean, "dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json"))
@@ -200,6 +225,9 @@ def test_metrics_and_params_diff_between_two_commits(clean):
         assert sorted(figures) == ["data/validation/sum_20.json", *(f"metrics/{name}.json" for name in names)]
         changed = json.loads(shell(clean, "dvc", "params", "diff", "HEAD~1", "HEAD", "--json"))
         assert changed["params.yaml"] == {"variants.sum_20.embed_dim": {"old": 20, "new": 3, "diff": -17}}
+        (clean / "params.yaml").write_bytes(before)
+        assert repro(clean) == []
+        assert shell(clean, "git", "diff", "--name-only", "HEAD~1", "--", "metrics", "params.yaml") == ""
     finally:
         shell(clean, "git", "reset", "--quiet", "--hard", "HEAD~1")
 
@@ -216,17 +244,25 @@ def test_a_teammate_pulls_and_runs_nothing(clean, tmp_path):
     assert (clone / "data/models/sum_20/model.safetensors").is_file()
 
 
-def test_a_sweep_tries_values_on_validation_and_leaves_all_as_it_was(clean):
+@pytest.mark.parametrize(
+    ("grid", "trained"),
+    [
+        (["learning_rate=1e30"], 1),
+        pytest.param(["embed_dim=3", "learning_rate=0.05,1e30"], 2, marks=pytest.mark.slow),
+    ],
+)
+def test_a_sweep_tries_values_on_validation_and_leaves_all_as_it_was(clean, grid, trained):
     def files():
         return {path: path.read_bytes() for name in ("data", "metrics") for path in (clean / name).rglob("*.*")}
 
     before = files()
-    sweep = ["python", "-m", "flaxtext.cli.sweep", "sum_20", "--minutes"]
-    printed = shell(clean, *sweep, "5", "embed_dim=3", "learning_rate=0.05,1e30")
-    assert "1/3" in printed
-    assert "embed_dim=3 learning_rate=1e30 failed: error: epoch 1: the loss is no longer finite" in printed
+    sweep = ["python", "-m", "flaxtext", "sweep", "sum_20", "--minutes"]
+    printed = shell(clean, *sweep, "5", *grid)
+    assert f"1/{trained + 1}" in printed
+    tried = " ".join([*grid[:-1], "learning_rate=1e30"])
+    assert f"{tried} failed: error: epoch 1: the loss is no longer finite" in printed
     accuracies = [float(figure) for figure in re.findall(r"^\w+-\w+ +(\d\.\d{4}) ", printed, re.MULTILINE)]
-    assert len(accuracies) == 2
+    assert len(accuracies) == trained
     assert accuracies == sorted(accuracies, reverse=True)
     assert files() == before
     assert shell(clean, "git", "status", "--porcelain") == ""
@@ -248,6 +284,7 @@ def test_plots_show_every_variant(clean):
     assert vl_convert.vegalite_to_svg(intervals["content"], vl_version="5.8").startswith("<svg")
 
 
+@pytest.mark.slow
 def test_two_commits_that_differ_in_the_seed_alone_show_no_difference(clean):
     edit(clean, "variants.sum_20.seed=1", "variants.sum_20.seeds=2")
     repro(clean, "compare")
@@ -282,6 +319,7 @@ def replace(source, target):
     return rename(source, target)
 pathlib.Path.replace = replace
 sys.argv.pop(0)
+sys.path.insert(0, "stages")
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -296,19 +334,14 @@ def content(path):
     return {file.name: file.read_bytes() for file in files}
 
 
+STAGES = [
+    *("download", "build_vocab", "check", "vectorize", "train@sum_20", "evaluate@sum_20", "explain@sum_20"),
+    *("compare", "report"),
+]
+
+
 @pytest.mark.parametrize(
-    "stage",
-    [
-        "download",
-        "build_vocab",
-        "check",
-        "vectorize",
-        "train@sum_20",
-        "evaluate@sum_20",
-        "explain@sum_20",
-        "compare",
-        "report",
-    ],
+    "stage", [pytest.param(name, marks=pytest.mark.slow if name != "vectorize" else ()) for name in STAGES]
 )
 def test_a_stage_killed_as_it_finishes_leaves_no_half_output(clean, stage):
     command, outs = command_of(clean, stage)
@@ -318,7 +351,7 @@ def test_a_stage_killed_as_it_finishes_leaves_no_half_output(clean, stage):
             path = clean / out
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         ended = subprocess.run(
-            [f"{BIN}/python", "-c", KILL, str(renames), *command],
+            [sys.executable, "-c", KILL, str(renames), *command],
             cwd=clean,
             env=ENVIRONMENT,
             capture_output=True,
@@ -330,3 +363,31 @@ def test_a_stage_killed_as_it_finishes_leaves_no_half_output(clean, stage):
         assert all(content(clean / out) == whole[out] for out in left)
     shell(clean, "dvc", "repro", "--force", "--single-item", stage)
     assert {out: content(clean / out) for out in outs} == whole
+
+
+@pytest.mark.stress
+def test_a_pipeline_killed_at_any_moment_leaves_no_half_output_and_ends_the_same(clean):
+    """Forty times, DVC and the stage that runs are killed together, as when a machine loses power."""
+    lock = YAML(typ="safe").load(clean / "dvc.lock")["stages"]
+    whole = {out["path"]: content(clean / out["path"]) for stage in lock.values() for out in stage["outs"]}
+    started = time.monotonic()
+    shell(clean, "dvc", "repro", "--force")
+    seconds = time.monotonic() - started
+    rng = random.Random(0)  # noqa: S311
+    for _ in range(40):
+        process = subprocess.Popen(
+            ["dvc", "repro", "--force"],
+            cwd=clean,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0, seconds))
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert all(content(clean / out) == whole[out] for out in whole if (clean / out).exists())
+    repro(clean)
+    assert {out: content(clean / out) for out in whole} == whole

@@ -6,14 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flaxtext.core import params
+from flaxtext.artifacts.pretrained import NONE, Pretrained, read_pretrained, write_pretrained
+from flaxtext.config.train import NetworkVariant
 from flaxtext.core.errors import UserError
-from flaxtext.text import pretrained, vocabulary
-from flaxtext.text.pretrained import NONE, load, read, write
-from flaxtext.text.vectors import Vectors, vectorize
-from flaxtext.train.variants import train
+from flaxtext.io.word_vectors import find_vectors
+from flaxtext.text.token_ids import Examples, number_words
+from flaxtext.text.vocabulary import fit_vocabulary
+from flaxtext.train.variants import train_variant
 
-WORDS = vocabulary.fit([pa.array(["cat cat cat dog dog café bird"])])  # ids 1 to 4
+WORDS = fit_vocabulary([pa.array(["cat cat cat dog dog café bird"])])  # ids 1 to 4
 LINES = "the 9 9 9\ncat 1 2.5 -3e-1\ncafé 4 5 6\nnew york 7 7 7\ndog 0 0 1 \ncat 8 8 8\n"
 
 
@@ -31,7 +32,7 @@ def file(tmp_path):
 @pytest.mark.parametrize("name", ["some.vec", "some.txt.gz"])
 @pytest.mark.parametrize("header", ["", "6 3\n"])
 def test_the_vocabulary_s_words_are_kept_the_first_of_each(file, name, header):
-    found = read(file(header + LINES, name), WORDS)
+    found = find_vectors(file(header + LINES, name), WORDS)
     assert found.ids.dtype == np.int32
     assert found.vectors.dtype == np.float32
     assert found.ids.tolist() == [1, 2, 3]  # cat, dog, café
@@ -39,8 +40,8 @@ def test_the_vocabulary_s_words_are_kept_the_first_of_each(file, name, header):
 
 
 def test_a_word_of_digits_is_no_header(file):
-    words = vocabulary.fit([pa.array(["2004"])])
-    assert read(file("2004 1.5 2\n"), words).vectors.tolist() == [[1.5, 2.0]]
+    words = fit_vocabulary([pa.array(["2004"])])
+    assert find_vectors(file("2004 1.5 2\n"), words).vectors.tolist() == [[1.5, 2.0]]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_word_of_digits_is_no_header(file):
 )
 def test_a_wrong_file_is_one_line(file, text, message):
     with pytest.raises(UserError) as error:
-        read(file(text), WORDS)
+        find_vectors(file(text), WORDS)
     assert str(error.value).endswith(message)
 
 
@@ -65,62 +66,60 @@ def test_a_file_that_cannot_be_read_is_one_line(file, tmp_path):
     with pytest.raises(
         UserError, match=r"absent\.vec: no such file, which build_vocab\.vectors of params\.yaml names$"
     ):
-        read(tmp_path / "absent.vec", WORDS)
+        find_vectors(tmp_path / "absent.vec", WORDS)
     path = file(LINES, "cut.gz")
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(UserError, match=r"cut\.gz: cannot be read: "):
-        read(path, WORDS)
+        find_vectors(path, WORDS)
     path.write_bytes(b"no gzip")
     with pytest.raises(UserError, match=r"cut\.gz: cannot be read: "):
-        read(path, WORDS)
+        find_vectors(path, WORDS)
 
 
 def test_write_and_load(tmp_path, file):
     path = tmp_path / "pretrained.safetensors"
-    for known in (read(file(LINES), WORDS), NONE):
-        write(path, known)
-        again = load(path)
+    for known in (find_vectors(file(LINES), WORDS), NONE):
+        write_pretrained(path, known)
+        again = read_pretrained(path)
         np.testing.assert_array_equal(again.ids, known.ids)
         np.testing.assert_array_equal(again.vectors, known.vectors)
         assert (again.ids.dtype, again.vectors.dtype) == (np.int32, np.float32)
     path.write_bytes(b"{}")
     with pytest.raises(UserError, match=r"not as build_vocab writes it"):
-        load(path)
+        read_pretrained(path)
     with pytest.raises(UserError, match=r"no such file"):
-        load(tmp_path / "absent")
+        read_pretrained(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("ratios", [False, True])
 def test_words_that_training_never_met_are_known_by_their_vectors(ratios):
     """Half of the words of each class occur in test alone; their vectors lie beside those of the other half."""
     rng = np.random.default_rng(0)
-    words = vocabulary.fit([pa.array([" ".join(f"{kind}{i}" for kind in "ab" for i in range(40))])])
+    words = fit_vocabulary([pa.array([" ".join(f"{kind}{i}" for kind in "ab" for i in range(40))])])
     kinds = np.array([word[0] == "b" for word in words.words.to_pylist()])
     vectors = (rng.normal(size=(80, 5)) + 3 * np.where(kinds, 1, -1)[:, None]).astype(np.float32)
-    known = pretrained.Pretrained(np.arange(1, 81, dtype=np.int32), vectors)
+    known = Pretrained(np.arange(1, 81, dtype=np.int32), vectors)
 
     def documents(n, numbers):
         labels = rng.integers(0, 2, n).astype(np.int32)
         texts = [" ".join(f"{'ab'[label]}{number}" for number in rng.choice(numbers, 5)) for label in labels]
-        return Vectors(vectorize(pa.array(texts), words, 5), labels)
+        return Examples(number_words(pa.array(texts), words).cut(5), labels)
 
     seen, unseen = documents(200, np.arange(20)), documents(200, np.arange(20, 40))
     accuracy = {}
     for start in (False, True):
-        own = {"pooling": "masked_mean", "embed_dim": 6, "hidden": 0, "epochs": 20, "learning_rate": 0.01}
-        variant = params.NetworkVariant(
-            **own, batch_size=32, pretrained=start, init="log_ratios" if ratios else "random"
-        )
+        own = {"pooling": "mean", "embed_dim": 6, "hidden": 0, "epochs": 20, "learning_rate": 0.01}
+        variant = NetworkVariant(**own, batch_size=32, pretrained=start, init="log_ratios" if ratios else "random")
         about = {"name": "v", "words": words, "classes": ["a", "b"], "origin": {"source": "s"}, "known": known}
-        trained = train(variant, seen, unseen, **about)
-        assert trained.config["pretrained"] is start
+        trained = train_variant(variant, seen, unseen, **about)
+        assert trained.model.info.training["pretrained"] is start
         accuracy[start] = trained.kept[0].validation_accuracy
     assert accuracy[True] > accuracy[False] + 0.2
 
 
 def test_ratios_leave_room_for_vectors():
-    own = {"pooling": "mean", "embed_dim": 2, "hidden": 0, "init": "log_ratios", "pretrained": True}
-    some = Vectors(np.ones((4, 2), np.int32), np.array([0, 1, 0, 1], np.int32))
+    own = {"pooling": "padded_mean", "embed_dim": 2, "hidden": 0, "init": "log_ratios", "pretrained": True}
+    some = Examples(np.ones((4, 2), np.int32), np.array([0, 1, 0, 1], np.int32))
     about = {"name": "v", "words": WORDS, "classes": ["a", "b"], "origin": {"source": "s"}}
     with pytest.raises(UserError, match=r"a dimension for each of the 2 classes, and pretrained some more; raise "):
-        train(params.NetworkVariant(**own), some, some, **about)
+        train_variant(NetworkVariant(**own), some, some, **about)

@@ -12,42 +12,56 @@ from html.parser import HTMLParser
 import numpy as np
 import pyarrow as pa
 import pytest
+import runs
 from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from runs import FURTHER, HOSTILE_CLASSES, HOSTILE_TEXTS, VARIANTS, hostile_run, make_run, values_of
+from runs import (
+    CLASSES,
+    EVERY_KIND,
+    HOSTILE_CLASSES,
+    HOSTILE_TEXTS,
+    LABELS,
+    TEXTS,
+    VARIANTS,
+    answers_of,
+    make_run,
+    only,
+    page_of,
+    values_of,
+)
 
+from flaxtext.artifacts.importance import Importance
 from flaxtext.evaluate.evaluation import calibration_error
-from flaxtext.report import box, charts, packing, portable, report
+from flaxtext.model.architecture import Architecture
+from flaxtext.model.forward import Block, apply
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.report import box, charts, mistakes, packing, portable
+from flaxtext.report.mistakes import list_mistakes, worst_mistakes
 from flaxtext.report.packing import to_json
-from flaxtext.report.report import mistakes, parameters, render, side_by_side, tabulate, worst_mistakes
-from flaxtext.text.vectors import pad
-
-CLASSES = ["cats", "dogs"]
-TEXTS = ["purr purr meow tail", "bark bone tail", "meow whisker", "fetch a bone", "purr unknownish tail", ""] * 4
-LABELS = [0, 1, 0, 1, 0, 1] * 4
-MANY = VARIANTS | {name: own | {"ngram_min_count": 1} for name, own in FURTHER.items()}
+from flaxtext.report.page import render_report
+from flaxtext.report.tables import important_words, lay_out_figures, list_parameters, side_by_side
+from flaxtext.text.token_ids import TokenIds
 
 
 @pytest.fixture(scope="module")
 def run():
-    return make_run(TEXTS, LABELS, TEXTS, LABELS, CLASSES, epochs=0)
+    return runs.plain()
 
 
 @pytest.fixture(scope="module")
 def many():
-    """Every kind of variant, trained until they have opinions."""
-    return make_run(TEXTS, LABELS, TEXTS, LABELS, CLASSES, epochs=15, variants=MANY)
+    return runs.many()
 
 
 @pytest.fixture(scope="module")
 def hostile():
-    return hostile_run()
+    return runs.hostile()
 
 
 def inflated(packed):
-    return zlib.decompress(base64.b85decode(packed.translate(str.maketrans(".,:", "&<>"))))
+    return zlib.decompress(base64.b64decode(packed, validate=True))
 
 
 class Page(HTMLParser):
@@ -96,7 +110,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_shows_figures_findings_and_parameters(run):
-    page = Page(render(run))
+    page = Page(page_of(runs.plain))
     assert page.open == []
     assert ("html", {"lang": "en"}) in page.tags
     for name in VARIANTS:
@@ -112,20 +126,20 @@ def test_the_page_shows_figures_findings_and_parameters(run):
 
 
 def test_the_same_run_gives_the_same_bytes(run):
-    assert render(run) == render(run)
+    assert render_report(run) == page_of(runs.plain)
 
 
-def test_the_page_is_self_contained_and_small(run):
-    page = Page(render(run))
-    assert len(render(run).encode()) < 5_000_000
+def test_the_page_is_self_contained_and_small():
+    page = Page(page_of(runs.plain))
+    assert len(page_of(runs.plain).encode()) < 5_000_000
     for _, attrs in page.tags:
         assert "src" not in attrs
         assert attrs.get("href", "#").startswith("#")
     assert not re.search(r"https?:|//cdn|@import|url\(", page.text)
 
 
-def test_the_policy_lets_the_pages_own_scripts_run_alone(run):
-    page = Page(render(run))
+def test_the_policy_lets_the_pages_own_scripts_run_alone():
+    page = Page(page_of(runs.plain))
     [policy] = [attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-eval" not in policy
@@ -134,8 +148,8 @@ def test_the_policy_lets_the_pages_own_scripts_run_alone(run):
     assert hashes == set(re.findall(r"'sha256-(.+?)'", policy))
 
 
-def test_no_text_or_class_breaks_out(run, hostile):
-    plain, page = Page(render(run)), Page(render(hostile))
+def test_no_text_or_class_breaks_out():
+    plain, page = Page(page_of(runs.plain)), Page(page_of(runs.hostile))
     assert page.open == []
     assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags}
     assert len(page.scripts) == len(plain.scripts) == 3
@@ -156,9 +170,9 @@ def test_json_for_a_script_reads_back(value):
 
 
 def test_checks_are_shown_where_there_are_any(run):
-    assert "Data checks" not in render(run)
+    assert "Data checks" not in page_of(runs.plain)
     checks = {"leakage": {"documents": 3, "share": 0.25, "ok": False}, "train": {"a": None}}
-    page = Page(render(dataclasses.replace(run, checks=checks)))
+    page = Page(render_report(dataclasses.replace(run, checks=checks)))
     assert "Data checks" in page.text
     assert "0.25" in page.text
     assert ("a", {"href": "#data"}) in page.tags
@@ -169,24 +183,24 @@ def test_any_figures_become_tables():
         "train": {"documents": 5, "classes": {"a": 3, "b": 2}},
         "test": {"documents": 2, "classes": {"a": 1, "b": 1}},
     }
-    assert tabulate(splits) == [
+    assert lay_out_figures(splits) == [
         ("Summary", (["", "documents"], [["train", 5], ["test", 2]])),
         ("Classes", (["", "a", "b"], [["train", 3, 2], ["test", 1, 1]])),
     ]
-    assert tabulate({"x_y": {"a": 1, "b": [1, 2]}, "c": 3}) == [
+    assert lay_out_figures({"x_y": {"a": 1, "b": [1, 2]}, "c": 3}) == [
         ("Summary", ([], [["c", 3]])),
         ("X y", ([], [["a", 1]])),
         ("X y: b", ([], [["1", 1], ["2", 2]])),
     ]
     longer = {"one": {"a": 1, "b": 2, "c": 3}, "two": {"a": 4, "b": 5, "c": 6}}
-    assert tabulate({"t": longer}) == [("T", (["", "one", "two"], [["a", 1, 4], ["b", 2, 5], ["c", 3, 6]]))]
-    assert tabulate({}) == []
+    assert lay_out_figures({"t": longer}) == [("T", (["", "one", "two"], [["a", 1, 4], ["b", 2, 5], ["c", 3, 6]]))]
+    assert lay_out_figures({}) == []
 
 
 def test_parameters_are_flat_and_name_the_source_in_use():
-    flat = dict(parameters(values_of(train={"epochs": 7})))
+    flat = dict(list_parameters(values_of(train={"epochs": 7})))
     assert flat["train.epochs"] == "7"
-    assert flat["variants.sum_20.pooling"] == "sum"
+    assert flat["variants.sum_20.pooling"] == "padded_sum"
     assert "variants.sum_20.epochs" not in flat
     assert flat["sources.pydocs.packages.JAX"] == "jax"
     assert not [key for key in flat if key.startswith("sources.ag_news")]
@@ -194,58 +208,53 @@ def test_parameters_are_flat_and_name_the_source_in_use():
     assert flat["build_vocab.fit_on"] == '["train"]'
 
 
-def answers(labels, probabilities):
-    probabilities = np.array(probabilities, np.float32)
-    return report.Predictions(np.array(labels), probabilities.argmax(axis=1), probabilities)
-
-
 def test_the_worst_mistakes_of_every_variant_come_first():
     labels = [0, 0, 0, 1]
-    one = answers(labels, [[0.1, 0.9], [0.4, 0.6], [0.8, 0.2], [0.3, 0.7]])
-    two = answers(labels, [[0.9, 0.1], [0.2, 0.8], [0.05, 0.95], [0.1, 0.9]])
+    one = answers_of(labels, [[0.1, 0.9], [0.4, 0.6], [0.8, 0.2], [0.3, 0.7]], CLASSES)
+    two = answers_of(labels, [[0.9, 0.1], [0.2, 0.8], [0.05, 0.95], [0.1, 0.9]], CLASSES)
     assert worst_mistakes({"one": one, "two": two}, 1) == [2, 0]
     assert worst_mistakes({"one": one, "two": two}, 9) == [2, 0, 1]
     assert worst_mistakes({"one": one, "two": two}, 0) == []
 
 
 def test_the_words_of_a_mistake_carry_what_leaving_them_out_takes(hostile):
-    listed = mistakes(hostile)
+    listed = list_mistakes(hostile)
     assert listed
     for document in listed[:6]:
         text = hostile.texts[document["row"]]
         for answer in document["answers"]:
             model = list(hostile.models.values())[answer["variant"]]
             [words] = model.tokenize([text])
-            before = model.predict([text])[0, answer["predicted"]]
+            before = model.predict_proba([text])[0, answer["predicted"]]
             assert answer["probability"] == pytest.approx(before, abs=6e-4)
             for word, weight in zip(dict.fromkeys(words), answer["weights"], strict=True):
                 shortened = " ".join(other for other in words if other != word)
-                expected = before - model.predict([shortened])[0, answer["predicted"]]
+                expected = before - model.predict_proba([shortened])[0, answer["predicted"]]
                 assert weight == pytest.approx(1000 * expected, abs=0.51)
 
 
 def test_unknown_words_of_a_mistake_carry_none():
     test = ["purr zebra", "purr zebra"]  # of both classes: one is a mistake
-    run = make_run(TEXTS, LABELS, test, [0, 1], CLASSES, epochs=0, variants={"sum_20": VARIANTS["sum_20"]})
-    [document] = mistakes(run)
+    run = make_run(TEXTS, LABELS, test, [0, 1], CLASSES, variants={"sum_20": VARIANTS["sum_20"]})
+    [document] = list_mistakes(run)
     assert [weight is None for weight in document["answers"][0]["weights"]] == [False, True]
 
 
 def test_long_texts_and_many_mistakes_are_cut(hostile, monkeypatch):
     short = values_of(variants=VARIANTS, report={"characters": 10, "mistakes": 2, "words": 5})
     run = dataclasses.replace(hostile, params=short)
-    page = Page(render(run))
+    page = Page(render_report(run))
     assert 0 < len(page.mistakes) <= 2 * len(VARIANTS)
     assert all(len(mistake["text"]) == 10 and mistake["more"] > 0 for mistake in page.mistakes)
     assert "5 most frequent of the models’" in page.text
-    first = len(to_json(mistakes(run)[0]))
-    monkeypatch.setattr(report, "MISTAKES_BYTES", first)
-    assert len(mistakes(run)) == 1
+    first = len(to_json(list_mistakes(run)[0]))
+    monkeypatch.setattr(mistakes, "MISTAKES_BYTES", first)
+    assert len(list_mistakes(run)) == 1
 
 
 def test_words_and_ngrams_are_cut_to_the_size_of_the_page_then_variants(many, monkeypatch):
     monkeypatch.setattr(box, "FEWEST_WORDS", 2)
-    pack = partial(box.pack, many.models, list(many.texts.values()), words=9, ngrams=10)
+    pack = partial(box.pack_models, many.models, list(many.texts.values()), words=9, ngrams=10)
     everything = pack(size=10**7)
     assert list(everything.models) == list(many.models)
     assert everything.left_out == {}
@@ -263,7 +272,11 @@ def test_words_and_ngrams_are_cut_to_the_size_of_the_page_then_variants(many, mo
 
 
 def test_the_page_says_what_the_box_does_not_know(many):
-    page = Page(render(dataclasses.replace(many, params=values_of(variants=MANY, report={"words": 5, "ngrams": 1}))))
+    page = Page(
+        render_report(
+            dataclasses.replace(many, params=values_of(variants=EVERY_KIND, report={"words": 5, "ngrams": 1}))
+        )
+    )
     text = " ".join(page.text.split())
     words, ngrams = len(many.models["linear"].vocabulary), len(many.models["linear"].features.keys)
     assert f"it knows the 5 most frequent of the models’ {words} words" in text
@@ -275,13 +288,13 @@ def test_a_packed_model_answers_like_its_model(many):
     rng = np.random.default_rng(0)
     ids = rng.integers(0, len(many.models["linear"].vocabulary) + 1, (200, 50))
     ids = np.where(np.arange(50) < rng.integers(0, 51, (200, 1)), ids, 0)
-    ids = pad(ids.reshape(-1), np.arange(0, ids.size + 1, 50), 50)  # no gaps between words
+    ids = TokenIds(ids.reshape(-1), np.arange(0, ids.size + 1, 50)).cut(50)  # no gaps between words
     for model in many.models.values():
         packed = portable.portable(model, len(model.vocabulary), ids)
         np.testing.assert_allclose(packed.probabilities(ids), model.probabilities(ids), atol=0.012)
 
 
-@pytest.mark.parametrize("name", ["linear", "stems", "ensemble"])
+@pytest.mark.parametrize("name", ["linear", "prefixes", "ensemble"])
 def test_a_packed_model_without_rare_words_answers_like_its_model(many, name):
     ids = np.zeros((50, 50), np.int32)
     ids[:, :20] = np.random.default_rng(0).integers(1, 4, (50, 20))
@@ -299,7 +312,7 @@ def test_fewer_ngrams_are_the_weightiest(many):
     assert len(fewer.features.keys) == 3
     assert set(fewer.features.keys) <= set(model.features.keys)
     first = len(model.vocabulary) + 1
-    linear = model.parameters["linear"]
+    linear = model.members[0]["linear"]
     weight = (np.exp(-linear["idf"]) * linear["idf"] * np.abs(linear["kernel"]).max(axis=1))[first:]
     assert np.isin(model.features.keys, fewer.features.keys)[np.argsort(-weight, kind="stable")[:3]].all()
     ids = np.array([[1, 2, 0], [3, 0, 0]], np.int32)
@@ -312,29 +325,42 @@ def test_a_model_that_the_page_cannot_compute_is_left_out(run, change, monkeypat
     other = object.__new__(type(model))
     other.__dict__.update(model.__dict__)
     if change == "unknown pooling":
-        other.config = model.config | {"pooling": "of a later version"}
+        monkeypatch.setitem(POOLINGS, "of a later version", POOLINGS["padded_mean"])
+        other.architecture = dataclasses.replace(model.architecture, pooling="of a later version")
     elif change == "other arithmetic":
-        wrong = {"mean": lambda vectors, _: -5 * vectors.mean(axis=1)}
-        monkeypatch.setattr(portable, "POOLINGS", portable.POOLINGS | wrong)
+        rounded = portable.RoundedNetwork.of
+
+        def wrong(parameters, pooling, rows, fraction):
+            found = rounded(parameters, pooling, rows, fraction)
+            if pooling == "padded_mean":
+                bias = found.layers["output"].bias
+                found.layers["output"] = found.layers["output"]._replace(bias=bias - 5 * np.arange(len(bias)))
+            return found
+
+        monkeypatch.setattr(portable.RoundedNetwork, "of", wrong)
     else:
         words = type(model.vocabulary)(model.vocabulary.words.take(pa.array([1, 0])), model.vocabulary.counts[:2])
         other.vocabulary = words
-    page = Page(render(dataclasses.replace(run, models={**run.models, "average_20": other})))
+    page = Page(render_report(dataclasses.replace(run, models={**run.models, "average_20": other})))
     assert list(page.data["models"]) == ["flatten_10", "flatten_20", "sum_20"]
     assert [attrs for _, attrs in page.tags if attrs.get("data-left-out") == "average_20"]
     assert "average_20 is left out: " in page.text
 
 
-@pytest.mark.parametrize(("pooling", "halves"), [("mean_max", 2), ("masked_mean", 1), ("flatten", 4)])
+def network_of(table, kernel):
+    return {"embedding": {"embedding": table}, "output": {"kernel": kernel, "bias": np.zeros(2, np.float32)}}
+
+
+@pytest.mark.parametrize(("pooling", "halves"), [("mean_max", 2), ("mean", 1), ("flatten", 4)])
 def test_balanced_dimensions_count_alike_and_leave_the_logits(pooling, halves):
     rng = np.random.default_rng(0)
     table = rng.normal(size=(20, 3)).astype(np.float32) * np.float32([1, 30, 0.1])
     kernel = rng.normal(size=(3 * halves, 2)).astype(np.float32) * np.tile(np.float32([[6], [0.1], [0]]), (halves, 1))
-    scaled, against = portable.balanced(table, kernel)
-    ids = rng.integers(1, 20, (5, 4))
-    present = np.ones(ids.shape, bool)
+    scaled, against = portable.balance_dimensions(table, kernel)
+    ids = rng.integers(1, 20, (5, 4)).astype(np.int32)
+    architecture = Architecture(rows=20, classes=2, max_len=4, pooling=pooling, embed_dim=3)
     before, after = (
-        portable.POOLINGS[pooling](rows[ids], present) @ weights
+        apply(architecture, network_of(rows, weights), Block.of(ids))
         for rows, weights in ((table, kernel), (scaled, against))
     )
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
@@ -361,18 +387,18 @@ def test_packed_texts_read_back(text):
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.floats(1e-3, 0.5), st.integers(0, 9))
-def test_rounding_is_half_a_step_at_most(rows, columns, share, seed):
+def test_rounding_is_half_a_step_at_most(rows, columns, fraction, seed):
     matrix = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
-    table = portable.Table.of(matrix, share)
+    table = portable.RoundedTable.of(matrix, fraction)
     assert table.matrix.shape == matrix.shape
     assert table.matrix.dtype == np.float32
     np.testing.assert_array_equal(table.matrix[0], matrix[0])  # padding
-    assert np.all(np.abs(table.matrix - matrix) <= 0.501 * share * matrix.std())
+    assert np.all(np.abs(table.matrix - matrix) <= 0.501 * fraction * matrix.std())
 
 
 def test_zeros_and_empty_tables_are_exact():
     for rows in (1, 3):
-        table = portable.Table.of(np.zeros((rows, 2), np.float32), 0.1)
+        table = portable.RoundedTable.of(np.zeros((rows, 2), np.float32), 0.1)
         assert table.matrix.shape == (rows, 2)
         assert not table.matrix.any()
 
@@ -405,9 +431,9 @@ def test_explanations_stand_side_by_side():
 
 
 def test_the_words_that_count_in_any_variant_are_named_for_all():
-    one = report.Importance(["x", "y"], np.array([[0.02, -0.02], [0.01, 0.0]]))
-    two = report.Importance(["y", "z"], np.array([[-0.01, 0.0], [0.05, 0.03]]))
-    first, second = report.important_words({"one": one, "two": two}, CLASSES)
+    one = Importance(["x", "y"], np.array([1, 1]), np.array([[0.02, -0.02], [0.01, 0.0]]))
+    two = Importance(["y", "z"], np.array([1, 1]), np.array([[-0.01, 0.0], [0.05, 0.03]]))
+    first, second = important_words({"one": one, "two": two}, CLASSES)
     assert [word["word"] for word in first["words"]] == ["z", "x", "y"]
     assert first["words"][0]["weights"] == [None, pytest.approx(5)]
     assert first["words"][2]["weights"] == [pytest.approx(1), pytest.approx(-1)]
@@ -426,26 +452,19 @@ def test_the_calibration_curve_is_that_of_the_calibration_error(bins):
     assert table["documents"].sum() == 500
 
 
-def test_confusion_charts_hold_shares_of_rows():
-    chart = charts.confusion(np.array([[3, 1], [0, 0]]), CLASSES, "v")
+def test_confusion_charts_hold_fractions_of_rows():
+    chart = charts.draw_confusion(np.array([[3, 1], [0, 0]]), CLASSES, "v")
     [rows] = chart["datasets"].values()
-    assert [row["share"] for row in rows] == [0.75, 0.25, 0, 0]
-    large = charts.confusion(np.eye(30, dtype=int), [str(number) for number in range(30)], "v")
+    assert [row["fraction"] for row in rows] == [0.75, 0.25, 0, 0]
+    large = charts.draw_confusion(np.eye(30, dtype=int), [str(number) for number in range(30)], "v")
     assert [len(rows) for rows in large["datasets"].values()] == [30]
 
 
 def test_a_run_without_validation_or_mistakes_or_a_second_variant(run):
-    of_variants = ("metrics", "histories", "predictions", "explanations", "models", "faithfulness", "importance")
-    alone = {name: {"sum_20": getattr(run, name)["sum_20"]} for name in of_variants}
-    alone["comparison"] = run.comparison | {
-        "variants": {"sum_20": run.comparison["variants"]["sum_20"]},
-        "pairs": [],
-    }
-    unseen = run.histories["sum_20"].assign(validation_loss=np.nan, validation_accuracy=np.nan)
-    right = run.predictions["sum_20"].labels
-    alone["histories"] = {"sum_20": unseen}
-    alone["predictions"] = {"sum_20": dataclasses.replace(run.predictions["sum_20"], predicted=right)}
-    page = Page(render(dataclasses.replace(run, **alone)))
+    unseen = [epoch._replace(validation_loss=np.nan, validation_accuracy=np.nan) for epoch in run.histories["sum_20"]]
+    right = dataclasses.replace(run.predictions["sum_20"], predicted=run.predictions["sum_20"].labels)
+    alone = dataclasses.replace(only(run, "sum_20"), histories={"sum_20": unseen}, predictions={"sum_20": right})
+    page = Page(render_report(alone))
     assert page.mistakes == []
     assert "validation_accuracy" not in page.charts
     assert "train_loss" in page.charts
@@ -459,5 +478,7 @@ def test_the_stage_says_what_is_missing(tmp_path):
     command = [sys.executable, "stages/report.py", *folders, "--test=t.parquet", f"--html={tmp_path}/index.html"]
     ended = subprocess.run(command, cwd=PROJECT, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines() == [f"error: {tmp_path}/flatten_10.json: no such file; run `dvc repro` to make it"]
+    assert ended.stderr.splitlines() == [
+        f"error: {tmp_path}/flatten_10.parquet: no such file; run `dvc repro` to make it"
+    ]
     assert not (tmp_path / "index.html").exists()

@@ -1,19 +1,18 @@
 """What `flaxtext compare` says of two commits, in small projects that hold nothing but predictions."""
 
 import json
-import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
-from test_pipeline import shell
+from copies import shell
 
-from flaxtext.cli import main as cli
+from flaxtext.artifacts.predictions import read_predictions, write_predictions
 from flaxtext.cli.revisions import Change, changes
 from flaxtext.compare.comparison import Estimate
-from flaxtext.core.params import Compare
+from flaxtext.config.compare import Compare
 
 LABELS = np.random.default_rng(0).integers(0, 2, 1000)
 SETTINGS = Compare(resamples=500)
@@ -21,21 +20,19 @@ SETTINGS = Compare(resamples=500)
 
 def write(folder, labels=LABELS, **wrong):
     """Write predictions of two classes; of each variant's runs, `wrong` has the documents that each gets wrong."""
-    names = np.array(["cats", "dogs"])
     for variant, runs in wrong.items():
         by_seed = np.repeat(labels[None], len(runs), axis=0)
         for answers, documents in zip(by_seed, runs, strict=True):
             answers[documents] = 1 - answers[documents]
-        table = {
-            "row": np.arange(len(labels)),
-            "split": ["test"] * len(labels),
-            "label": names[labels],
-            "predicted": names[by_seed[0]],
-            "probabilities": pa.array([[0.5, 0.5]] * len(labels), pa.list_(pa.float32(), 2)),
-            "by_seed": pa.array(names[by_seed.T].tolist(), pa.list_(pa.string(), len(runs))),
-        }
-        (folder / "data/predictions").mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table(table), folder / f"data/predictions/{variant}.parquet")
+        write_predictions(
+            folder / f"data/predictions/{variant}.parquet",
+            classes=["cats", "dogs"],
+            splits=np.array(["test"] * len(labels), object),
+            rows=np.arange(len(labels)),
+            labels=labels.astype(np.int32),
+            probabilities=np.eye(2, dtype=np.float32)[by_seed[0]],
+            by_seed=by_seed.astype(np.int32),
+        )
 
 
 def keep(folder, branch):
@@ -68,18 +65,12 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture
-def compare(project, monkeypatch, capsys):
+def compare(project, monkeypatch, flaxtext):
     """Run the command in the project: its status, output and errors."""
 
     def run(*arguments, folder=project):
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", ["flaxtext", "compare", *arguments])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as ended:
-            status = ended.code or 0
-        return status, *capsys.readouterr()
+        return flaxtext("compare", *arguments)
 
     return run
 
@@ -171,6 +162,18 @@ def test_a_commit_before_there_were_predictions(compare, project, tmp_path):
     )
 
 
+def test_predictions_of_another_version_are_said_to_be_such(compare, tmp_path):
+    shell(tmp_path, "git", "init", "--quiet")
+    shell(tmp_path, "dvc", "init", "--quiet")
+    (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
+    (tmp_path / "data/predictions").mkdir(parents=True)
+    pq.write_table(pa.table({"row": [1]}), tmp_path / "data/predictions/one.parquet")
+    keep(tmp_path, "main")
+    path = "data/predictions/one.parquet"
+    message = f"error: main: {path}: damaged, or written by another version of flaxtext, and cannot be compared\n"
+    assert compare("main", folder=tmp_path) == (1, "", message)
+
+
 def test_outside_of_a_project(compare, tmp_path):
     message = f"error: {tmp_path}: not in a DVC project; run from the project's folder\n"
     assert compare(folder=tmp_path) == (1, "", message)
@@ -186,7 +189,7 @@ class Fixed:
         self.name, self.variants, self.folder, self._recipe = name, ["one"], folder, recipe
 
     def read(self, variant):
-        return pq.read_table(self.folder / f"data/predictions/{variant}.parquet")
+        return read_predictions(self.folder / f"data/predictions/{variant}.parquet")
 
     def recipe(self, _):
         return self._recipe

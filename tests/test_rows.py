@@ -4,15 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxtext.models.rows import put, take, take_parts
+from flaxtext.model.forward import rows_of
+from flaxtext.train.fast.rows import put, take_parts
 
 TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(7, 4)), jnp.float32)
 PARTS = [jnp.array([3, 0, 3, 6], jnp.int32), jnp.array([3, 5], jnp.int32)]  # rows come twice, and in both parts
 
 
 def test_takes_and_puts_rows():
-    assert np.array_equal(take(TABLE, PARTS[0]), np.asarray(TABLE)[[3, 0, 3, 6]])
-    assert np.array_equal(take(TABLE, PARTS[0][None]), np.asarray(TABLE)[[[3, 0, 3, 6]]])
+    assert np.array_equal(rows_of(TABLE, PARTS[0]), np.asarray(TABLE)[[3, 0, 3, 6]])
+    assert np.array_equal(rows_of(TABLE, PARTS[0][None]), np.asarray(TABLE)[[[3, 0, 3, 6]]])
+    assert np.array_equal(rows_of(np.asarray(TABLE), np.asarray(PARTS[0])), rows_of(TABLE, PARTS[0]))
     changed = np.array(TABLE)
     changed[[5, 1]] = [[1] * 4, [2] * 4]
     assert np.array_equal(put(TABLE, jnp.array([5, 1]), jnp.array([[1.0] * 4, [2.0] * 4])), changed)

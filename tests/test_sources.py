@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flaxtext.config.data import Data, FileSource
 from flaxtext.core.errors import UserError
-from flaxtext.core.params import Data, FileSource, Params
 from flaxtext.download.sources import _labels, open_source, split_by_hash
-from flaxtext.tables.tables import Table
+from flaxtext.io.table import Table
 
 
 def documents(path, content: bytes | str, **source) -> list[tuple[str, str, str]]:
@@ -18,8 +18,7 @@ def documents(path, content: bytes | str, **source) -> list[tuple[str, str, str]
 
 
 def read(data: Data, **source) -> list[tuple[str, str, str]]:
-    params = Params.model_construct(data=data, sources={"own": FileSource(**source)})
-    with open_source(params) as opened:
+    with open_source(data, FileSource(**source)) as opened:
         return [
             (split, text, label)
             for split, batch in opened.batches

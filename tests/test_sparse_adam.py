@@ -4,14 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pyarrow as pa
 import pytest
-from flax import nnx
 
-from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
-from flaxtext.train import sparse_adam, training
-from flaxtext.train.network import Network
+from flaxtext.train.fast import sparse_adam
 
 ROWS, DIM, STEPS, RATE = 60, 4, 200, 0.01
 
@@ -48,13 +43,14 @@ def sparse(embedding, rates):
     table = sparse_adam.tables(rates)
     rows = sparse_adam.init(embedding)
     width = max(map(len, schedule()))
+    read_rows, write_rows = jax.jit(sparse_adam.read), jax.jit(sparse_adam.write)
     for step, used in enumerate(schedule(), start=1):
-        indices = np.full(width, ROWS, np.int32)  # filled up with nobody's row
+        indices = np.full(width, ROWS, np.int32)  # filled up with the spare row
         indices[: len(used)] = used
         gradient = np.zeros((width, DIM), np.float32)
         gradient[: len(used)] = gradients(used, step - 1)
-        _, read = sparse_adam.read(table, rows, indices, jnp.int32(step))
-        rows = sparse_adam.write(table, rows, read, gradient, jnp.int32(step))
+        _, read = read_rows(table, rows, indices, jnp.int32(step))
+        rows = write_rows(table, rows, read, gradient, jnp.int32(step))
     return sparse_adam.embedding(table, rows, jnp.int32(STEPS))
 
 
@@ -86,24 +82,3 @@ def test_the_distance_of_idle_steps_is_the_sum_that_it_stands_for():
     )
     found = table.tail[last] - table.ratio[step - last] * table.tail[step]
     assert found == pytest.approx(total, rel=1e-5)
-
-
-@pytest.mark.parametrize("pooling", ["flatten", "mean"])
-def test_the_same_losses_as_dense_adam_on_real_text(ag_news_texts, monkeypatch, pooling):
-    texts = pa.array(ag_news_texts[:6000], pa.string())
-    words = vocabulary.fit([texts])
-    labels = np.random.default_rng(0).integers(0, 4, len(texts)).astype(np.int32)  # even noise must agree
-    train = Vectors(vectors.vectorize(texts, words, 50), labels)
-    none = Vectors(train.ids[:0], labels[:0])
-    settings = {"epochs": 15, "batch_size": 256, "learning_rate": 0.001, "shuffle": True, "seed": 0}
-
-    def losses(optimizer):
-        network = Network(
-            rows=words.rows, classes=4, max_len=50, pooling=pooling, embed_dim=8, hidden=20, rngs=nnx.Rngs(0)
-        )
-        history = training.fit(network, lambda: network, train, none, optimizer=optimizer, **settings)[1]
-        return [epoch.batch_loss for epoch in history]
-
-    sparse_losses = losses("adam")
-    monkeypatch.setattr(optax, "sgd", optax.adam)  # the dense path takes any optimizer of optax by name
-    np.testing.assert_allclose(sparse_losses, losses("sgd"), rtol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 from conftest import PROJECT
 
 from flaxtext.cli import sweep
-from flaxtext.cli.editing import edit
+from flaxtext.cli.set import edit
 from flaxtext.core.errors import UserError
 
 
@@ -32,7 +32,8 @@ def test_the_grid_holds_each_combination_once_in_the_same_shuffled_order():
         ("sum_20", "embed_dims=5", "variants.sum_20.embed_dims: unknown key; did you mean embed_dim?"),
         ("sum_20", "learning_rate=0.1,-1", "variants.sum_20.learning_rate: expected greater than 0, got -1"),
         ("linear", "embed_dim=5", "variants.linear.embed_dim: unknown key"),
-        ("sum_20", "seed=1,2", "seed: it decides which documents are held out"),
+        ("sum_20", "validation=0.1", "validation: unknown key; it is now vectorize.validation, for all variants"),
+        ("sum_20", "seed=1,2", "seed: the best of several is luck and no setting"),
     ],
 )
 def test_a_wrong_value_is_refused_before_any_training(variant, value, message):
@@ -42,7 +43,7 @@ def test_a_wrong_value_is_refused_before_any_training(variant, value, message):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("assignment", ["train.validation_from=test", "variants.sum_20.validation=0"])
+@pytest.mark.parametrize("assignment", ["train.validation_from=test", "vectorize.validation=0.0"])
 def test_it_never_chooses_by_the_test_split_or_by_nothing(assignment):
     choosing = [f"variants.stems_32.{setting}" for setting in ("patience=null", "calibrate=false")]
     edit([assignment, *choosing])

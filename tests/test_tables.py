@@ -1,34 +1,60 @@
 import gzip
 import json
+import os
+import subprocess
+import sys
+import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flaxtext.core.errors import UserError
-from flaxtext.tables import tables
-from flaxtext.tables.tables import Table, format_of, read
+from flaxtext.io import streams
+from flaxtext.io.reading import Frame, read_frames
+from flaxtext.io.table import Options, Table, format_of
 
 BIG = "line\n" * 200_000  # a field of 1 MB
 
 
-def table(path, content: bytes, **options) -> Table:
+def table(path, content: bytes, format="csv", **options) -> Table:  # noqa: A002
     path.write_bytes(content)
-    return Table("f", path, **{"format": "csv", **options})
+    return Table("f", path, format, Options(**options))
 
 
 def rows(source: Table, *columns) -> list[tuple]:
-    chunks = [list(zip(*(c.to_pylist() for c in chunk), strict=True)) for _, chunk in read(source, columns)]
-    return [row for chunk in chunks for row in chunk]
+    frames = list(read_frames(source, columns))
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert all(frame.rows is None for frame in frames)
+    return [row for frame in frames for row in zip(*(column.to_pylist() for column in frame.columns), strict=True)]
 
 
-def message(source: Table, *columns) -> str:
-    with pytest.raises(UserError) as caught:
-        rows(source, *columns)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+def kept(source: Table, *columns, keep="batch") -> list[Frame]:
+    """Read whole rows, and check that the columns asked for are the same as without the others."""
+    frames = list(read_frames(source, columns, keep))
+    alone = list(read_frames(source, columns))
+    assert [list(frame.numbers) for frame in frames] == [list(frame.numbers) for frame in alone]
+    assert [frame.columns for frame in frames] == [frame.columns for frame in alone]
+    return frames
+
+
+def numbers(source: Table, *columns) -> list[int]:
+    return [number for frame in read_frames(source, columns) for number in frame.numbers]
+
+
+def message(source: Table, *columns, keep=("nothing", "batch", "records")) -> str:
+    """Say what is raised, the same whatever is kept of the rows."""
+    said = set()
+    for one in keep:
+        with pytest.raises(UserError) as caught:
+            list(read_frames(source, columns, one))
+        said.add(str(caught.value))
+    [only] = said
+    assert "\n" not in only
+    return only
 
 
 @pytest.mark.parametrize(
@@ -63,14 +89,15 @@ def test_csv_takes_nothing_for_missing(tmp_path):
 
 
 def test_row_numbers_across_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "BLOCK", 1000)
+    monkeypatch.setattr(streams, "BLOCK", 1000)
     good = b'1,"x\ny",z\n\n'  # a blank line is a row
     source = table(tmp_path / "f", b"a,b,c\n" + good * 500)
-    firsts = [first for first, _ in read(source, ["a"])]
+    firsts = [frame.numbers[0] for frame in read_frames(source, ["a"])]
     assert len(firsts) > 5
-    counts = [len(chunk[0]) for _, chunk in read(source, ["a"])]
+    counts = [len(frame.columns[0]) for frame in read_frames(source, ["a"])]
     assert firsts == [2 + sum(counts[:i]) for i in range(len(counts))]
     assert sum(counts) == 1000
+    assert numbers(source, "a") == list(range(2, 1002))
 
     assert message(table(tmp_path / "f", b"a,b,c\n" + good * 500 + b"1,2\n" + good), "a") == (
         "f: row 1002: expected 3 fields, found 2: '1,2'; quote fields with delimiters or line breaks"
@@ -82,6 +109,10 @@ def test_row_numbers_across_blocks(tmp_path, monkeypatch):
     assert message(table(tmp_path / "f", b"a,b,c\n" + good * 5 + long), "a") == (
         "f: after row 11: a row is longer than 1,000 bytes; is a quote not closed?"
     )
+    for header in (True, False):
+        assert message(table(tmp_path / "f", long + b"1,2,3\n", header=header), "a") == (
+            "f: row 1 is longer than 1,000 bytes; is a quote not closed?"
+        )
 
 
 def test_fields_of_a_megabyte(tmp_path):
@@ -95,6 +126,8 @@ def test_csv_columns(tmp_path):
     source = table(tmp_path / "f", b"a,b,b\n1,2,3\n")
     assert message(source, "text") == "f: no column 'text'; there are a, b, b"
     assert message(source, "b") == "f: 2 columns are called 'b'; rename them"
+    assert message(source, "a", keep=["batch"]) == "f: 2 columns are called 'b'; rename them"
+    assert rows(source, "a") == [("1",)]
     assert message(table(tmp_path / "f", b"1,2\n", header=False), 3) == "f: no column 3; there are 1, 2"
     assert message(table(tmp_path / "f", b"a,\xe9\n1,2\n"), "a") == "f: row 1: not UTF-8; save the file as UTF-8"
 
@@ -102,6 +135,54 @@ def test_csv_columns(tmp_path):
 def test_csv_of_a_header_alone(tmp_path):
     assert rows(table(tmp_path / "f", b"a,b\n"), "a") == []
     assert rows(table(tmp_path / "f", b"a,b"), "a") == []
+    assert message(table(tmp_path / "f", b""), "a") == "f: the file is empty"
+    assert message(table(tmp_path / "f", gzip.compress(b"")), "a") == "f: the file is empty"
+
+
+def test_a_csv_file_is_opened_once(tmp_path, monkeypatch):
+    """Its names, its rows and its errors come from one pass, as a pipe must be read, gzip or not."""
+    good = b"a,b\n" + b'"x",y\n' * 2000
+    monkeypatch.setattr(streams, "BLOCK", 1000)
+    for content in (good, gzip.compress(good)):
+        source = Table("f", tmp_path / "pipe", "csv")
+        for keep in ("nothing", "batch"):
+            os.mkfifo(source.path)
+            writer = threading.Thread(target=source.path.write_bytes, args=[content], daemon=True)
+            writer.start()
+            frames = list(read_frames(source, ["b"], keep))
+            writer.join()
+            source.path.unlink()
+            assert sum(len(frame.numbers) for frame in frames) == 2000
+            assert frames[-1].numbers[-1] == 2001
+
+
+@pytest.mark.parametrize("bad", [b"", b"1,2\n"], ids=["good", "bad"])
+def test_a_reading_that_stops_early_lets_the_process_end(tmp_path, bad):
+    """Arrow reads ahead in a thread, which waits for itself without end if the reader is dropped meanwhile."""
+    path = tmp_path / "f"
+    path.write_bytes(gzip.compress(b"1,x,y\n" + bad + b"".join(b"%d,x,y\n" % i for i in range(3_000_000)), 1))
+    program = (
+        "import sys; from pathlib import Path; from flaxtext.core.errors import UserError, run\n"
+        "from flaxtext.io.reading import read_frames; from flaxtext.io.table import Options, Table\n"
+        "def main():\n"
+        "    next(read_frames(Table('f', Path(sys.argv[1]), 'csv', Options(header=False)), [1]))\n"
+        "run(main)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, path], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == (1 if bad else 0)
+    said = "error: f: row 2: expected 3 fields, found 2: '1,2'; quote fields with delimiters or line breaks\n"
+    assert ran.stderr == (said if bad else "")
+
+
+def test_whole_rows_of_csv(tmp_path):
+    [frame] = kept(table(tmp_path / "f", b"a,b,c\n1,x,NA\n,y,z\n"), "c", "a")
+    assert frame.rows.to_pydict() == {"a": ["1", ""], "b": ["x", "y"], "c": ["NA", "z"]}
+    assert frame.texts.to_pylist() == ["NA 1", "z "]
+    [frame] = kept(table(tmp_path / "f", b"1,x\n2,y\n", header=False), 2)
+    assert frame.rows.to_pydict() == {"1": ["1", "2"], "2": ["x", "y"]}
+    assert frame.texts.to_pylist() == ["x", "y"]
 
 
 def test_truncated_gzip(tmp_path):
@@ -116,9 +197,17 @@ def test_truncated_gzip(tmp_path):
 
 def test_json_lines(tmp_path):
     content = '\ufeff{"t": "a", "l": 1}\n\n{"t": null, "l": true, "x": []}\n{"l": 1.5, "t": "é\\n"}'.encode()
-    expected = [("a", "1"), (None, None), (None, "true"), ("é\n", "1.5")]
-    assert rows(table(tmp_path / "f", content, format="jsonl"), "t", "l") == expected
-    assert rows(table(tmp_path / "f", gzip.compress(content), format="jsonl"), "t", "l") == expected
+    expected = [("a", "1"), (None, "true"), ("é\n", "1.5")]
+    for bytes_ in (content, gzip.compress(content)):
+        source = table(tmp_path / "f", bytes_, format="jsonl")
+        assert rows(source, "t", "l") == expected
+        assert numbers(source, "t") == [1, 3, 4]  # a blank line is a row, with nothing in it
+        [frame] = kept(source, "t", "l", keep="records")
+        assert frame.rows == [{"t": "a", "l": 1}, {"t": None, "l": True, "x": []}, {"l": 1.5, "t": "é\n"}]
+        assert frame.texts.to_pylist() == ["a 1", " true", "é\n 1.5"]
+    content = b'{"t": "a", "n": 1}\n\n{"n": null, "t": "b", "more": [2]}\n'
+    [frame] = kept(table(tmp_path / "f", content, format="jsonl"), "t")
+    assert frame.rows.to_pydict() == {"t": ["a", "b"], "n": [1, None], "more": [None, [2]]}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +223,7 @@ def test_json_lines(tmp_path):
     ],
 )
 def test_bad_json_lines(tmp_path, monkeypatch, line, expected):
-    monkeypatch.setattr(tables, "BLOCK", 500)
+    monkeypatch.setattr(streams, "BLOCK", 500)
     content = b'{"t": "a"}\n' * 100 + line + b"\n"
     assert message(table(tmp_path / "f", content, format="jsonl"), "t") == f"f: row 101: {expected}"
 
@@ -142,16 +231,18 @@ def test_bad_json_lines(tmp_path, monkeypatch, line, expected):
 @pytest.mark.parametrize("text", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())], ids=str)
 @pytest.mark.parametrize("label", [pa.int64(), pa.uint8()], ids=str)
 def test_parquet(tmp_path, monkeypatch, text, label):
-    monkeypatch.setattr(tables, "BLOCK", 100)
+    monkeypatch.setattr(streams, "BLOCK", 100)
     content = pa.table(
         {"x": [[0]] * 90, "t": pa.array(["a", "b", None] * 30, text), "l": pa.array([1, 2, 3] * 30, label)}
     )
     pq.write_table(content, tmp_path / "f")
     source = Table("f", tmp_path / "f", "parquet")
     assert rows(source, "l", "t") == [("1", "a"), ("2", "b"), ("3", None)] * 30
-    firsts = [first for first, _ in read(source, ["t"])]
-    assert len(firsts) > 1
-    assert firsts[0] == 1
+    frames = kept(source, "t")
+    assert len(frames) > 1
+    assert frames[0].numbers[0] == 1
+    assert numbers(source, "t") == list(range(1, 91))
+    assert pa.Table.from_batches([frame.rows for frame in frames]).cast(content.schema).equals(content)
     assert message(source, "x").startswith("f: column 'x' holds list<")
     assert message(source, "y") == "f: no column 'y'; there are x, t, l"
 

@@ -1,5 +1,6 @@
 """Checks that every variant must pass: those of params.yaml, every pooling, and what else a variant may ask for."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -7,51 +8,60 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT
 
-from flaxtext.core import params
+from flaxtext.artifacts import bundle
+from flaxtext.artifacts.bundle import read_bundle, write_bundle
+from flaxtext.config.params import read_params
+from flaxtext.config.train import LinearVariant, NetworkVariant
 from flaxtext.core.errors import UserError
-from flaxtext.core.pooling import POOLINGS
-from flaxtext.models import bundle, forward
-from flaxtext.models.bundle import Classifier, load_bundle, save_bundle
-from flaxtext.text import vectors, vocabulary
-from flaxtext.text.vectors import Vectors
+from flaxtext.model import classifier, poolings, prediction
+from flaxtext.model.classifier import Classifier
+from flaxtext.model.poolings import POOLINGS, Pooling
+from flaxtext.text.token_ids import Examples, number_words
+from flaxtext.text.vocabulary import fit_vocabulary
 from flaxtext.train.card import render_card
-from flaxtext.train.training import best_epoch
-from flaxtext.train.variants import average, train
+from flaxtext.train.loop import best_epoch
+from flaxtext.train.variants import average, train_variant
 
 MAX_LEN = 6
-TINY = {"epochs": 2, "min_steps": 0, "batch_size": 2}  # with three classes, every batch lacks one
+TINY = {"max_len": MAX_LEN, "epochs": 2, "min_steps": 0, "batch_size": 2}  # with three classes, every batch lacks one
 CLASSES = ["cats", "dogs", "absent", "birds"]  # one without documents
 WORDS = [["purr", "purring", "meow"], ["bark", "barking", "bone"], ["hop"], ["tweet", "tweeting", "wing"]]
 COMMON = ["tail", "tails", "eye"]
-WATCH_PADDING = ("flatten", "mean", "sum")
+WATCH_PADDING = ("flatten", "padded_mean", "padded_sum")
 
 
 def network_variant(**values):
-    return params.NetworkVariant(**{"embed_dim": 3, "hidden": 4, "learning_rate": 0.01, **TINY, **values})
+    return NetworkVariant(**{"embed_dim": 3, "hidden": 4, "learning_rate": 0.01, **TINY, **values})
+
+
+def linear_variant(**values):
+    return LinearVariant(model="linear", max_len=MAX_LEN, **values)
 
 
 def variants():
     """Name -> variant."""
     found = {
-        name: shipped.model_copy(update=TINY) for name, shipped in params.load(PROJECT / "params.yaml").variants.items()
+        name: shipped.model_copy(update=TINY) for name, shipped in read_params(PROJECT / "params.yaml").variants.items()
     }
     for pooling in POOLINGS:
         found[pooling] = network_variant(pooling=pooling)
-        found[f"{pooling}, no hidden layer, stems, n-grams"] = network_variant(
-            pooling=pooling, hidden=0, stem=3, ngrams=3, ngram_min_count=2
+        found[f"{pooling}, no hidden layer, prefixes, n-grams"] = network_variant(
+            pooling=pooling, hidden=0, prefix=3, ngrams=3, ngram_min_count=2
         )
     everything = {"label_smoothing": 0.1, "word_dropout": 0.3, "class_weights": "balanced", "schedule": "linear"}
     return found | {
-        "two seeds": network_variant(pooling="mean", seeds=2, stem=3),
+        "two seeds": network_variant(pooling="padded_mean", seeds=2, prefix=3),
         "ensemble": network_variant(pooling="mean_max", seeds=2, ensemble=True, ngrams=2, hidden=0),
         "ensemble of one": network_variant(pooling="max", ensemble=True),
         "everything": network_variant(pooling="attention", patience=1, calibrate=True, **everything),
         "log-count ratios": network_variant(
-            pooling="masked_mean", init="log_ratios", embed_dim=4, hidden=0, stem=3, seeds=2, ensemble=True
+            pooling="mean", init="log_ratios", embed_dim=4, hidden=0, prefix=3, seeds=2, ensemble=True
         ),
         "sgd": network_variant(pooling="flatten", optimizer="sgd", **everything),
-        "linear, stems, n-grams": params.LinearVariant(model="linear", stem=3, ngrams=3, class_weights="balanced"),
-        "linear, rare n-grams left out": params.LinearVariant(model="linear", ngrams=2, ngram_min_count=100),
+        "linear, prefixes, n-grams": LinearVariant(
+            model="linear", max_len=MAX_LEN, prefix=3, ngrams=3, class_weights="balanced"
+        ),
+        "linear, rare n-grams left out": LinearVariant(model="linear", max_len=MAX_LEN, ngrams=2, ngram_min_count=100),
     }
 
 
@@ -80,33 +90,30 @@ class Case:
     def __init__(self, variant, classes=CLASSES, n=30):
         self.variant, self.classes = variant, classes
         texts, labels = documents(classes, n, seed=0)
-        self.words = vocabulary.fit([pa.array(texts[2:])])
+        self.words = fit_vocabulary([pa.array(texts[2:])])
         watched, watched_labels = documents(classes, 16, seed=1)
-        self.trained = train(
+        self.trained = train_variant(
             variant,
-            Vectors(vectors.vectorize(pa.array(texts), self.words, MAX_LEN), labels),
-            Vectors(vectors.vectorize(pa.array(watched), self.words, MAX_LEN), watched_labels),
+            Examples(self.cut(texts), labels),
+            Examples(self.cut(watched), watched_labels),
             name="tiny",
             words=self.words,
             classes=classes,
             origin={"source": "animals"},
         )
-        self.model = self.classifier()
+        self.model = self.trained.model
         self.texts = documents(classes, 16, seed=2)[0]
 
-    def classifier(self, **config):
-        """The model as it came from training, perhaps with other values in its configuration."""
-        return Classifier(self.trained.config | config, self.trained.members, self.words, self.trained.features)
+    def cut(self, texts):
+        return number_words(pa.array(texts), self.words).cut(MAX_LEN)
 
-    def save(self, folder):
-        trained = self.trained
-        card = render_card(trained.config, trained.members[0], self.words)
-        save_bundle(folder, trained.config, trained.members, self.words, trained.features.keys, card)
+    def write(self, folder):
+        write_bundle(folder, self.model, render_card(self.model))
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     @property
     def is_linear(self):
-        return isinstance(self.variant, params.LinearVariant)
+        return isinstance(self.variant, LinearVariant)
 
 
 @cache
@@ -114,7 +121,25 @@ def trained(name):
     return Case(VARIANTS[name])
 
 
-@pytest.fixture(params=VARIANTS)
+AT_LARGE = {  # what others prove as well, which take as long to compile
+    "flatten",
+    "padded_mean",
+    "padded_sum",
+    "ensemble of one",
+    *(
+        f"{pooling}, no hidden layer, prefixes, n-grams"
+        for pooling in POOLINGS
+        if pooling not in ("flatten", "mean_max")
+    ),
+}
+
+
+def at_large(values, slow):
+    """Values for a test, some of which take their time."""
+    return [pytest.param(value, marks=pytest.mark.slow) if value in slow else value for value in values]
+
+
+@pytest.fixture(params=at_large(VARIANTS, AT_LARGE))
 def case(request):
     return trained(request.param)
 
@@ -124,16 +149,16 @@ def close(actual, expected):
 
 
 def test_probabilities_have_a_column_a_class_and_sum_to_1(case):
-    probability = case.model.predict(case.texts)
+    probability = case.model.predict_proba(case.texts)
     assert probability.shape == (16, 4)
     assert probability.dtype == np.float32
     assert (probability >= 0).all()
     close(probability.sum(axis=1), 1)
-    assert case.model.predict([]).shape == (0, 4)
+    assert case.model.predict_proba([]).shape == (0, 4)
 
 
 def test_documents_without_known_words_are_all_alike(case):
-    probability = case.model.predict(["", "?!", "unknown words alone", "Tail"])
+    probability = case.model.predict_proba(["", "?!", "unknown words alone", "Tail"])
     close(probability.sum(axis=1), 1)
     assert np.array_equal(probability[0], probability[1])
     assert np.array_equal(probability[0], probability[2])
@@ -142,134 +167,152 @@ def test_documents_without_known_words_are_all_alike(case):
 def test_a_class_without_documents_stays_in_its_place(case):
     """Its probability comes from the initial parameters alone; the others' are learned, in every batch without one."""
     assert case.model.classes == CLASSES
-    for members in case.trained.members:
+    for members in case.model.members:
         assert all(np.isfinite(array).all() for layer in members.values() for array in layer.values())
     if case.is_linear:
-        assert (case.model.predict(case.texts).argmax(axis=1) != CLASSES.index("absent")).all()
+        assert (case.model.predict_proba(case.texts).argmax(axis=1) != CLASSES.index("absent")).all()
 
 
 def test_saved_and_loaded_it_gives_the_same_probabilities(case, tmp_path):
-    case.save(tmp_path / "model")
-    loaded = load_bundle(tmp_path / "model", every_seed=True)
-    ids = vectors.vectorize(pa.array(case.texts), case.words, MAX_LEN)
+    case.write(tmp_path / "model")
+    loaded = read_bundle(tmp_path / "model", every_seed=True)
+    ids = case.cut(case.texts)
     each = loaded.each(ids)
-    assert each.shape == (case.trained.config["seeds"], 16, 4)
+    assert each.shape == (case.model.info.seeds, 16, 4)
     assert np.array_equal(each, case.model.each(ids))
-    assert np.array_equal(load_bundle(tmp_path / "model").predict(case.texts), case.model.predict(case.texts))
+    again = read_bundle(tmp_path / "model")
+    assert np.array_equal(again.predict_proba(case.texts), case.model.predict_proba(case.texts))
+    assert again.predict(case.texts).tolist() == case.model.predict(case.texts).tolist()
+    assert (again.architecture, again.size) == (case.model.architecture, case.model.size)
+    assert again.description == case.model.description
+
+
+def test_numpy_and_jax_answer_alike(case):
+    ids = case.cut(case.texts)
+    close(case.model.each(ids, backend="jax"), case.model.each(ids, backend="numpy"))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(case, tmp_path):
-    files = case.save(tmp_path / "model")
-    assert Case(case.variant).save(tmp_path / "again") == files
+    files = case.write(tmp_path / "model")
+    assert Case(case.variant).write(tmp_path / "again") == files
     if not case.is_linear:
-        other = Case(case.variant.model_copy(update={"seed": 7})).save(tmp_path / "other")
+        other = Case(case.variant.model_copy(update={"seed": 7})).write(tmp_path / "other")
         assert other.keys() == files.keys()
         assert other["vocab.parquet"] == files["vocab.parquet"]
         assert all(other[name] != files[name] for name in files if name.startswith("model"))
 
 
 def test_each_seed_is_a_member_of_its_own(case, tmp_path):
-    files = case.save(tmp_path / "model")
+    files = case.write(tmp_path / "model")
     seeds = 1 if case.is_linear else case.variant.seeds
-    assert len(case.trained.members) == len(case.trained.histories) == seeds
+    assert len(case.model.members) == len(case.trained.histories) == seeds
     names = ["model.safetensors", *(f"model-{number}.safetensors" for number in range(2, seeds + 1))]
     assert sorted(name for name in files if name.startswith("model")) == sorted(names)
     assert len({files[name] for name in names}) == seeds
 
 
 def test_an_answer_does_not_depend_on_the_documents_beside_it(case, monkeypatch):
-    together = case.model.predict(case.texts)
-    close(case.model.predict(case.texts[::-1])[::-1], together)
-    close(np.concatenate([case.model.predict([text]) for text in case.texts[:4]]), together[:4])
-    monkeypatch.setattr(forward, "CHUNK_IDS", 8 * case.model.max_len)
-    monkeypatch.setattr(bundle, "EXPANDED_ROWS", 8)
-    close(case.model.predict(case.texts), together)
+    together = case.model.predict_proba(case.texts)
+    close(case.model.predict_proba(case.texts[::-1])[::-1], together)
+    close(np.concatenate([case.model.predict_proba([text]) for text in case.texts[:4]]), together[:4])
+    monkeypatch.setattr(prediction, "CHUNK_IDS", 8 * MAX_LEN)
+    monkeypatch.setattr(classifier, "EXPANDED_ROWS", 8)
+    close(case.model.predict_proba(case.texts), together)
 
 
 def test_word_order_counts_only_where_it_should(case):
     texts = [" ".join(text.split()[:MAX_LEN]) for text in case.texts]
     turned = [" ".join(reversed(text.split())) for text in texts]
-    answers, others = case.model.predict(texts), case.model.predict(turned)
+    answers, others = case.model.predict_proba(texts), case.model.predict_proba(turned)
     is_flat = not case.is_linear and case.variant.pooling == "flatten"
     if is_flat:
         assert not np.allclose(answers, others)
-    elif case.trained.features.keys.size == 0:
+    elif case.model.features.keys.size == 0:
         close(answers, others)
 
 
 def test_words_beyond_max_len_do_not_count(case):
     words = [*WORDS[0], *WORDS[1]]
     cut, whole = " ".join(words[:MAX_LEN]), " ".join([*words[:MAX_LEN], *WORDS[3] * 20])
-    assert np.array_equal(case.model.predict([cut]), case.model.predict([whole]))
+    assert np.array_equal(case.model.predict_proba([cut]), case.model.predict_proba([whole]))
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, variant in VARIANTS.items() if getattr(variant, "pooling", "") not in WATCH_PADDING]
+    "name",
+    at_large(
+        (name for name, variant in VARIANTS.items() if getattr(variant, "pooling", "") not in WATCH_PADDING), AT_LARGE
+    ),
 )
 def test_wider_padding_changes_nothing_where_words_alone_count(name):
     case = trained(name)
     texts = [" ".join(text.split()[:MAX_LEN]) for text in case.texts]
-    close(case.classifier(max_len=MAX_LEN + 9).predict(texts), case.model.predict(texts))
+    model = case.model
+    wider = replace(model.architecture, max_len=MAX_LEN + 9)
+    again = Classifier(model.info, wider, model.members, model.vocabulary, model.features)
+    close(again.predict_proba(texts), model.predict_proba(texts))
 
 
-@pytest.mark.parametrize("name", ["flatten", "everything", "linear"])
+@pytest.mark.parametrize("name", at_large(["flatten", "everything", "linear"], ["everything"]))
 @pytest.mark.parametrize("n_classes", [2, 30])
 def test_few_classes_and_many(name, n_classes):
     case = Case(VARIANTS[name], [f"class {i}" for i in range(n_classes)], n=3 * n_classes)
-    probability = case.model.predict(case.texts)
+    probability = case.model.predict_proba(case.texts)
     assert probability.shape == (16, n_classes)
     close(probability.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", at_large(POOLINGS, {*POOLINGS} - {"flatten", "padded_mean", "attention"}))
 def test_one_document_can_be_learned(pooling):
-    documents = Vectors(np.array([[1, 0, 0]], np.int32), np.array([1], np.int32))
-    none = Vectors(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
-    words = vocabulary.fit([pa.array(["word"])])
-    variant = network_variant(pooling=pooling, epochs=60)
-    result = train(variant, documents, none, name="one", words=words, classes=["a", "b"], origin={"source": "one"})
-    model = Classifier(result.config, result.members, words, result.features)
-    assert model.predict(["word"])[0, 1] > 0.6
-    assert result.config["last_epoch"]["validation_accuracy"] is None
+    documents = Examples(np.array([[1, 0, 0]], np.int32), np.array([1], np.int32))
+    none = Examples(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
+    words = fit_vocabulary([pa.array(["word"])])
+    variant = network_variant(pooling=pooling, epochs=60, max_len=3)
+    result = train_variant(
+        variant, documents, none, name="one", words=words, classes=["a", "b"], origin={"source": "one"}
+    )
+    assert result.model.predict_proba(["word"])[0, 1] > 0.6
+    assert result.model.info.last_epoch["validation_accuracy"] is None
 
 
 @pytest.mark.parametrize(("min_steps", "epochs"), [(0, 2), (30, 2), (31, 3), (100, 7)])
 def test_few_documents_make_as_many_steps_as_they_are_asked_to(min_steps, epochs):
-    case = Case(network_variant(pooling="mean", min_steps=min_steps))  # 30 documents are 15 batches
+    case = Case(network_variant(pooling="padded_mean", min_steps=min_steps))  # 30 documents are 15 batches
     assert len(case.trained.histories[0]) == epochs
 
 
 @pytest.mark.parametrize(("epochs", "told"), [(2, [1, 2]), (50, list(range(1, 51))), (120, [1, *range(3, 121, 3)])])
 def test_progress_is_told_in_few_lines(epochs, told):
-    one = Vectors(np.ones((2, 2), np.int32), np.array([0, 1], np.int32))
-    words = vocabulary.fit([pa.array(["word"])])
+    one = Examples(np.ones((2, 2), np.int32), np.array([0, 1], np.int32))
+    words = fit_vocabulary([pa.array(["word"])])
     lines = []
     about = {"name": "v", "words": words, "classes": ["a", "b"], "origin": {"source": "s"}, "say": lines.append}
-    train(network_variant(pooling="mean", epochs=epochs, min_steps=0), one, one, **about)
+    train_variant(network_variant(pooling="padded_mean", epochs=epochs, min_steps=0), one, one, **about)
     assert [int(line.split("/")[0].removeprefix("epoch ")) for line in lines if line.startswith("epoch")] == told
 
 
 def test_ratios_need_a_dimension_for_each_class():
     with pytest.raises(UserError, match=r"^tiny: init: log_ratios needs a dimension for each of the 4 classes; raise "):
-        Case(network_variant(pooling="mean", init="log_ratios", embed_dim=3, hidden=0))
+        Case(network_variant(pooling="padded_mean", init="log_ratios", embed_dim=3, hidden=0))
 
 
 @pytest.mark.parametrize("choosing", [{"patience": 1}, {"calibrate": True}])
 def test_nothing_is_chosen_by_no_documents(choosing):
-    documents = Vectors(np.array([[1, 0, 0]], np.int32), np.array([1], np.int32))
-    none = Vectors(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
-    words = vocabulary.fit([pa.array(["word"])])
-    variant = network_variant(pooling="mean", **choosing)
+    documents = Examples(np.array([[1, 0, 0]], np.int32), np.array([1], np.int32))
+    none = Examples(np.zeros((0, 3), np.int32), np.zeros(0, np.int32))
+    words = fit_vocabulary([pa.array(["word"])])
+    variant = network_variant(pooling="padded_mean", **choosing)
     with pytest.raises(UserError, match=r"^one: train has too few documents for any to be held out"):
-        train(variant, documents, none, name="one", words=words, classes=["a", "b"], origin={"source": "one"})
+        train_variant(variant, documents, none, name="one", words=words, classes=["a", "b"], origin={"source": "one"})
 
 
 @pytest.mark.parametrize(("ids", "labels"), [([[1], [1]], [0, 0]), ([[0], [0]], [0, 1])])
 def test_a_linear_model_that_cannot_be_says_so(ids, labels):
-    found = Vectors(np.array(ids, np.int32), np.array(labels, np.int32))
-    words = vocabulary.fit([pa.array(["word"])])
+    found = Examples(np.array(ids, np.int32), np.array(labels, np.int32))
+    words = fit_vocabulary([pa.array(["word"])])
     with pytest.raises(UserError, match=r"^a linear model needs documents with known words, of two classes or more"):
-        train(VARIANTS["linear"], found, found, name="one", words=words, classes=["a", "b"], origin={"source": "one"})
+        train_variant(
+            VARIANTS["linear"], found, found, name="one", words=words, classes=["a", "b"], origin={"source": "one"}
+        )
 
 
 def test_a_model_too_large_to_be_read_is_not_trained(monkeypatch):
@@ -292,6 +335,27 @@ def test_the_figures_of_several_seeds_are_averaged_and_those_of_the_kept_epoch()
     assert figures["validation_loss"] == pytest.approx(
         (kept[0].validation_loss + kept[1].validation_loss) / 2, abs=1e-6
     )
-    assert trained("two seeds").trained.config["last_epoch"]["validation_loss"] == round(
-        float(kept[0].validation_loss), 6
-    )
+    assert trained("two seeds").model.info.last_epoch["validation_loss"] == round(float(kept[0].validation_loss), 6)
+
+
+def test_a_pooling_of_ones_own_is_trained_kept_and_read(monkeypatch, tmp_path):
+    """It takes a function and a line of POOLINGS; nothing is laid out for it."""
+
+    def first_and_last(documents):
+        return documents.vectors[:, 0], documents.vectors[:, -1]
+
+    entry = Pooling(first_and_last, parts=lambda _positions: 2)
+    monkeypatch.setitem(poolings.POOLINGS, "first_and_last", entry)
+    case = Case(network_variant(pooling="first_and_last", epochs=30, max_len=MAX_LEN))
+    assert case.model.architecture.shapes["hidden.kernel"] == (6, 4)
+    history = case.trained.histories[0]
+    assert history[-1].train_loss < history[0].train_loss
+    case.write(tmp_path / "model")
+    loaded = read_bundle(tmp_path / "model")
+    assert np.array_equal(loaded.predict_proba(case.texts), case.model.predict_proba(case.texts))
+    assert loaded.description == "first_and_last of 3-dimensional embeddings of words, hidden layer of 4"
+    ids = case.cut(case.texts)
+    close(loaded.each(ids, backend="jax"), loaded.each(ids, backend="numpy"))
+    monkeypatch.delitem(poolings.POOLINGS, "first_and_last")
+    with pytest.raises(UserError, match=r"architecture\.pooling: expected one of flatten, padded_mean, "):
+        read_bundle(tmp_path / "model")

@@ -6,12 +6,10 @@ import sys
 import zipfile
 
 import numpy as np
-import pyarrow as pa
 from conftest import PROJECT
+from tiny_models import untrained
 
-from flaxtext.models.bundle import load_bundle, save_bundle
-from flaxtext.text import vocabulary
-from flaxtext.train.network import build, split
+from flaxtext.artifacts.bundle import write_bundle
 
 
 def test_a_model_is_used_with_the_wheel_alone(tmp_path):
@@ -23,15 +21,15 @@ def test_a_model_is_used_with_the_wheel_alone(tmp_path):
     scripts = next((tmp_path / "installed").glob("*.dist-info")) / "entry_points.txt"
     assert "flaxtext = flaxtext.cli.main:main" in scripts.read_text()
 
-    words = vocabulary.fit([pa.array(["a good film", "a bad film"])])
-    config = {"classes": ["bad", "good"], "max_len": 4, "pooling": "mean", "embed_dim": 3, "hidden": 5}
-    save_bundle(tmp_path / "model", config, [split(build(config, words.rows, seed=0))[1]], words)
-    np.save(tmp_path / "expected.npy", load_bundle(tmp_path / "model").predict(["a good film"]))
+    texts = ["a good film", "a bad film"]
+    model = untrained(texts, classes=["bad", "good"], max_len=4, pooling="padded_mean", embed_dim=3, hidden=5)
+    write_bundle(tmp_path / "model", model)
+    np.save(tmp_path / "expected.npy", model.predict_proba(["a good film"]))
     code = """
 import sys, pathlib, numpy as np
 import flaxtext, flaxtext.cli.main
 assert pathlib.Path(flaxtext.__file__).is_relative_to(pathlib.Path("installed").resolve())
-assert np.array_equal(flaxtext.load("model").predict(["a good film"]), np.load("expected.npy"))
+assert np.array_equal(flaxtext.load("model").predict_proba(["a good film"]), np.load("expected.npy"))
 sys.argv = ["flaxtext", "explain", "-m", "model", "a good film", "--html", "page.html"]
 flaxtext.cli.main.main()
 """

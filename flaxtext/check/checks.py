@@ -1,6 +1,6 @@
-"""What is wrong with labelled text, as shares from 0 to 1: copies, leaks into test, contradictions, markup.
+"""What is wrong with labelled text, as fractions from 0 to 1: copies, leaks into test, contradictions, markup.
 
-Two documents are the same if their words are (`flaxtext.text.tokens`): case, punctuation and spacing do not count.
+Two documents are the same if their words are (`flaxtext.text.tokenizers`): case, punctuation and spacing do not count.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.artifacts.corpus import Corpus
 from flaxtext.check.near_duplicates import most_similar, shingle_sets
 from flaxtext.core.parallel import ordered_map
-from flaxtext.text.corpus import Corpus
-from flaxtext.text.tokens import tokenize
+from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
 SPLITS = ("train", "test")
@@ -27,27 +27,27 @@ class Check:
     Attributes:
         of: what its share is a share of.
         says: what is the matter with them, and what comes of it.
-        mend: what to do about it.
+        fix: what to do about it.
         splits: those that it looks at.
         bearable: the share up to which it is not worth a warning.
     """
 
     of: str
     says: str
-    mend: str
+    fix: str
     splits: tuple[str, ...] = SPLITS
     bearable: float = 0.0
 
 
 CHECKS = {
     "leakage": Check(
-        "documents", "also stand in train, word for word: figures on test are flattering", "take them out", ("test",)
+        "documents", "are also in train, word for word: figures on test are flattering", "take them out", ("test",)
     ),
     "near_leakage": Check(
-        "documents", "stand in train but for some words: figures on test are flattering", "take them out", ("test",)
+        "documents", "are in train except for some words: figures on test are flattering", "take them out", ("test",)
     ),
     "duplicates": Check("documents", "repeat an earlier one word for word: they count more than once", "take them out"),
-    "near_duplicates": Check("documents", "repeat an earlier one but for some words", "take them out"),
+    "near_duplicates": Check("documents", "repeat an earlier one except for some words", "take them out"),
     "label_conflicts": Check(
         "documents",
         "have the words of a document of another class: no model gets both right",
@@ -61,11 +61,11 @@ CHECKS = {
     ),
     "cut": Check(
         "documents",
-        "have more known words than vectorize.max_len: the rest is not read",
-        "raise vectorize.max_len",
+        "have more known words than train.max_len: the rest is not read",
+        "raise train.max_len",
         bearable=0.1,
     ),
-    "cut_words": Check("known words", "lie beyond vectorize.max_len", "raise vectorize.max_len", bearable=0.1),
+    "cut_words": Check("known words", "lie beyond train.max_len", "raise train.max_len", bearable=0.1),
     "unknown_words": Check(
         "words",
         "are not in the vocabulary: they are dropped",
@@ -159,7 +159,7 @@ class Share:
         return float(f"{self.count / self.total:.6g}") if self.total else 0.0
 
 
-def read(train: Corpus, test: Corpus, vocabulary: Vocabulary) -> Documents:
+def read_documents(train: Corpus, test: Corpus, vocabulary: Vocabulary) -> Documents:
     """Read both splits, batch by batch; the texts themselves are not kept."""
 
     def one(batch: tuple[pa.Array, np.ndarray]) -> _Batch:
@@ -351,8 +351,8 @@ def percent(value: float) -> str:
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
 
 
-def table(documents: Documents, findings: dict[str, Finding]) -> pa.Table:
-    """List the documents found, a row a finding: check, split, row (from 0), label, the other document, how alike."""
+def tabulate(documents: Documents, findings: dict[str, Finding]) -> pa.Table:
+    """List the documents found, one finding per row: check, split, row (from 0), label, the other one, how alike."""
     names = pa.array(documents.classes, pa.string())
     split = pa.array(SPLITS).take(pa.array(documents.is_test.astype(np.int8)))
     row = pa.array(np.arange(len(documents.labels)) - documents.n_train * documents.is_test)

@@ -1,1 +1,1 @@
-"""What a user runs: the command `flaxtext`, the table of results, the sweep."""
+"""The command `flaxtext`: a module for each of its commands, and what they share."""

@@ -1,23 +1,24 @@
-"""What `make run` ends with: each variant's figures, which of them differ, and where things lie."""
+"""The command `results`: each variant's figures, which of them differ, and where things lie."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from flaxtext.core import params
-from flaxtext.core.errors import UserError, run
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = Path("metrics")
 REPORT = Path("data/report/index.html")
 
 
-def table(folder: Path, variants: list[str]) -> pd.DataFrame:
-    """Collect the figures of `folder`/VARIANT.json, a row a variant, best test accuracy first."""
+def table(folder: Path, variants: list[str]) -> "pd.DataFrame":
+    """Collect the figures of `folder`/VARIANT.json, one row per variant, best test accuracy first."""
+    import pandas as pd
+
+    from flaxtext.artifacts.metrics import read_json  # which brings PyArrow
+
     rows = {}
     for variant in variants:
-        metrics = _load(folder / f"{variant}.json")
+        metrics = read_json(folder / f"{variant}.json")
         splits = [split for split in ("train", "validation", "test") if split in metrics]
         rows[variant] = {
             "parameters": f"{metrics['parameters']:,}",
@@ -29,11 +30,15 @@ def table(folder: Path, variants: list[str]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("test accuracy", ascending=False)
 
 
-def faithfulness(folder: Path, figures: pd.DataFrame) -> pd.DataFrame:
+def faithfulness(folder: Path, figures: "pd.DataFrame") -> "pd.DataFrame":
     """Collect how true explanations are from `folder`/VARIANT.json, beside the accuracy in `figures`, in its order."""
+    import pandas as pd
+
+    from flaxtext.artifacts.metrics import read_json  # which brings PyArrow
+
     rows = {}
     for variant in figures.index:
-        metrics = _load(folder / f"{variant}.json")
+        metrics = read_json(folder / f"{variant}.json")
         rows[variant] = {
             "test accuracy": figures.loc[variant, "test accuracy"],
             "comprehensiveness": metrics["lime"]["comprehensiveness"],
@@ -46,21 +51,17 @@ def faithfulness(folder: Path, figures: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
+def results() -> None:
+    """Show each variant's figures, which of them differ, and where things lie; `make run` ends with it."""
+    from flaxtext.artifacts.metrics import read_json
+    from flaxtext.config import variant_names
+    from flaxtext.config.data import Data
 
-
-def main() -> None:
-    """Print the table, what differs, and the places."""
-    loaded = params.load()
-    print(f"\nResults on {loaded.data.source}\n")
-    figures = table(METRICS, list(loaded.variants))
+    print(f"\nResults on {Data.read('data').source}\n")
+    figures = table(METRICS, variant_names())
     print(figures.to_string(float_format="{:.3f}".format))
     print("\nOn the test split, accuracy:")
-    for pair in _load(METRICS / "comparison.json")["pairs"]:
+    for pair in read_json(METRICS / "comparison.json")["pairs"]:
         print(f"  {pair['says']}")
     print(
         "\nLIME's explanations: its words taken out (comprehensiveness, more is better) and alone (sufficiency, less):"
@@ -74,7 +75,3 @@ def main() -> None:
         "Plots           dvc plots show\n"
         f"Report          {REPORT.resolve()}"
     )
-
-
-if __name__ == "__main__":
-    run(main)

@@ -9,17 +9,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 from scmrepo.exceptions import SCMError
 
-from flaxtext.compare import predictions
+from flaxtext.artifacts.predictions import Predictions, read_predictions
 from flaxtext.compare.comparison import Estimate, compare, holm
-from flaxtext.compare.predictions import Judged
-from flaxtext.core import params
+from flaxtext.compare.judged import Judged
+from flaxtext.config.compare import Compare
 from flaxtext.core.errors import UserError
 
 FOLDER = "data/predictions"
@@ -112,23 +111,27 @@ class Revision:
         """Close what DVC has open of the repository."""
         self._files.close()
 
-    def read(self, variant: str) -> pa.Table:
+    def read(self, variant: str) -> Predictions:
         """Read what a variant predicted of the test split."""
         if variant not in self.variants:
             raise UserError(f"{self.name}: no variant {variant!r}; there are {', '.join(self.variants)}")
         path = f"{FOLDER}/{variant}.parquet"
         try:
             with self._files.open(str(self._root / path), "rb") as file:
-                return predictions.read(file)
+                return read_predictions(file)
+        except UserError:  # which cannot name the file
+            raise UserError(
+                f"{self.name}: {path}: damaged, or written by another version of flaxtext, and cannot be compared"
+            ) from None
         except FileNotFoundError:
             raise UserError(
                 f"{self.name}: {path} is not in DVC's cache; `dvc fetch --all-commits` brings it, if it was pushed"
             ) from None
-        except (DvcException, OSError, pa.ArrowException) as error:
+        except (DvcException, OSError) as error:
             raise UserError(f"{self.name}: {path}: {_line(error)}") from None
 
     def recipe(self, variant: str) -> dict[str, Any] | None:
-        """Return what a variant was trained from, by dvc.lock, but for its seeds; None if that does not say."""
+        """Return what a variant was trained from, by dvc.lock, except for its seeds; None if that does not say."""
         try:
             lock = YAML(typ="safe").load(self._files.read_text(str(self._root / "dvc.lock"), encoding="utf-8"))
             stage = lock["stages"][f"train@{variant}"]
@@ -141,7 +144,7 @@ class Revision:
         return {"cmd": stage["cmd"], "deps": stage["deps"], "params": values}
 
 
-def changes(before: Revision, after: Revision, chosen: Sequence[str], settings: params.Compare) -> list[Change]:
+def changes(before: Revision, after: Revision, chosen: Sequence[str], settings: Compare) -> list[Change]:
     """Compare variants between two revisions, by default each that both have.
 
     Each of `chosen` is a variant, or `a:b` to compare a of the first revision with b of the second. Raises `UserError`
@@ -157,16 +160,13 @@ def changes(before: Revision, after: Revision, chosen: Sequence[str], settings: 
     for variant in chosen:
         first, _, second = variant.partition(":")
         then, now = before.read(first), after.read(second or first)
-        if not predictions.same_split(then, now):
+        if not then.is_of_the_same_split(now):
             raise UserError(
                 f"{variant}: {before.name} and {after.name} were judged on different test splits "
-                f"({len(then):,} and {len(now):,} documents), which cannot be compared"
+                f"({len(then.rows):,} and {len(now.rows):,} documents), which cannot be compared"
             )
-        tables.append(predictions.judged({"before": then, "after": now}))
-    compared = [
-        compare(judged.labels, judged.predicted, judged.n_classes, judged.by_seed, **settings.model_dump())
-        for judged in tables
-    ]
+        tables.append(Judged.of({"before": then, "after": now}))
+    compared = [compare(judged, settings) for judged in tables]
     corrected = holm([pair.p for _, (pair,) in compared])
 
     results = []
@@ -191,8 +191,8 @@ def changes(before: Revision, after: Revision, chosen: Sequence[str], settings: 
     return results
 
 
-def report(results: Sequence[Change], confidence: float) -> str:
-    """Lay changes out for reading: a row a variant, then a sentence a variant, then what the test cannot know."""
+def readable(results: Sequence[Change], confidence: float) -> str:
+    """Lay changes out for reading: a table, then one sentence per variant, then what the test cannot know."""
     before, after = results[0].revisions
     wide = max(len("variant"), *(len(change.variant) for change in results))
     lines = [

@@ -1,12 +1,5 @@
-"""Try settings of one variant within a time budget and rank them by validation accuracy; the test split stays unread.
+"""The command `sweep`: tries settings of a variant within a time budget."""
 
-`python -m flaxtext.cli.sweep VARIANT --minutes 10 learning_rate=0.002,0.005 embed_dim=20,50` trains the variant as it
-is, then with all combinations of these values, in an order drawn at random (random search; Bergstra and Bengio 2012),
-so that a short budget sees some of everything. Each is an experiment of DVC, in a folder of its own: the workspace
-stays as it is, also after Ctrl-C.
-"""
-
-import argparse
 import itertools
 import json
 import os
@@ -16,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
+import typer
 
-from flaxtext.cli.editing import edited
-from flaxtext.core import params
-from flaxtext.core.errors import UserError, run
+from flaxtext.cli.set import edited
+from flaxtext.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXPERIMENT = ["dvc", "exp", "run", "--temp", "--single-item"]
 """Without upstream stages: their inputs may not be in Git, so that a folder of its own would lack them."""
@@ -31,25 +26,35 @@ Setting = dict[str, str]
 """Key of a variant -> value, as YAML text."""
 
 
-def main() -> None:
-    """Run the experiments, then print their ranking and how to apply the best."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("variant")
-    parser.add_argument("values", nargs="+", metavar="KEY=VALUE,...", help="the values to try of a key of the variant")
-    parser.add_argument("--minutes", type=float, required=True, help="the time budget")
-    args = parser.parse_args()
-    settings = [{}, *grid(args.variant, args.values)]
+def sweep(
+    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="Of params.yaml.")],
+    values: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE,...", help="The values to try of a key of the variant.")
+    ],
+    minutes: Annotated[float, typer.Option(min=0, help="The time budget.")] = 10,
+) -> None:
+    """Try settings of a variant, and rank them by validation accuracy; the test split stays unread.
+
+    - `flaxtext sweep sum_20 --minutes 10 learning_rate=0.002,0.005 embed_dim=20,50`
+
+    It trains the variant as it is, then with all combinations of these values, in an order drawn at random (random
+    search; Bergstra and Bengio 2012), so that a short budget sees some of everything. Each is an experiment of DVC,
+    in a folder of its own: the workspace stays as it is, also after Ctrl-C.
+    """
+    import dvc  # noqa: F401, whose command this runs: without it, this says what to install
+
+    settings = [{}, *grid(variant, values)]
 
     if subprocess.run(["dvc", "repro", "--quiet", "vectorize"], check=False).returncode:
         raise UserError("`dvc repro vectorize` failed, so there is nothing to train on; see above")
     done: dict[str, Setting] = {}
-    end = time.monotonic() + 60 * args.minutes
+    end = time.monotonic() + 60 * minutes
     for number, setting in enumerate(settings, 1):
         started = time.monotonic()
         try:
-            name = experiment(args.variant, setting, end - started)
+            name = experiment(variant, setting, end - started)
         except TimeoutError:
-            print(f"{args.minutes:g} minutes are over", flush=True)
+            print(f"{minutes:g} minutes are over", flush=True)
             break
         except KeyboardInterrupt:
             print("stopped", flush=True)
@@ -60,28 +65,33 @@ def main() -> None:
             print(f"{number}/{len(settings)}  {name}  {describe(setting)}  {took:.0f} s", flush=True)
     if not done:
         raise UserError("no experiment finished; raise the time budget, or see above")
-    found = ranking(args.variant, done)
+    found = ranking(variant, done)
     print(f"\n{found.to_string(float_format='{:.4f}'.format)}\n")
     best = done[str(found.index[0])]
     if best:
-        words = " ".join(f"variants.{args.variant}.{key}={value}" for key, value in best.items())
-        print(f"take over the best: python -m flaxtext.cli.editing {words} && dvc repro")
+        words = " ".join(f"variants.{variant}.{key}={value}" for key, value in best.items())
+        print(f"take over the best: flaxtext set {words} && dvc repro")
     else:
         print("nothing was better than the variant as it is")
 
 
 def grid(variant: str, values: list[str]) -> list[Setting]:
     """Combine values such as `embed_dim=20,50`, and shuffle. Raises `UserError` where params.yaml would refuse one."""
-    own = params.variant(params.load(), variant)
-    if own.validation_from != "train" or not own.validation:
-        raise UserError("params.yaml: a sweep chooses by validation; set validation_from: train, validation above 0")
+    from flaxtext.config.params import read_params
+    from flaxtext.config.train import read_variant
+
+    own, params = read_variant(variant), read_params()
+    if own.validation_from != "train" or not params.vectorize.validation:
+        raise UserError(
+            "params.yaml: a sweep chooses by validation; set validation_from: train, vectorize.validation above 0"
+        )
     choices: dict[str, list[str]] = {}
     for text in values:
         key, equals, given = text.partition("=")
         if not equals:
             raise UserError(f"{text!r}: expected KEY=VALUE,VALUE, such as embed_dim=20,50")
-        if key in ("seed", "validation"):
-            raise UserError(f"{key}: it decides which documents are held out, and must be the same for all settings")
+        if key == "seed":
+            raise UserError("seed: the best of several is luck and no setting; leave it out")
         choices[key] = given.split(",")
         for value in choices[key]:
             edited([f"variants.{variant}.{key}={value}"])
@@ -124,8 +134,12 @@ def describe(setting: Setting) -> str:
     return " ".join(f"{key}={value}" for key, value in setting.items()) or "as it is"
 
 
-def ranking(variant: str, settings: dict[str, Setting]) -> pd.DataFrame:
-    """Read the validation figures of experiments, by name, from DVC: a row each, best accuracy first."""
+def ranking(variant: str, settings: dict[str, Setting]) -> "pd.DataFrame":
+    """Read the validation figures of experiments, by name, from DVC: one row each, best accuracy first."""
+    import pandas as pd
+
+    from flaxtext.config.train import read_variant
+
     shown = subprocess.run(["dvc", "exp", "show", "--json"], capture_output=True, text=True, check=True)
     figures: dict[str, Any] = {}
     for baseline in json.loads(shown.stdout):
@@ -134,8 +148,8 @@ def ranking(variant: str, settings: dict[str, Setting]) -> pd.DataFrame:
                 metrics = found["revs"][0]["data"]["metrics"]
                 figures[found["name"]] = metrics[f"data/validation/{variant}.json"]["data"]
     if any("validation_accuracy" not in own for own in figures.values()):
-        raise UserError("train has too few documents for any to be held out to choose by; raise validation")
-    own = params.variant(params.load(), variant)
+        raise UserError("train has too few documents for any to be held out to choose by; raise vectorize.validation")
+    own = read_variant(variant)
     keys = list(dict.fromkeys(key for setting in settings.values() for key in setting))
     rows = {
         name: {
@@ -147,7 +161,3 @@ def ranking(variant: str, settings: dict[str, Setting]) -> pd.DataFrame:
     }
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.sort_values(["validation accuracy", "validation loss"], ascending=[False, True], kind="stable")
-
-
-if __name__ == "__main__":
-    run(main)

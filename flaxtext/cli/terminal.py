@@ -23,6 +23,11 @@ def plain(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", " ", text)
 
 
+def plain_lines(text: str) -> str:
+    """Do as `plain`, except for the line feeds."""
+    return "\n".join(plain(line) for line in text.split("\n"))
+
+
 def fit(text: str, width: int | None) -> str:
     """Put a text on one line, of at most `width` characters if that is given."""
     line = plain(text)
@@ -40,6 +45,19 @@ def coloured(text: str, weight: float, largest: float, *, bold: bool = True) -> 
     shade = shades[min(len(shades) - 1, int(len(shades) * abs(weight) / largest))]
     style = ("1;" if bold else "") + ("4;" if weight > 0 else "")
     return f"\x1b[{style}38;5;{shade}m{text}\x1b[0m"
+
+
+class NoBar:
+    """A progress bar that shows nothing."""
+
+    def __enter__(self) -> "NoBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, rows: int) -> None:
+        """Hear that so many more rows are done."""
 
 
 def explained(document: dict[str, Any], colour: bool) -> str:

@@ -16,6 +16,9 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.special import bdtr, ndtri, stdtr, stdtrit  # scipy.stats would be half a second to import
 
+from flaxtext.compare.judged import Judged
+from flaxtext.config.compare import Compare
+
 BLOCK = 100
 """Resamples drawn at a time, at most."""
 
@@ -84,27 +87,20 @@ class Pair:
         return f"no difference shown between {self.first} and {self.second}: {points}"
 
 
-def compare(
-    labels: np.ndarray,
-    predicted: Mapping[str, np.ndarray],
-    n_classes: int,
-    by_seed: Mapping[str, np.ndarray] | None = None,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
-) -> tuple[dict[str, Standing], list[Pair]]:
-    """Compare variants' predictions, `int[n]` each, of documents with `labels: int[n]`.
+def compare(judged: Judged, settings: Compare) -> tuple[dict[str, Standing], list[Pair]]:
+    """Compare variants by what they predicted of the same documents.
 
-    For variants with several seeds, `by_seed` has what each seed's run predicted, `int[seeds, n]`; where that of the
-    first seed is not the variant's own prediction, the variant is an ensemble of them.
+    Of a variant with several seeds, `judged.by_seed` has what each seed's run predicted; where that of the first seed
+    is not the variant's own prediction, the variant is an ensemble of them.
 
     Intervals are percentiles of a bootstrap over documents, each resample shared by all variants; it draws seeds as
     well, each variant's on its own, and few seeds widen them. Differences are tested, and p-values corrected by Holm's
-    method, at level `1 - confidence`. Standings come best accuracy first, pairs in the order of the standings.
+    method, at level `1 - settings.confidence`. Standings come best accuracy first, pairs in the order of the standings.
     """
-    runs = {name: (by_seed or {}).get(name, answers[None]) for name, answers in predicted.items()}
-    found = _bootstrap(labels, predicted, runs, n_classes, resamples, np.random.default_rng(seed))
+    labels, predicted, confidence = judged.labels, judged.predicted, settings.confidence
+    runs = {name: judged.by_seed.get(name, answers[None]) for name, answers in predicted.items()}
+    rng = np.random.default_rng(settings.seed)
+    found = _bootstrap(labels, predicted, runs, judged.n_classes, settings.resamples, rng)
     names = sorted(predicted, key=lambda name: (-found[name][0].value, name))
 
     pairs = list(combinations(names, 2))
@@ -134,6 +130,21 @@ def compare(
         for name in names
     }
     return standings, results
+
+
+def describe(standings: Mapping[str, Standing], pairs: Sequence[Pair], confidence: float) -> str:
+    """Lay out a row for each variant, then one for each with several seeds, then a sentence for each pair."""
+    lines = [f"rank  {'variant':<20}  accuracy ({confidence:.0%} interval)    macro F1"]
+    for name, standing in standings.items():
+        figures = (f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in (standing.accuracy, standing.macro_f1))
+        lines.append(f"{standing.rank:>4}  {name:<20}  {'    '.join(figures)}")
+    several = {name: standing.seeds for name, standing in standings.items() if standing.seeds}
+    if several:
+        lines.append(f"      {'accuracy by seed':<20}  mean    std     of each")
+    for name, seeds in several.items():
+        runs = " ".join(f"{run:.4f}" for run in seeds.runs)
+        lines.append(f"      {name:<20}  {seeds.mean:.4f}  {seeds.std:.4f}  {runs}")
+    return "\n".join([*lines, *map(str, pairs)])
 
 
 @dataclass(frozen=True)

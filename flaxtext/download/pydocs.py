@@ -21,7 +21,7 @@ from flaxtext.core.parallel import cores
 MIN_LETTERS = 45
 """Letters that a paragraph needs: about eight words."""
 MIN_PROSE = 0.85
-"""Share of a paragraph's characters that are letters or spaces; code and formulas have less."""
+"""Fraction of a paragraph's characters that are letters or spaces; code and formulas have less."""
 LEFT_OUT = {"test", "tests", "testing", "_testing", "internal_test_util", "distutils"}
 """Folders of tests, and what NumPy's wheels hold for Python 3.11 alone: the corpus is the same with any Python."""
 
@@ -37,9 +37,9 @@ _NOT_LETTERS = re.compile(r"[^A-Za-z]+")
 def documents(packages: dict[str, str]) -> list[tuple[str, str]]:
     """Read the documents of `packages`, class name -> top-level package: (text, class name) pairs.
 
-    A document is a paragraph of prose. One that occurs twice, but for case and punctuation, is kept once; one that
-    occurs in two packages is dropped, because its class is anyone's guess. Sorted by a hash of the text, which mixes
-    the classes.
+    A document is a paragraph of prose. One that occurs twice, except for case and punctuation, is kept once; one
+    that occurs in two packages is dropped, because its class cannot be known. They are sorted by a hash of the text,
+    which mixes the classes.
 
     Raises:
         UserError: a package is not installed, or has no Python source.
@@ -59,7 +59,7 @@ def documents(packages: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def source_files(package: str) -> list[Path]:
-    """List a top-level package's Python files in sorted order, without importing it, but for folders `LEFT_OUT`."""
+    """List a top-level package's Python files in sorted order, without importing it, except for folders `LEFT_OUT`."""
     try:
         spec = importlib.util.find_spec(package) if package.isidentifier() else None
     except ValueError:  # an entry of sys.modules without a spec

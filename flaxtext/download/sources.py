@@ -5,7 +5,6 @@ Every bad row is an error that names the file and the row. Rows without text and
 
 import functools
 import hashlib
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,15 +14,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flaxtext.config import Split
+from flaxtext.config.data import Data, FileSource, PydocsSource, Source
 from flaxtext.core.errors import UserError
-from flaxtext.core.params import Data, FileSource, Params, PydocsSource, Split
 from flaxtext.download import pydocs
 from flaxtext.download.fetch import fetch, is_remote
-from flaxtext.tables import tables
-from flaxtext.tables.tables import Table, listed, short
+from flaxtext.io.reading import Frame, join_columns, read_frames
+from flaxtext.io.table import Options, Table, excerpt, format_of, is_blank, listed
 
 MAX_CLASSES = 1000
 """Different labels that are believed to be classes where the source does not name them."""
@@ -39,7 +40,7 @@ class Documents:
         name: what to call the source in messages.
         classes: the class names, in order.
         origin: checksums of the files, or versions of the packages.
-        batches: pairs of a split and a record batch of `schema`, to be read once.
+        batches: pairs of a split and a record batch of `artifacts.corpus.SCHEMA`, to be read once.
     """
 
     name: str
@@ -49,13 +50,12 @@ class Documents:
 
 
 @contextmanager
-def open_source(params: Params) -> Iterator[Documents]:
-    """Yield the documents of the source that `data.source` names.
+def open_source(data: Data, source: Source) -> Iterator[Documents]:
+    """Yield the documents of `source`, which `data.source` names.
 
     Raises:
         UserError: a file or package that cannot be read; while the batches are read, a bad row.
     """
-    source, data = params.source, params.data
     if isinstance(source, PydocsSource):
         yield _read_packages(source, data.source)
         return
@@ -71,11 +71,24 @@ def open_source(params: Params) -> Iterator[Documents]:
         yield Documents(train.name, classes, {"checksums": checksums}, batches)
 
 
-def schema(classes: list[str], source: str, origin: dict[str, Any]) -> pa.Schema:
-    """Describe `text: string, label: dictionary<int32, string>`, with source, classes and origin as metadata."""
-    metadata = json.dumps({"source": source, "classes": classes, **origin}, sort_keys=True, ensure_ascii=False)
-    label = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema([("text", pa.string()), ("label", label)], metadata={"flaxtext": metadata})
+def check_splits(counts: dict[str, np.ndarray], documents: Documents) -> None:
+    """Refuse splits that no classifier could learn from; warn of a class that test lacks."""
+    for split, count in counts.items():
+        if not count.any():
+            raise UserError(
+                f"{documents.name}: no document falls to the {split} split; give more of them, or another test_fraction"
+            )
+    classes = np.array(documents.classes)
+    present, missing = classes[counts["train"] > 0], classes[counts["train"] == 0]
+    if len(present) == 1:
+        raise UserError(
+            f"{documents.name}: all training documents are of class {str(present[0])!r}; "
+            "a classifier needs two classes or more"
+        )
+    if len(missing):
+        raise UserError(f"{documents.name}: no training document of class {', '.join(missing)}")
+    if len(missing := classes[counts["test"] == 0]):
+        print(f"warning: {documents.name}: no test document of class {', '.join(missing)}", file=sys.stderr)
 
 
 def split_by_hash(batch: pa.RecordBatch, test_fraction: float) -> Batches:
@@ -120,13 +133,13 @@ def _open_file(source: FileSource, data: Data, split: Split) -> Iterator[tuple[T
             f"warning: {location}: DVC does not see when this file changes; put it into data/inputs/, or {verified}",
             file=sys.stderr,
         )
-    file_format = source.format or tables.format_of(_file_name(origin))
+    file_format = source.format or format_of(_file_name(origin))
     if file_format is None:
         raise UserError(f"{location}: unknown ending; set {key}.format to csv, tsv, jsonl or parquet")
     with fetch(location, advice, md5, data.verify) as file:
         if not file.path.stat().st_size:
             raise UserError(f"{location}: the file is empty")
-        yield Table(location, file.path, file_format, source.header), file.md5
+        yield Table(location, file.path, file_format, Options(header=source.header)), file.md5
 
 
 def _file_name(location: str) -> str:
@@ -143,7 +156,8 @@ def _labels(train: Table, source: FileSource) -> list[str]:
     if source.classes is not None:
         return [str(label) for label in source.classes]
     found: set[str] = set()
-    for _, (column,) in tables.read(train, [source.label]):
+    for frame in read_frames(train, [source.label]):
+        [column] = frame.columns
         found.update(label for label in column.unique().to_pylist() if label)
         if len(found) > MAX_CLASSES:
             raise UserError(
@@ -158,8 +172,8 @@ def _labels(train: Table, source: FileSource) -> list[str]:
 def _read_files(files: dict[Split, Table], source: FileSource, labels: list[str], classes: list[str]) -> Batches:
     for split, file in files.items():
         count = 0
-        for first, columns in tables.read(file, [*source.text, source.label]):
-            batch = _check(file, first, columns, labels, classes)
+        for frame in read_frames(file, [*source.text, source.label]):
+            batch = _checked(file, frame, labels, classes)
             count += batch.num_rows
             if "test" in files:
                 yield split, batch
@@ -169,32 +183,28 @@ def _read_files(files: dict[Split, Table], source: FileSource, labels: list[str]
             raise UserError(f"{file.name}: no documents in the file")
 
 
-def _check(file: Table, first: int, columns: list[pa.Array], labels: list[str], classes: list[str]) -> pa.RecordBatch:
-    """Turn the columns, texts and then the label, into documents; refuse a bad row."""
-    columns = [column.fill_null("") for column in columns]
+def _checked(file: Table, frame: Frame, labels: list[str], classes: list[str]) -> pa.RecordBatch:
+    """Turn the columns of a frame, texts and then the label, into documents; refuse a bad row."""
+    columns = [column.fill_null("") for column in frame.columns]
     filled = functools.reduce(pc.or_, [pc.not_equal(column, "") for column in columns])
     rows = pc.indices_nonzero(filled)
     *texts, label = [column.take(rows) for column in columns]
-    text = pc.binary_join_element_wise(*texts, " ")
+    text = join_columns(texts)
     codes = pc.index_in(label, pa.array(labels, pa.string()))
 
     def refuse(bad: pa.Array, explain: Callable[[str, str], str]) -> None:
         at = pc.index(bad, True).as_py()
         if at >= 0:
-            message = explain(short(text[at].as_py()), short(label[at].as_py()))
-            raise UserError(f"{file.name}: row {first + rows[at].as_py()}: {message}")
+            message = explain(excerpt(text[at].as_py()), excerpt(label[at].as_py()))
+            raise UserError(f"{file.name}: row {frame.numbers[rows[at].as_py()]}: {message}")
 
-    refuse(_is_blank(label), lambda text, _: f"no label for the text {text}; add it, or remove the row")
+    refuse(is_blank(label), lambda text, _: f"no label for the text {text}; add it, or remove the row")
     refuse(
         codes.is_null(),
         lambda _, label: f"label {label} is not one of {listed(labels)}; correct the row, or classes",
     )
-    refuse(_is_blank(text), lambda _, label: f"empty text, of label {label}; remove the row")
+    refuse(is_blank(text), lambda _, label: f"empty text, of label {label}; remove the row")
     return _batch(text, codes, classes)
-
-
-def _is_blank(strings: pa.Array) -> pa.Array:
-    return pc.or_(pc.equal(strings, ""), pc.utf8_is_space(strings))
 
 
 def _batch(texts: pa.Array, codes: pa.Array, classes: list[str]) -> pa.RecordBatch:

@@ -55,7 +55,7 @@ def calibration_error(probability: np.ndarray, labels: np.ndarray, bins: int) ->
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def report(figures: dict[str, Any], matrix: np.ndarray) -> str:
+def describe(figures: dict[str, Any], matrix: np.ndarray) -> str:
     """Lay out what `evaluate` and `confusion` return for the terminal."""
     per_class = figures["per_class"]
     scores = [
@@ -67,6 +67,12 @@ def report(figures: dict[str, Any], matrix: np.ndarray) -> str:
         f"{_grid([['', 'precision', 'recall', 'f1', 'support'], *scores])}\n\n"
         f"Confusion matrix (rows: true class, columns: predicted)\n{_grid([['', *per_class], *counts])}"
     )
+
+
+def spread(accuracy: np.ndarray) -> dict[str, Any]:
+    """Describe the test accuracies of several seeds, `float[seeds]`."""
+    figures = {"mean": accuracy.mean(), "std": accuracy.std(ddof=1)}
+    return {**{name: _round(value) for name, value in figures.items()}, "runs": accuracy.round(6).tolist()}
 
 
 def _grid(rows: Sequence[Sequence[str]]) -> str:

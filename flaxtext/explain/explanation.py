@@ -10,16 +10,15 @@ All samples are worked on at once, as arrays: no text is built and tokenized aga
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
-from flaxtext.text.vectors import pad
+from flaxtext.text.token_ids import TokenIds
 
 Ids = NDArray[np.int32]
 Masks = NDArray[np.bool_]
@@ -75,12 +74,12 @@ def explain(
     its 1,000th token (or `max_len`, if that is more): only a sample that lost nearly all words would show the rest
     to the classifier, and the cost grows with the square of the number of distinct words.
     """
-    distinct, word_of_token = number_words(tokens, max_len)
+    distinct, word_of_token = distinct_words(tokens, max_len)
     masks = sample_masks(len(distinct), samples, rng)
     blocks = [masks[start : start + BLOCK_ROWS] for start in range(0, samples, BLOCK_ROWS)]
     ids = (masked_ids(token_ids[: len(word_of_token)], word_of_token, block, max_len) for block in blocks)
     probabilities = np.concatenate([predict(block) for block in ids])
-    return Explanation(distinct, probabilities[0], fit(masks, probabilities[:, labels], words))
+    return Explanation(distinct, probabilities[0], fit_linear_models(masks, probabilities[:, labels], words))
 
 
 def explain_together(
@@ -95,7 +94,7 @@ def explain_together(
 
     The classifier is asked about the samples of all documents at once, by length: it has less padding to read then.
     """
-    numbered = [number_words(tokens, max_len) for tokens, _, _, _ in documents]
+    numbered = [distinct_words(tokens, max_len) for tokens, _, _, _ in documents]
     masks = [sample_masks(len(own), samples, rng) for (own, _), (_, _, _, rng) in zip(numbered, documents, strict=True)]
     ids = np.concatenate(
         [
@@ -109,14 +108,14 @@ def explain_together(
     probabilities = np.empty_like(answers)
     probabilities[order] = answers
     return [
-        Explanation(own, answer[0], fit(block, answer[:, labels], words))
+        Explanation(own, answer[0], fit_linear_models(block, answer[:, labels], words))
         for (own, _), block, answer, (_, _, labels, _) in zip(
             numbered, masks, np.split(probabilities, len(documents)), documents, strict=True
         )
     ]
 
 
-def number_words(tokens: Sequence[str], max_len: int) -> tuple[list[str], Ids]:
+def distinct_words(tokens: Sequence[str], max_len: int) -> tuple[list[str], Ids]:
     """Number the distinct words of a document, in order of first appearance, as far as `explain` reads it.
 
     Returns the words, and of each token which of them it is, `int32[n_tokens]`.
@@ -130,14 +129,14 @@ def as_json(explanation: Explanation, classes: Sequence[str]) -> list[dict[str, 
     """Lay the models of an explanation, one for each of the names `classes`, out for JSON, rounded to six digits."""
     models = []
     for name, linear in zip(classes, explanation.models, strict=True):
-        figures = {key: rounded(getattr(linear, key)) for key in ("intercept", "score", "local_prediction")}
+        figures = {key: six_digits(getattr(linear, key)) for key in ("intercept", "score", "local_prediction")}
         weights = zip(linear.indices, linear.weights, strict=True)
-        words = [{"word": explanation.words[index], "weight": rounded(weight)} for index, weight in weights]
+        words = [{"word": explanation.words[index], "weight": six_digits(weight)} for index, weight in weights]
         models.append({"class": name, **figures, "words": words})
     return models
 
 
-def rounded(value: float) -> float:
+def six_digits(value: float) -> float:
     """Round to six digits, as a Python float and without negative zero."""
     return round(float(value), 6) + 0.0
 
@@ -174,7 +173,7 @@ def masked_ids(token_ids: Ids, words: Ids, masks: Masks, max_len: int) -> Ids:
     return ids[:, :max_len]
 
 
-def fit(masks: Masks, probabilities: NDArray[np.floating], n_words: int) -> list[LinearModel]:
+def fit_linear_models(masks: Masks, probabilities: NDArray[np.floating], n_words: int) -> list[LinearModel]:
     """Fit a linear model of each column of `probabilities: float[n_samples, n_classes]`.
 
     `masks` is bool[n_samples, n_features], its first row all true. Each model is a ridge regression, weighted by
@@ -249,7 +248,7 @@ def predict_shortened(
     """
     lengths = np.concatenate([np.full(len(block), block.shape[1]) for block in blocks])
     ids = np.concatenate([block.reshape(-1) for block in blocks]).astype(np.int32)
-    return predict(pad(ids, np.append(0, np.cumsum(lengths)), max_len))
+    return predict(TokenIds(ids, np.append(0, np.cumsum(lengths))).cut(max_len))
 
 
 def _leave_one_out(
@@ -257,7 +256,7 @@ def _leave_one_out(
 ) -> list[Contributions]:
     known = [ids[ids != 0] for ids in documents]
     words = [ids[np.sort(np.unique(ids[:max_len], return_index=True)[1])] for ids in known]
-    # A row of each document as it is, then one without each word, which `pad` drops as it drops unknown words.
+    # A row of each document as it is, then one without each word, which `cut` drops as it drops unknown words.
     rows = [np.where(ids == np.append(0, own)[:, None], 0, ids) for ids, own in zip(known, words, strict=True)]
     probabilities = predict_shortened(rows, predict, max_len)
     starts = np.append(0, np.cumsum([len(block) for block in rows]))
@@ -272,11 +271,19 @@ def _by_size(weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Keep NumPy's linear algebra to one thread: a second gains nothing here, and can wait 100 ms for a core."""
-    limit: AbstractContextManager[object] = _blas().limit(limits=1)
+    """Keep NumPy's linear algebra to one thread: a second gains nothing here, and can wait 100 ms for a core.
+
+    Without threadpoolctl, which predicting does not need, there is no limit.
+    """
+    controller = _blas()
+    limit: AbstractContextManager[object] = controller.limit(limits=1) if controller else nullcontext()
     return limit
 
 
 @cache
-def _blas() -> ThreadpoolController:
+def _blas() -> Any:
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ModuleNotFoundError:
+        return None
     return ThreadpoolController()  # looks through the process's libraries: 1 ms

@@ -1,7 +1,7 @@
 """Are explanations true? How far words that are said to matter do matter to the classifier, over many documents.
 
 Comprehensiveness is what the probability of the predicted class loses when the weightiest words are taken out, and
-sufficiency what it loses when only they are kept; each averaged over shares of the document's tokens (the area over
+sufficiency what it loses when only they are kept; each averaged over fractions of the document's tokens (the area over
 the perturbation curve). A true explanation has much of the first and little of the second, and differs from random
 words in both. Source: DeYoung et al., ERASER: A Benchmark to Evaluate Rationalized NLP Models (ACL 2020), averaged
 over the bins as the benchmark's own code does.
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from flaxtext.artifacts.importance import Importance
 from flaxtext.core.parallel import ordered_map
 from flaxtext.explain.explanation import (
     BLOCK_DOCUMENTS,
@@ -31,7 +32,7 @@ Predict = Callable[[Ids], NDArray[np.float32]]
 Scores = Sequence[NDArray[np.float64]]
 
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
-"""Shares of a document's tokens, ERASER's; of a share below one token, one is taken."""
+"""Fractions of a document's tokens, ERASER's; of less than one token, one is taken."""
 
 RANDOM_ORDERS = 10
 TOP_WORDS = 5
@@ -51,8 +52,8 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Faithfulness:
-    """How true one method's explanations are, a figure a document: both `float64[n]`."""
+class FaithfulnessScores:
+    """How true one method's explanations are, a figure per document: both `float64[n]`."""
 
     comprehensiveness: NDArray[np.float64]
     sufficiency: NDArray[np.float64]
@@ -79,19 +80,19 @@ def judge(
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Hold LIME, and leaving words out, against random words, on the class predicted; figures rounded to six digits.
+    """Compare LIME, and leaving words out, with random words, on the class predicted; figures rounded to six digits.
 
     `found` is what `leave_one_out` found in the `documents`, each of which holds a known word. LIME's `fit` is the
-    mean R2 of its linear models, its `stability` the share of weightiest words that two seeds agree on.
+    mean R2 of its linear models, its `stability` the fraction of weightiest words that two seeds agree on.
     `lime_over_random` is by how much LIME is better, with the 95% interval over documents.
     """
     labels = np.array([one.probabilities.argmax() for one in found], np.int32)
     first, second = (
         lime(documents, predict, labels, max_len=max_len, samples=samples, seed=seed + offset) for offset in (0, 1)
     )
-    ours = faithfulness(documents, scores_of_words(documents, first, max_len), labels, predict, max_len)
+    ours = measure_faithfulness(documents, scores_of_words(documents, first, max_len), labels, predict, max_len)
     exact_scores = scores_of_contributions(documents, found, labels, max_len)
-    exact = faithfulness(documents, exact_scores, labels, predict, max_len)
+    exact = measure_faithfulness(documents, exact_scores, labels, predict, max_len)
     chance = random_words(documents, labels, predict, max_len, np.random.default_rng(seed))
     fit = {"fit": _mean([one.score for one in first]), "stability": _mean(agreement(first, second))}
     return {
@@ -131,9 +132,9 @@ def lime(
         return [one for block in blocks for one in block]
 
 
-def faithfulness(
+def measure_faithfulness(
     documents: Sequence[Document], scores: Scores, labels: Ids, predict: Predict, max_len: int
-) -> Faithfulness:
+) -> FaithfulnessScores:
     """Take the highest-scored tokens out of each document, then all others, and ask the classifier about `labels`.
 
     `scores[i]` holds a number for each known token that reaches the classifier, higher for a token that speaks for
@@ -144,18 +145,18 @@ def faithfulness(
         for block in (slice(start, start + BLOCK_DOCUMENTS) for start in range(0, len(documents), BLOCK_DOCUMENTS))
     ]
     comprehensiveness, sufficiency = np.concatenate(losses).T
-    return Faithfulness(comprehensiveness, sufficiency)
+    return FaithfulnessScores(comprehensiveness, sufficiency)
 
 
 def random_words(
     documents: Sequence[Document], labels: Ids, predict: Predict, max_len: int, rng: np.random.Generator
-) -> Faithfulness:
+) -> FaithfulnessScores:
     """Measure what random orders of the tokens would score, averaged over `RANDOM_ORDERS` of them."""
     draws = [
-        faithfulness(documents, [rng.random(d.reach(max_len)) for d in documents], labels, predict, max_len)
+        measure_faithfulness(documents, [rng.random(d.reach(max_len)) for d in documents], labels, predict, max_len)
         for _ in range(RANDOM_ORDERS)
     ]
-    return Faithfulness(
+    return FaithfulnessScores(
         np.mean([draw.comprehensiveness for draw in draws], axis=0),
         np.mean([draw.sufficiency for draw in draws], axis=0),
     )
@@ -182,30 +183,24 @@ def scores_of_contributions(
 
 
 def agreement(first: Sequence[Lime], second: Sequence[Lime]) -> list[float]:
-    """Share of the weightiest words of one seed that another names too, a figure a document."""
+    """Fraction of the weightiest words of one seed that another names too, one figure per document."""
     return [len(a.top() & b.top()) / max(len(a.top()), 1) for a, b in zip(first, second, strict=True)]
 
 
-def importance(found: Sequence[Contributions], rows: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Add up what words add to each class over documents: documents that hold each id, `int64[rows]`, and the mean
-    over all documents of what it adds, `float64[rows, classes]`; a document without the word adds nothing.
+def importance_of_words(found: Sequence[Contributions], words: pa.Array) -> Importance:
+    """Average over documents what each word adds to each class; weightiest words first.
+
+    `words` are those of the vocabulary, by id from 1. A document without the word adds nothing; a word that no document
+    holds is left out.
     """
     ids = np.concatenate([one.word_ids for one in found])
-    weights = np.zeros((rows, found[0].weights.shape[1]))
+    counts = np.bincount(ids, minlength=len(words) + 1)
+    weights = np.zeros((len(counts), found[0].weights.shape[1]))
     np.add.at(weights, ids, np.concatenate([one.weights for one in found]))
-    return np.bincount(ids, minlength=rows), weights / len(found)
-
-
-def importance_table(found: Sequence[Contributions], words: pa.Array) -> pa.Table:
-    """Lay out what each word adds to each class, weightiest words first: word, documents, and a weight a class.
-
-    `words` are those of the vocabulary, by id from 1; a word that no document holds is left out.
-    """
-    counts, weights = importance(found, len(words) + 1)
+    weights /= len(found)
     held = np.flatnonzero(counts)
     held = held[np.argsort(-np.abs(weights[held]).max(axis=1), kind="stable")]
-    matrix = pa.FixedSizeListArray.from_arrays(pa.array(weights[held].astype(np.float32).reshape(-1)), weights.shape[1])
-    return pa.table({"word": words.take(pa.array(held - 1)), "documents": pa.array(counts[held]), "weights": matrix})
+    return Importance(words.take(pa.array(held - 1)).to_pylist(), counts[held], weights[held].astype(np.float32))
 
 
 def _losses(
@@ -233,7 +228,7 @@ def _as_lime(explanation: Explanation) -> Lime:
     return Lime({explanation.words[index]: weight for index, weight in weights}, model.score)
 
 
-def _means(result: Faithfulness) -> dict[str, float]:
+def _means(result: FaithfulnessScores) -> dict[str, float]:
     return {"comprehensiveness": _mean(result.comprehensiveness), "sufficiency": _mean(result.sufficiency)}
 
 

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from flaxtext.text.tokens import FILTERS
+from flaxtext.text.tokenizers import FILTERS
 
 TEXT_CHARACTERS = 4000
 
@@ -15,7 +13,9 @@ _SEPARATORS = re.compile(f"([{re.escape(FILTERS)} ]+)")
 
 
 def render_explanations(variant: str, documents: Sequence[dict[str, Any]]) -> str:
-    """Render the explanations of one variant; `documents` is the content of its JSON file (see stages/explain.py)."""
+    """Render the explanations of one variant; `documents` is the content of its JSON file (see `explain.documents`)."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # a terminal needs none, but what is below
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,

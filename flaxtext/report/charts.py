@@ -15,6 +15,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from flaxtext.artifacts.history import Epoch
+
 Chart = dict[str, Any]
 """A Vega-Lite specification."""
 
@@ -43,7 +45,7 @@ CONFIG: dict[str, Any] = {
 
 
 @cache
-def library() -> Future[str]:
+def chart_library() -> Future[str]:
     """Begin to bundle the JavaScript that draws charts, `vegaEmbed` with all it needs, as one classic script.
 
     It takes a second and a half, in a process of its own: in this one nothing else could run meanwhile.
@@ -61,9 +63,10 @@ def _bundle() -> str:
     return f"(() => {{\n{script}\n}})();"  # its names stay its own
 
 
-def curves(histories: dict[str, pd.DataFrame], column: str, title: str) -> Chart:
+def draw_curves(histories: dict[str, list[Epoch]], column: str, title: str) -> Chart:
     """Draw a column of each variant's history, by epoch."""
-    frames = [table.assign(variant=name)[["variant", "epoch", column]] for name, table in histories.items()]
+    tables = {name: pd.DataFrame(history) for name, history in histories.items()}
+    frames = [table.assign(variant=name)[["variant", "epoch", column]] for name, table in tables.items()]
     table = pd.concat(frames).dropna().rename(columns={column: "value"})
     chart = (
         alt.Chart(table)
@@ -79,15 +82,15 @@ def curves(histories: dict[str, pd.DataFrame], column: str, title: str) -> Chart
     return _finish(chart, f"{title}, by epoch")
 
 
-def confusion(matrix: np.ndarray, classes: list[str], variant: str) -> Chart:
-    """Draw `int[classes, classes]`, true by predicted, each row in shares of its documents."""
+def draw_confusion(matrix: np.ndarray, classes: list[str], variant: str) -> Chart:
+    """Draw `int[classes, classes]`, true by predicted, each row in fractions of its documents."""
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     rows = [
-        {"true": classes[t], "predicted": classes[p], "documents": int(matrix[t, p]), "share": share}
-        for (t, p), share in np.ndenumerate((matrix / totals).round(4))
+        {"true": classes[t], "predicted": classes[p], "documents": int(matrix[t, p]), "fraction": fraction}
+        for (t, p), fraction in np.ndenumerate((matrix / totals).round(4))
         if matrix[t, p] or len(classes) <= 12
     ]
-    table = pd.DataFrame(rows, columns=["true", "predicted", "documents", "share"])
+    table = pd.DataFrame(rows, columns=["true", "predicted", "documents", "fraction"])
     base = alt.Chart(table).encode(
         x=alt.X("predicted:N", scale=alt.Scale(domain=classes), title="predicted class", axis=alt.Axis(labelAngle=-35)),
         y=alt.Y("true:N", scale=alt.Scale(domain=classes), title="true class"),
@@ -95,23 +98,23 @@ def confusion(matrix: np.ndarray, classes: list[str], variant: str) -> Chart:
             alt.Tooltip("true:N", title="true class"),
             alt.Tooltip("predicted:N", title="predicted class"),
             "documents:Q",
-            alt.Tooltip("share:Q", format=".1%"),
+            alt.Tooltip("fraction:Q", format=".1%"),
         ],
     )
     cells = base.mark_rect(color="var(--for)").encode(
         # Light enough that the ink of the page, dark or light, can be read on it.
-        fillOpacity=alt.FillOpacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.03, 0.6]), legend=None)
+        fillOpacity=alt.FillOpacity("fraction:Q", scale=alt.Scale(domain=[0, 1], range=[0.03, 0.6]), legend=None)
     )
     layers = [cells]
     if len(classes) <= 12:
-        numbers = base.mark_text(fontSize=12, color="var(--ink)").encode(text=alt.Text("share:Q", format=".0%"))
+        numbers = base.mark_text(fontSize=12, color="var(--ink)").encode(text=alt.Text("fraction:Q", format=".0%"))
         layers.append(numbers)
     height = min(600, max(180, 44 * len(classes)))
     return _finish(alt.layer(*layers).properties(height=height, title=variant), f"Confusion matrix of {variant}")
 
 
-def per_class(scores: dict[str, dict[str, dict[str, float]]], measure: str, title: str) -> Chart:
-    """Draw `scores[variant][class][measure]` as bars, a group a class."""
+def draw_per_class(scores: dict[str, dict[str, dict[str, float]]], measure: str, title: str) -> Chart:
+    """Draw `scores[variant][class][measure]` as bars, one group per class."""
     rows = [
         {"variant": name, "class": label, "value": figures[measure], "documents": figures["support"]}
         for name, classes in scores.items()
@@ -138,8 +141,8 @@ def per_class(scores: dict[str, dict[str, dict[str, float]]], measure: str, titl
     return _finish(chart, f"{title} by class")
 
 
-def calibration(bins: pd.DataFrame, variants: list[str]) -> Chart:
-    """Draw `variant, confidence, accuracy, documents`, a row a bin, beside the line of honest confidence."""
+def draw_calibration(bins: pd.DataFrame, variants: list[str]) -> Chart:
+    """Draw `variant, confidence, accuracy, documents`, one row per bin, beside the line of honest confidence."""
     honest = (
         alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]}))
         .mark_line(color="var(--soft)", strokeDash=[4, 4], strokeWidth=1)
@@ -148,12 +151,12 @@ def calibration(bins: pd.DataFrame, variants: list[str]) -> Chart:
     tenths = alt.Axis(tickCount=5, format=".1f")
     base = alt.Chart(bins).encode(
         x=alt.X("confidence:Q", title="stated confidence", scale=alt.Scale(domain=[0, 1]), axis=tenths),
-        y=alt.Y("accuracy:Q", title="share of right answers", scale=alt.Scale(domain=[0, 1]), axis=tenths),
+        y=alt.Y("accuracy:Q", title="fraction of right answers", scale=alt.Scale(domain=[0, 1]), axis=tenths),
         color=_color(variants),
         tooltip=[
             "variant:N",
             alt.Tooltip("confidence:Q", format=".3f"),
-            alt.Tooltip("accuracy:Q", title="share right", format=".3f"),
+            alt.Tooltip("accuracy:Q", title="fraction right", format=".3f"),
             "documents:Q",
         ],
     )

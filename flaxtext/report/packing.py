@@ -1,7 +1,4 @@
-"""Texts and numbers in few characters of a web page, deflated and in base 85; `templates/portable.js` reads them.
-
-Five characters stand for four bytes (base64 takes five and a third), and none of them means anything in HTML or JSON.
-"""
+"""Texts and numbers in few characters of a web page, deflated and in base64; `templates/portable.js` reads them."""
 
 import base64
 import json
@@ -9,9 +6,6 @@ import zlib
 from typing import Any
 
 import numpy as np
-
-HARMLESS = str.maketrans("&<>", ".,:")
-"""For those of Python's base 85 characters that mean something in HTML, others."""
 
 
 def to_json(value: Any) -> str:
@@ -43,4 +37,4 @@ def pack_integers(array: np.ndarray) -> str:
 
 
 def _pack(data: bytes) -> str:
-    return base64.b85encode(zlib.compress(data, 9)).decode("ascii").translate(HARMLESS)
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")

@@ -1,25 +1,24 @@
-"""Models small enough to travel inside a web page: rounded parameters, and what a page works out with them.
+"""Models small enough to travel inside a web page: their parameters, rounded, for the features that the page knows.
 
-`templates/portable.js` does the page's arithmetic; `Portable.probabilities` is the same in NumPy, and every
-model is held against its original before it is let travel: a page shows a variant's numbers or leaves it out.
-A new pooling is a function in `POOLINGS` here and one of the same name in portable.js.
+In the page, `templates/portable.js` computes with them. Here, the library's own forward pass does, on a model with
+fewer rows; JSON fixtures hold the two together (tests/shared_fixtures.py). Every rounded model is compared with its
+original before it is let travel: a page shows a variant's numbers or leaves it out.
 
 Rounded numbers are deflated, so a coarser step takes fewer bytes. A model is rounded as coarsely as its
 probabilities allow.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from flaxtext.models.bundle import Classifier, is_linear
-from flaxtext.models.features import Features
-from flaxtext.models.forward import Parameters
-from flaxtext.models.linear import counts
+from flaxtext.model.architecture import Architecture, Parameters
+from flaxtext.model.classifier import Classifier
+from flaxtext.model.prediction import class_probabilities
 from flaxtext.report.packing import pack_integers, pack_numbers
+from flaxtext.text.features import Features
 
 TOLERANCE = 0.02
 """How far a probability may be from the model's."""
@@ -40,60 +39,8 @@ ONE_WORD = 200
 """Documents of one word that a model is tried on."""
 
 
-def flatten(vectors: np.ndarray, _present: np.ndarray) -> np.ndarray:
-    """Lay the embeddings end to end."""
-    return vectors.reshape(len(vectors), -1)
-
-
-def mean(vectors: np.ndarray, _present: np.ndarray) -> np.ndarray:
-    """Average over all positions, padding included."""
-    pooled: np.ndarray = vectors.mean(axis=1)
-    return pooled
-
-
-def sum_(vectors: np.ndarray, _present: np.ndarray) -> np.ndarray:
-    """Add up all positions, padding included."""
-    pooled: np.ndarray = vectors.sum(axis=1)
-    return pooled
-
-
-def masked_mean(vectors: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Average over the words alone; no words give zeros."""
-    pooled: np.ndarray = (vectors * present[..., None]).sum(axis=1) / present.sum(axis=1).clip(1)[:, None]
-    return pooled
-
-
-def max_(vectors: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Take the largest value of each dimension over the words; no words give zeros."""
-    largest = np.where(present[..., None], vectors, -np.inf).max(axis=1)
-    pooled: np.ndarray = np.where(np.isfinite(largest), largest, 0)
-    return pooled
-
-
-def mean_max(vectors: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Lay `masked_mean` and `max` side by side."""
-    return np.concatenate([masked_mean(vectors, present), max_(vectors, present)], axis=1)
-
-
-def attention(vectors: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Average over the words, weighted by the softmax of each embedding's last value; no words give zeros."""
-    scores = np.where(present, vectors[..., -1], -np.inf)
-    odds = np.exp(scores - np.maximum(scores.max(axis=1), np.finfo(np.float32).min)[:, None])
-    weights = odds / np.maximum(odds.sum(axis=1), np.finfo(np.float32).tiny)[:, None]
-    pooled: np.ndarray = (vectors * weights[..., None]).sum(axis=1)
-    return pooled
-
-
-POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "flatten": flatten,
-    "mean": mean,
-    "sum": sum_,
-    "masked_mean": masked_mean,
-    "max": max_,
-    "mean_max": mean_max,
-    "attention": attention,
-}
-"""The poolings that a page knows, of `float32[n, positions, embed_dim]` and where words are: a row a document."""
+COMPUTED = ("flatten", "padded_mean", "padded_sum", "mean", "sum", "max", "mean_max", "attention")
+"""The poolings that `portable.js` has; a variant with another one is left out."""
 
 
 class NotPortableError(Exception):
@@ -125,7 +72,7 @@ def quantise(matrix: np.ndarray, step: float) -> Rounded:
 
 
 @dataclass(frozen=True)
-class Table:
+class RoundedTable:
     """A row for each feature: padding, which a document may hold many times, as it is; frequent words; the rest."""
 
     padding: np.ndarray
@@ -133,9 +80,9 @@ class Table:
     rest: Rounded
 
     @classmethod
-    def of(cls, matrix: np.ndarray, share: float) -> "Table":
-        """Round `float32[rows, m]` to steps of a share of its standard deviation."""
-        step = share * float(matrix.std())
+    def of(cls, matrix: np.ndarray, fraction: float) -> "RoundedTable":
+        """Round `float32[rows, m]` to steps of a fraction of its standard deviation."""
+        step = fraction * float(matrix.std())
         frequent, rest = matrix[1 : FREQUENT + 1], matrix[FREQUENT + 1 :]
         return cls(matrix[0], quantise(frequent, step / FINER), quantise(rest, step))
 
@@ -153,21 +100,16 @@ class Table:
         }
 
 
-class Layer(NamedTuple):
-    """A dense layer."""
+class RoundedLayer(NamedTuple):
+    """A dense layer, its bias as it is."""
 
     kernel: Rounded
     bias: np.ndarray
 
     @classmethod
-    def of(cls, kernel: np.ndarray, bias: np.ndarray, share: float) -> "Layer":
-        """Round a kernel to steps of a share of its standard deviation."""
-        return cls(quantise(kernel, share / FINER * float(kernel.std())), bias)
-
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Map `float32[n, inputs]` to `float32[n, outputs]`."""
-        outputs: np.ndarray = inputs @ self.kernel.matrix + self.bias
-        return outputs
+    def of(cls, kernel: np.ndarray, bias: np.ndarray, fraction: float) -> "RoundedLayer":
+        """Round a kernel to steps of a fraction of its standard deviation."""
+        return cls(quantise(kernel, fraction / FINER * float(kernel.std())), bias)
 
     def encode(self) -> dict[str, Any]:
         """Lay the layer out for JSON."""
@@ -175,40 +117,42 @@ class Layer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network's embeddings, the name of its pooling, and its dense layers, with relu between them."""
+class RoundedNetwork:
+    """A network's embeddings, the name of its pooling, and its dense layers by name."""
 
     pooling: str
-    embedding: Table
-    layers: list[Layer]
+    embedding: RoundedTable
+    layers: dict[str, RoundedLayer]
 
     @classmethod
-    def of(cls, parameters: Parameters, pooling: str, rows: np.ndarray, share: float) -> "Network":
+    def of(cls, parameters: Parameters, pooling: str, rows: np.ndarray, fraction: float) -> "RoundedNetwork":
         """Round the parameters, and of embeddings those `rows`."""
-        layers = [
-            [np.asarray(parameters[name][array]) for array in ("kernel", "bias")]
-            for name in ("hidden", "output")
-            if name in parameters
-        ]
+        layers = {
+            name: (np.asarray(layer["kernel"]), np.asarray(layer["bias"]))
+            for name, layer in parameters.items()
+            if name != "embedding"
+        }
         table = np.asarray(parameters["embedding"]["embedding"])[rows]
-        if len(layers) == 1 and pooling != "attention":  # which weighs words by what a dimension says
-            table, layers[0][0] = balanced(table, layers[0][0])
-        return cls(pooling, Table.of(table, share), [Layer.of(kernel, bias, share) for kernel, bias in layers])
+        if "hidden" not in layers and pooling != "attention":  # which weighs words by what a dimension says
+            kernel, bias = layers["output"]
+            table, kernel = balance_dimensions(table, kernel)
+            layers["output"] = kernel, bias
+        rounded = {name: RoundedLayer.of(*layer, fraction) for name, layer in layers.items()}
+        return cls(pooling, RoundedTable.of(table, fraction), rounded)
 
-    def logits(self, ids: np.ndarray) -> np.ndarray:
-        """Map rows of `embedding`, `int32[n, positions]`, to `float32[n, classes]`."""
-        values = POOLINGS[self.pooling](self.embedding.matrix[ids], ids != 0)
-        for layer in self.layers[:-1]:
-            values = np.maximum(layer(values), 0)
-        return self.layers[-1](values)
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The parameters that it stands for."""
+        layers = {name: {"kernel": layer.kernel.matrix, "bias": layer.bias} for name, layer in self.layers.items()}
+        return {"embedding": {"embedding": self.embedding.matrix}, **layers}
 
     def encode(self) -> dict[str, Any]:
         """Lay the network out for JSON."""
-        layers = [layer.encode() for layer in self.layers]
+        layers = [self.layers[name].encode() for name in ("hidden", "output") if name in self.layers]
         return {"pooling": self.pooling, "embedding": self.embedding.encode(by_column=True), "layers": layers}
 
 
-def balanced(table: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def balance_dimensions(table: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scale each dimension of embeddings by what it does to the logits, so that a step of each counts alike.
 
     The `kernel` of the output layer is scaled against it, so that the logits stay.
@@ -220,28 +164,34 @@ def balanced(table: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 @dataclass(frozen=True)
-class Linear:
-    """A linear model: of each feature its idf, and that times its weights; both those and the bias over temperature."""
+class RoundedLinear:
+    """A linear model: of each feature its idf, and that times its weights, whose errors then count alike.
 
-    idf: Table
-    weights: Table
+    Weights and bias are divided by the temperature beforehand.
+    """
+
+    idf: RoundedTable
+    weights: RoundedTable
     bias: np.ndarray
 
     @classmethod
-    def of(cls, parameters: Parameters, rows: np.ndarray, share: float) -> "Linear":
+    def of(cls, parameters: Parameters, rows: np.ndarray, fraction: float) -> "RoundedLinear":
         """Round the parameters of those `rows`."""
         idf, kernel, bias, temperature = (
             np.asarray(parameters["linear"][name]) for name in ("idf", "kernel", "bias", "temperature")
         )
         idf = idf[rows, None]
-        return cls(Table.of(idf, share), Table.of(idf * kernel[rows] / temperature, share), bias / temperature)
+        rounded = RoundedTable.of(idf, fraction)
+        # What has no idf adds nothing, to the page as to the model: no weight may be left where an idf is rounded to 0.
+        weights = np.where(rounded.matrix, idf * kernel[rows] / temperature, 0)
+        return cls(rounded, RoundedTable.of(weights, fraction), bias / temperature)
 
-    def logits(self, ids: np.ndarray) -> np.ndarray:
-        """Map rows of the tables, `int32[n, positions]`, to `float32[n, classes]`."""
-        counted = counts(ids, len(self.idf.matrix))
-        norms = np.sqrt(np.asarray(counted.multiply(self.idf.matrix[:, 0]).power(2).sum(axis=1)))[:, None]
-        margins: np.ndarray = counted @ self.weights.matrix / np.maximum(norms, 1e-12) + self.bias
-        return margins
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The parameters that it stands for."""
+        idf = self.idf.matrix
+        kernel = np.divide(self.weights.matrix, idf, out=np.zeros_like(self.weights.matrix), where=idf != 0)
+        return {"linear": {"idf": idf[:, 0], "kernel": kernel, "bias": self.bias, "temperature": np.float32(1)}}
 
     def encode(self) -> dict[str, Any]:
         """Lay the model out for JSON."""
@@ -260,62 +210,61 @@ class Portable:
 
     model: Classifier
     rows: np.ndarray
-    members: list[Network] | list[Linear]
+    members: list[RoundedNetwork] | list[RoundedLinear]
 
     @property
     def ngrams(self) -> int:
         """How many n-grams the page knows."""
         return len(self.model.features.keys)
 
+    @property
+    def architecture(self) -> Architecture:
+        """The model's architecture, with the rows that the page knows."""
+        return replace(self.model.architecture, rows=len(self.rows))
+
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
-        """Class probabilities of `ids: int32[n, max_len]`, of known words, as the page works them out."""
+        """Class probabilities of `ids: int32[n, max_len]`, of known words, by the rounded parameters."""
         place = np.zeros(self.model.features.rows, np.int32)
         place[self.rows] = np.arange(len(self.rows))
         ids = place[self.model.features.expand(ids)]
-        shares: np.ndarray = np.mean([_softmax(member.logits(ids)) for member in self.members], axis=0)
-        return shares
+        answers = [class_probabilities(self.architecture, own.parameters, ids, "numpy") for own in self.members]
+        answer: np.ndarray = np.mean(answers, axis=0)
+        return answer
 
     @cached_property
     def encoded(self) -> dict[str, Any]:
         """The variant, laid out for JSON. N-grams' keys ascend, and their differences are small."""
-        config = self.model.config
+        architecture = self.model.architecture
         return {
-            "max_len": self.model.max_len,
-            "stem": config.get("stem"),
-            "first_stem": self.model.vocabulary.rows,
-            "ngrams": config.get("ngrams", 1),
+            "max_len": architecture.max_len,
+            "prefix": architecture.prefix,
+            "first_prefix": self.model.vocabulary.rows,
+            "ngrams": architecture.ngrams,
             "keys": pack_numbers(np.diff(self.model.features.keys, prepend=np.uint32(0))),
             "members": [member.encode() for member in self.members],
         }
 
 
 def portable(model: Classifier, words: int, ids: np.ndarray) -> Portable:
-    """Make `model` portable with its `words` most frequent words, and hold it against the model.
+    """Make `model` portable with its `words` most frequent words, and compare it with the model.
 
     `ids: int32[n, max_len]` are documents to try both on, ids up to `words` alone; documents of a single word, one for
     each of the most frequent, are tried too.
 
     Raises:
-        NotPortableError: a kind of model that the page does not know, or one whose probabilities it misses by
-            more than `TOLERANCE`.
+        NotPortableError: a pooling that the page does not know, or a model whose probabilities it would miss by more
+            than `TOLERANCE`.
     """
-    linear, pooling = is_linear(model.config), str(model.config.get("pooling"))
-    if not linear and pooling not in POOLINGS:
+    if model.architecture.pooling not in (None, *COMPUTED):
         raise NotPortableError("this page does not know how to compute it")
-    members = model.members if model.config.get("ensemble") else model.members[:1]
     rows = known_rows(model, words)
-    one_word = np.zeros((1 + min(words, ONE_WORD), model.max_len), np.int32)
+    one_word = np.zeros((1 + min(words, ONE_WORD), model.architecture.max_len), np.int32)
     one_word[:, 0] = np.arange(len(one_word))  # the first is empty
     ids = np.concatenate([ids, one_word])
-    expected = model.probabilities(ids)
+    expected = model.probabilities(ids, backend="numpy")
     gap = np.inf
-    for share in (1 / steps for steps in STEPS):
-        rounded = (
-            [Linear.of(member, rows, share) for member in members]
-            if linear
-            else [Network.of(member, pooling, rows, share) for member in members]
-        )
-        found = Portable(model, rows, rounded)
+    for fraction in (1 / steps for steps in STEPS):
+        found = _rounded(model, rows, fraction)
         gap = np.abs(found.probabilities(ids) - expected).max(initial=0)
         if gap <= AIM:
             return found
@@ -324,17 +273,25 @@ def portable(model: Classifier, words: int, ids: np.ndarray) -> Portable:
     return found
 
 
-def known_rows(model: Classifier, words: int) -> np.ndarray:
-    """Rows of the features that a page knows: padding, the first `words`, their stems, and all n-grams.
+def _rounded(model: Classifier, rows: np.ndarray, fraction: float) -> Portable:
+    """Round a model's answering members to steps of a fraction of a standard deviation."""
+    pooling = model.architecture.pooling
+    if pooling is None:
+        return Portable(model, rows, [RoundedLinear.of(member, rows, fraction) for member in model.answering])
+    return Portable(model, rows, [RoundedNetwork.of(member, pooling, rows, fraction) for member in model.answering])
 
-    Stems are numbered in order of first appearance, so those of the first words come first, too.
+
+def known_rows(model: Classifier, words: int) -> np.ndarray:
+    """Rows of the features that a page knows: padding, the first `words`, their prefixes, and all n-grams.
+
+    Prefixes are numbered in order of first appearance, so those of the first words come first, too.
     """
     features = model.features
-    stems, ngrams = model.vocabulary.rows, features.rows - len(features.keys)
-    last = stems
-    if model.config.get("stem"):
+    prefixes, ngrams = model.vocabulary.rows, features.rows - len(features.keys)
+    last = prefixes
+    if model.architecture.prefix is not None:
         last = int(features.expand(np.arange(words + 1, dtype=np.int32)[:, None])[:, 1].max()) + 1
-    return np.concatenate([np.arange(words + 1), np.arange(stems, last), np.arange(ngrams, features.rows)])
+    return np.concatenate([np.arange(words + 1), np.arange(prefixes, last), np.arange(ngrams, features.rows)])
 
 
 def with_fewer_ngrams(model: Classifier, limit: int) -> Classifier:
@@ -347,8 +304,8 @@ def with_fewer_ngrams(model: Classifier, limit: int) -> Classifier:
     if len(keys) <= limit:
         return model
     first = model.features.rows - len(keys)
-    if is_linear(model.config):
-        idf, kernel = (np.asarray(model.parameters["linear"][name])[first:] for name in ("idf", "kernel"))
+    if model.architecture.is_linear:
+        idf, kernel = (np.asarray(model.members[0]["linear"][name])[first:] for name in ("idf", "kernel"))
         weight = np.exp(-idf) * idf * np.abs(kernel).max(axis=1)
     else:
         tables = [np.asarray(member["embedding"]["embedding"])[first:] for member in model.members]
@@ -362,17 +319,10 @@ def with_fewer_ngrams(model: Classifier, limit: int) -> Classifier:
         }
         for member in model.members
     ]
-    features = Features(
-        model.vocabulary.words, stem=model.config.get("stem"), ngrams=model.config.get("ngrams", 1), keys=keys[kept]
-    )
-    return Classifier(model.config, members, model.vocabulary, features)
+    architecture = replace(model.architecture, rows=len(rows))
+    features = Features(model.vocabulary.words, prefix=architecture.prefix, ngrams=architecture.ngrams, keys=keys[kept])
+    return Classifier(model.info, architecture, members, model.vocabulary, features)
 
 
 OF_ROWS = {"embedding": {"embedding"}, "linear": {"idf", "kernel"}, "hidden": set[str](), "output": set[str]()}
 """The parameters with a row for each feature, by layer."""
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: np.ndarray = odds / odds.sum(axis=1, keepdims=True)
-    return shares

@@ -9,7 +9,7 @@ touch, gain most.
 import jax.numpy as jnp
 import numpy as np
 
-from flaxtext.text.pretrained import Pretrained
+from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.train.network import Network
 
 SMOOTHING = 0.3
@@ -36,7 +36,7 @@ def log_ratios(ids: np.ndarray, labels: np.ndarray, rows: int, classes: int) -> 
 def start_from_log_ratios(network: Network, ids: np.ndarray, labels: np.ndarray) -> None:
     """Set the first dimensions of the embeddings, one a class, to the ratios, and the output layer to read them.
 
-    The network has no hidden layer, and a pooling that begins with an average (`pooling.AVERAGES`). The other
+    The network has no hidden layer, and a pooling that begins with an average (`Pooling.averages`). The other
     dimensions stay as they are.
     """
     embedding, kernel = (np.array(param[...]) for param in (network.embedding.embedding, network.output.kernel))

@@ -1,24 +1,28 @@
-"""Training a variant: from documents as ids to all that a bundle holds. Touches no file."""
+"""Training a variant: from token ids to a classifier. Touches no file."""
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from flaxtext.artifacts.bundle import check_size
+from flaxtext.artifacts.history import Epoch
+from flaxtext.artifacts.pretrained import NONE, Pretrained
+from flaxtext.config.train import LinearVariant, NetworkVariant, Variant
 from flaxtext.core.errors import UserError
-from flaxtext.core.params import LinearVariant, NetworkVariant, Variant
-from flaxtext.models import features
-from flaxtext.models.bundle import check_size
-from flaxtext.models.calibration import temperature
-from flaxtext.models.features import Features
-from flaxtext.models.forward import Parameters, flat, probabilities
-from flaxtext.text.pretrained import NONE, Pretrained
-from flaxtext.text.vectors import Vectors
+from flaxtext.model.architecture import Architecture, Parameters, flatten
+from flaxtext.model.calibration import temperature
+from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.linear import linear_probabilities
+from flaxtext.model.prediction import class_probabilities
+from flaxtext.text.features import fit_features
+from flaxtext.text.token_ids import Examples
 from flaxtext.text.vocabulary import Vocabulary
 from flaxtext.train.initialization import start_from_log_ratios, start_from_pretrained
-from flaxtext.train.network import Network, build, outline, split
-from flaxtext.train.training import Epoch, best_epoch, fit, score
+from flaxtext.train.loop import best_epoch, fit_network, score
+from flaxtext.train.network import Network, build, split
 
 Say = Callable[[str], object]
 
@@ -30,28 +34,20 @@ class Trained(NamedTuple):
     """A trained variant.
 
     Attributes:
-        config: what config.json is to say.
-        members: the parameters of each seed, the first seed's first.
-        features: what the model reads in a document.
+        model: what it has become.
         histories: of each seed, an epoch after the other.
+        kept: of each seed, the epoch whose parameters are kept: the best with patience, otherwise the last.
     """
 
-    config: dict[str, Any]
-    members: list[Parameters]
-    features: Features
+    model: Classifier
     histories: list[list[Epoch]]
-
-    @property
-    def kept(self) -> list[Epoch]:
-        """Of each seed, the epoch whose parameters are kept: the best with patience, otherwise the last."""
-        has_patience = self.config["patience"] is not None
-        return [history[best_epoch(history) - 1 if has_patience else -1] for history in self.histories]
+    kept: list[Epoch]
 
 
-def train(
+def train_variant(
     variant: Variant,
-    documents: Vectors,
-    validation: Vectors,
+    documents: Examples,
+    validation: Examples,
     *,
     name: str,
     words: Vocabulary,
@@ -62,46 +58,68 @@ def train(
 ) -> Trained:
     """Train a variant, each seed after the other, on `documents` while watching `validation`.
 
-    `origin` says where the documents come from, `source` at least; `known` are the vectors that a variant with
-    `pretrained` starts from; `say` is called with each line of progress.
+    Both are cut to `int32[n, max_len]` word ids. `origin` says where the documents come from, `source` at least;
+    `known` are the vectors that a variant with `pretrained` starts from; `say` is called with each line of progress.
 
     Raises:
         UserError: the model would be too large, there is too little to learn from or to watch, or the loss is not
             finite.
     """
-    config: dict[str, Any] = {
-        "variant": name,
-        "classes": classes,
-        "max_len": documents.ids.shape[1],
-        **variant.model_dump(),
-        "data": {**origin, "documents": len(documents.labels), "validation_documents": len(validation.labels)},
-    }
     say(f"{name}: {len(documents.labels):,} documents, {len(validation.labels):,} for validation")
+    _check_amounts(variant, name, classes, validation)
+    prefix, ngrams, min_count = variant.prefix, variant.ngrams, variant.ngram_min_count
+    features = fit_features(words.words, documents.ids, prefix=prefix, ngrams=ngrams, min_count=min_count)
+    architecture = Architecture(
+        rows=features.rows, classes=len(classes), max_len=variant.max_len, prefix=prefix, ngrams=ngrams
+    )
+    data = {**origin, "documents": len(documents.labels), "validation_documents": len(validation.labels)}
+    documents, validation = (Examples(features.expand(ids), labels) for ids, labels in (documents, validation))
+    if isinstance(variant, LinearVariant):
+        seeds = 1
+        check_size(architecture, seeds)
+        runs = [_train_linear(variant, architecture, documents, validation, say)]
+    else:
+        seeds = variant.seeds
+        architecture = replace(
+            architecture, pooling=variant.pooling, embed_dim=variant.embed_dim, hidden=variant.hidden
+        )
+        check_size(architecture, seeds)
+        numbers = range(variant.seed, variant.seed + seeds)
+        runs = [_train_network(variant, seed, architecture, documents, validation, known, say) for seed in numbers]
+    histories = [history for _, history in runs]
+    kept = [history[best_epoch(history) - 1 if variant.patience is not None else -1] for history in histories]
+    info = ModelInfo(
+        classes=classes,
+        variant=name,
+        seeds=seeds,
+        ensemble=isinstance(variant, NetworkVariant) and variant.ensemble,
+        data=data,
+        training=heeded(variant),
+        last_epoch={"epoch": kept[0].epoch, **average(kept[:1])},
+    )
+    return Trained(Classifier(info, architecture, [own for own, _ in runs], words, features), histories, kept)
+
+
+def heeded(variant: Variant) -> dict[str, Any]:
+    """Return the training parameters that a variant heeds, less what its architecture says."""
+    if isinstance(variant, LinearVariant):
+        return {name: getattr(variant, name) for name in LinearVariant.HEEDED}
+    said = ("model", "pooling", "embed_dim", "hidden", "max_len", "prefix", "ngrams", "seeds", "ensemble")
+    return {name: value for name, value in variant.model_dump().items() if name not in said}
+
+
+def _check_amounts(variant: Variant, name: str, classes: list[str], validation: Examples) -> None:
     if not len(validation.labels) and (variant.patience is not None or variant.calibrate):
         raise UserError(
             f"{name}: train has too few documents for any to be held out, which patience and calibrate need; "
-            "raise validation, or turn both off"
+            "raise vectorize.validation, or turn both off"
         )
-    if isinstance(variant, NetworkVariant) and variant.embed_dim < _taken(variant, classes) + variant.pretrained:
+    if isinstance(variant, NetworkVariant) and variant.embed_dim < _taken(variant, len(classes)) + variant.pretrained:
         raise UserError(
             f"{name}: init: log_ratios needs a dimension for each of the {len(classes)} classes"
             f"{', and pretrained some more' if variant.pretrained else ''}; "
             f"raise embed_dim from {variant.embed_dim}, or leave init out"
         )
-    reads = features.fit(
-        words.words, documents.ids, stem=variant.stem, ngrams=variant.ngrams, min_count=variant.ngram_min_count
-    )
-    documents, validation = (Vectors(reads.expand(ids), labels) for ids, labels in (documents, validation))
-    if isinstance(variant, LinearVariant):
-        config["seeds"] = 1
-        check_size(config, reads.rows)
-        runs = [_train_linear(variant, documents, validation, reads.rows, len(classes), say)]
-    else:
-        seeds = range(variant.seed, variant.seed + variant.seeds)
-        runs = [_train_network(variant, seed, config, documents, validation, reads.rows, known, say) for seed in seeds]
-    trained = Trained(config, [parameters for parameters, _ in runs], reads, [history for _, history in runs])
-    config["last_epoch"] = {"epoch": trained.kept[0].epoch, **average(trained.kept[:1])}
-    return trained
 
 
 def average(epochs: list[Epoch]) -> dict[str, float | None]:
@@ -113,24 +131,22 @@ def average(epochs: list[Epoch]) -> dict[str, float | None]:
 def _train_network(
     variant: NetworkVariant,
     seed: int,
-    config: dict[str, Any],
-    documents: Vectors,
-    validation: Vectors,
-    rows: int,
+    architecture: Architecture,
+    documents: Examples,
+    validation: Examples,
     known: Pretrained,
     say: Say,
 ) -> tuple[Parameters, list[Epoch]]:
     """Train the network that the variant describes, with one seed."""
-    check_size(config, rows)
 
     def make() -> Network:
-        network = build(config, rows, seed)
+        network = build(architecture, seed)
         if variant.seeds > 1:
             say(f"seed {seed}")
         if seed == variant.seed:
             say(_layers(split(network)[1]))
         if variant.pretrained:
-            start_from_pretrained(network, known, _taken(variant, config["classes"]))
+            start_from_pretrained(network, known, _taken(variant, architecture.classes))
         if variant.init == "log_ratios":
             start_from_log_ratios(network, documents.ids, documents.labels)
         return network
@@ -143,22 +159,13 @@ def _train_network(
         if epoch.epoch == 1 or epoch.epoch % every == 0:
             say(_progress(epoch, seconds, epochs))
 
-    settings = ("batch_size", "optimizer", "learning_rate", "schedule", "shuffle", "patience")
-    objective = ("label_smoothing", "word_dropout", "class_weights")
-    parameters, history = fit(
-        outline(config, rows),
-        make,
-        documents,
-        validation,
-        **{name: getattr(variant, name) for name in (*settings, *objective)},
-        epochs=epochs,
-        seed=seed,
-        report=report,
+    parameters, history = fit_network(
+        architecture, make, documents, validation, variant, seed=seed, epochs=epochs, report=report
     )
     if variant.patience is not None:
         say(f"kept: epoch {best_epoch(history)}, of the lowest validation loss")
     if variant.calibrate:
-        answers = probabilities(variant.pooling, parameters, validation.ids)
+        answers = class_probabilities(architecture, parameters, validation.ids, "jax")
         divisor = temperature(np.log(np.maximum(answers, np.finfo(np.float32).tiny)), validation.labels)
         say(f"calibrated: logits divided by {divisor:.2f}")
         parameters["output"] = {name: array / divisor for name, array in parameters["output"].items()}
@@ -166,36 +173,28 @@ def _train_network(
 
 
 def _train_linear(
-    variant: LinearVariant, documents: Vectors, validation: Vectors, rows: int, classes: int, say: Say
+    variant: LinearVariant, architecture: Architecture, documents: Examples, validation: Examples, say: Say
 ) -> tuple[Parameters, list[Epoch]]:
     """Train scikit-learn's linear model; its history is one row."""
-    from flaxtext.models import linear  # which brings SciPy; a network needs none
+    from flaxtext.train.linear import fit_linear  # which brings SciPy; a network needs none
 
-    model = linear.fit(
-        documents,
-        validation,
-        rows=rows,
-        classes=classes,
-        c=variant.C,
-        class_weights=variant.class_weights,
-        seed=variant.seed,
-    )
+    model = fit_linear(variant, documents, validation, rows=architecture.rows, classes=architecture.classes)
     parameters = {"linear": model._asdict()}
     say(_layers(parameters))
-    watched = score(linear.probabilities(model, validation.ids), validation.labels)
-    loss, accuracy = score(linear.probabilities(model, documents.ids), documents.labels)
+    watched = score(linear_probabilities(model, validation.ids), validation.labels)
+    loss, accuracy = score(linear_probabilities(model, documents.ids), documents.labels)
     say(f"train accuracy {accuracy:.3f}, validation accuracy {watched[1]:.3f}")
     return parameters, [Epoch(1, math.nan, loss, *watched)]
 
 
-def _taken(variant: NetworkVariant, classes: list[str]) -> int:
+def _taken(variant: NetworkVariant, classes: int) -> int:
     """Count the dimensions of an embedding that log-count ratios take."""
-    return len(classes) if variant.init == "log_ratios" else 0
+    return classes if variant.init == "log_ratios" else 0
 
 
 def _layers(parameters: Parameters) -> str:
     """List each array's name and shape, and the number of parameters."""
-    arrays = flat(parameters)
+    arrays = flatten(parameters)
     lines = [f"  {name:<20} {' x '.join(map(str, array.shape)):>14}" for name, array in arrays.items()]
     return "\n".join([*lines, f"  {sum(np.size(array) for array in arrays.values()):,} parameters"])
 

@@ -3,25 +3,14 @@
 const portable = (() => {
   // ---- Packed texts and numbers, as flaxtext/report/packing.py writes them ----
 
-  const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%.()*+-;,=:?@^_`{|}~";
-  const digits = new Uint8Array(128);
-  for (let digit = 0; digit < DIGITS.length; digit++) digits[DIGITS.charCodeAt(digit)] = digit;
-
-  // Base 85: five characters are four bytes, the last ones cut short together.
   function decode(packed) {
-    const missing = (5 - packed.length % 5) % 5, whole = packed + "~".repeat(missing);
-    const bytes = new DataView(new ArrayBuffer(whole.length / 5 * 4));
-    for (let at = 0, to = 0; at < whole.length; to += 4) {
-      let number = 0;
-      for (const end = at + 5; at < end; at++) number = 85 * number + digits[whole.charCodeAt(at)];
-      bytes.setUint32(to, number);
-    }
-    return new Uint8Array(bytes.buffer, 0, bytes.byteLength - missing);
+    const binary = atob(packed), bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+    return bytes;
   }
 
   async function inflate(packed) {
-    const bytes = decode(packed);
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const stream = new Blob([decode(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
 
@@ -39,9 +28,7 @@ const portable = (() => {
     return new Numbers(bytes.buffer);
   }
 
-  const floats = (packed) => unpackNumbers(packed, Float32Array);
-
-  // ---- Words, as flaxtext/text/tokens.py finds them ----
+  // ---- Words, as flaxtext/text/tokenizers.py finds them ----
 
   // Finds words in texts; separators are characters of one UTF-16 unit each.
   function tokenizer(separators) {
@@ -62,7 +49,7 @@ const portable = (() => {
     return { pieces, tokenize };
   }
 
-  // ---- Features, as flaxtext/models/features.py lays them out ----
+  // ---- Features, as flaxtext/text/features.py lays them out ----
 
   // MurmurHash3's finalizer
   function mix(key) {
@@ -82,25 +69,24 @@ const portable = (() => {
     return keys[low] === key ? low : -1;
   }
 
-  // ids of words -> rows of the model's tables: of each position the word, its stem, the n-grams that begin there.
-  // Rows are padding, words, stems, n-grams; 0 for what is not there or not known.
-  async function features({ max_len: maxLen, stem, first_stem: firstStem, ngrams, keys: packed }, words) {
-    const keys = await unpackNumbers(packed, Uint32Array);
-    for (let i = 1; i < keys.length; i++) keys[i] += keys[i - 1];
-    const stems = new Map();  // numbered in order of first appearance
-    const stemOf = stem === null ? null : words.map((word) => {
-      const letters = Array.from(word).slice(0, stem).join("");
-      if (!stems.has(letters)) stems.set(letters, stems.size);
-      return stems.get(letters);
+  // ids of words -> rows of the model's tables: of each position the word, its prefix, the n-grams that begin there.
+  // Rows are padding, words, prefixes, n-grams; 0 for what is not there or not known. `words` are those known, by id
+  // from 1; `first_prefix` is the row of the first prefix in the whole model, whose rows the n-grams' keys are made of.
+  function features({ max_len: maxLen, prefix, first_prefix: firstPrefix, ngrams, keys }, words) {
+    const prefixes = new Map();  // numbered in order of first appearance
+    const prefixOf = prefix === null ? null : words.map((word) => {
+      const letters = Array.from(word).slice(0, prefix).join("");
+      if (!prefixes.has(letters)) prefixes.set(letters, prefixes.size);
+      return prefixes.get(letters);
     });
-    const firstRow = words.length + 1, firstNgram = firstRow + stems.size;
+    const firstRow = words.length + 1, firstNgram = firstRow + prefixes.size;
     return (ids) => {
       const rows = [];
-      const bases = ids.slice(0, maxLen).map((id) => (stemOf ? firstStem + stemOf[id - 1] : id));
+      const bases = ids.slice(0, maxLen).map((id) => (prefixOf ? firstPrefix + prefixOf[id - 1] : id));
       for (let position = 0; position < maxLen; position++) {
         const id = ids[position] ?? 0;
         rows.push(id);
-        if (stemOf) rows.push(id && firstRow + stemOf[id - 1]);
+        if (prefixOf) rows.push(id && firstRow + prefixOf[id - 1]);
         let key = bases[position] ?? 0;
         for (let n = 2; n <= ngrams; n++) {
           const following = bases[position + n - 1];
@@ -113,32 +99,9 @@ const portable = (() => {
     };
   }
 
-  // ---- Models, as flaxtext/report/portable.py packs them ----
+  // ---- Models: what flaxtext/model/ computes; a matrix is an object of `columns` and `row(i)` ----
 
-  async function matrix(...parts) {
-    const [{ columns }] = parts;
-    const rounded = await Promise.all(parts.map((part) => unpackNumbers(part.values, Uint32Array)));
-    const values = new Float32Array(rounded.reduce((length, part) => length + part.length, 0));
-    let at = 0;
-    rounded.forEach((part, number) => {
-      const { step, by_column: byColumn } = parts[number], rows = part.length / columns;
-      part.forEach((value, i) => {
-        const to = byColumn ? (i % rows) * columns + Math.floor(i / rows) : i;
-        values[at + to] = step * (value & 1 ? -(value + 1) / 2 : value / 2);
-      });
-      at += part.length;
-    });
-    return { columns, row: (i) => values.subarray(i * columns, (i + 1) * columns) };
-  }
-
-  // Rows by feature, padding's first.
-  async function table({ padding: packed, frequent, rest }) {
-    const padding = await floats(packed), { columns, row } = await matrix(frequent, rest);
-    return { columns, row: (i) => (i ? row(i - 1) : padding) };
-  }
-
-  async function layer({ kernel: packed, bias: bytes }) {
-    const kernel = await matrix(packed), bias = await floats(bytes);
+  function layer({ kernel, bias }) {
     return (input) => {
       const output = Array.from(bias);
       for (let i = 0; i < input.length; i++) {
@@ -165,14 +128,15 @@ const portable = (() => {
   }
 
   // How the embeddings of a document become one vector: `all` of its positions, padding included, or those present.
-  // A pooling of flaxtext/report/portable.py is a function of the same name here.
+  // The names are those of flaxtext/model/poolings.py.
   const POOLINGS = {
     flatten: (all) => all.flatMap((vector) => Array.from(vector)),
-    mean: (all, present, size) => weighted(all, () => 1 / all.length, size),
-    sum: (all, present, size) => weighted(all, () => 1, size),
-    masked_mean: (all, present, size) => weighted(present, () => 1 / present.length, size),
+    padded_mean: (all, present, size) => weighted(all, () => 1 / all.length, size),
+    padded_sum: (all, present, size) => weighted(all, () => 1, size),
+    mean: (all, present, size) => weighted(present, () => 1 / present.length, size),
+    sum: (all, present, size) => weighted(present, () => 1, size),
     max: (all, present, size) => largest(present, size),
-    mean_max: (all, present, size) => [...POOLINGS.masked_mean(all, present, size), ...largest(present, size)],
+    mean_max: (all, present, size) => [...POOLINGS.mean(all, present, size), ...largest(present, size)],
     attention: (all, present, size) => {
       const weights = present.length ? softmax(present.map((vector) => vector[size - 1])) : [];
       return weighted(present, (number) => weights[number], size);
@@ -186,18 +150,18 @@ const portable = (() => {
     return odds.map((value) => value / total);
   }
 
-  // rows -> logits
-  async function network({ pooling, embedding: packed, layers: packedLayers }) {
-    const embedding = await table(packed), layers = await Promise.all(packedLayers.map(layer));
+  // rows -> logits, relu between the layers
+  function network({ pooling, embedding, layers }) {
+    const steps = layers.map(layer);
     return (rows) => {
       const present = rows.filter((row) => row).map(embedding.row);
       const pooled = POOLINGS[pooling](rows.map(embedding.row), present, embedding.columns);
-      return layers.reduce((values, next, i) => next(i ? values.map((value) => Math.max(value, 0)) : values), pooled);
+      return steps.reduce((values, step, i) => step(i ? values.map((value) => Math.max(value, 0)) : values), pooled);
     };
   }
 
-  async function linear({ idf: packedIdf, weights: packedWeights, bias: packedBias }) {
-    const idf = await table(packedIdf), weights = await table(packedWeights), bias = await floats(packedBias);
+  // rows -> margins: TF-IDF of norm 1, times the kernel, plus the bias; `weights` are idf times the kernel
+  function linear({ idf, weights, bias }) {
     return (rows) => {
       const counts = new Map();
       for (const row of rows) if (row) counts.set(row, (counts.get(row) ?? 0) + 1);
@@ -211,14 +175,55 @@ const portable = (() => {
     };
   }
 
-  // A packed variant as a function: ids of known words -> class probabilities, the average of its members'.
-  async function load(packed, words) {
-    const expand = await features(packed, words);
-    const members = await Promise.all(packed.members.map((member) => (member.pooling ? network : linear)(member)));
-    return (ids) => {
-      const rows = expand(ids), answers = members.map((member) => softmax(member(rows)));
+  // Members, functions of rows, as one: rows -> class probabilities, the average of the members'.
+  function classifier(members) {
+    return (rows) => {
+      const answers = members.map((member) => softmax(member(rows)));
       return answers[0].map((_, i) => answers.reduce((sum, answer) => sum + answer[i], 0) / answers.length);
     };
+  }
+
+  // ---- Packed models, as flaxtext/report/portable.py lays them out ----
+
+  async function unpackMatrix(...parts) {
+    const [{ columns }] = parts;
+    const rounded = await Promise.all(parts.map((part) => unpackNumbers(part.values, Uint32Array)));
+    const values = new Float32Array(rounded.reduce((length, part) => length + part.length, 0));
+    let at = 0;
+    rounded.forEach((part, number) => {
+      const { step, by_column: byColumn } = parts[number], rows = part.length / columns;
+      part.forEach((value, i) => {
+        const to = byColumn ? (i % rows) * columns + Math.floor(i / rows) : i;
+        values[at + to] = step * (value & 1 ? -(value + 1) / 2 : value / 2);
+      });
+      at += part.length;
+    });
+    return { columns, row: (i) => values.subarray(i * columns, (i + 1) * columns) };
+  }
+
+  // Rows by feature, padding's first.
+  async function unpackTable({ padding: packed, frequent, rest }) {
+    const padding = await unpackNumbers(packed, Float32Array), { columns, row } = await unpackMatrix(frequent, rest);
+    return { columns, row: (i) => (i ? row(i - 1) : padding) };
+  }
+
+  async function unpackLayer({ kernel, bias }) {
+    return { kernel: await unpackMatrix(kernel), bias: await unpackNumbers(bias, Float32Array) };
+  }
+
+  async function unpackMember({ pooling, embedding, layers, idf, weights, bias }) {
+    if (pooling) {
+      return network({ pooling, embedding: await unpackTable(embedding), layers: await Promise.all(layers.map(unpackLayer)) });
+    }
+    return linear({ idf: await unpackTable(idf), weights: await unpackTable(weights), bias: await unpackNumbers(bias, Float32Array) });
+  }
+
+  // A packed variant as a function: ids of known words -> class probabilities.
+  async function load({ keys: packed, members, ...reads }, words) {
+    const keys = await unpackNumbers(packed, Uint32Array);
+    for (let i = 1; i < keys.length; i++) keys[i] += keys[i - 1];
+    const expand = features({ ...reads, keys }, words), answer = classifier(await Promise.all(members.map(unpackMember)));
+    return (ids) => answer(expand(ids));
   }
 
   // What each word adds to the probability of the predicted class: the drop when all its occurrences are left out.
@@ -233,5 +238,5 @@ const portable = (() => {
     return { probabilities, predicted, weights };
   }
 
-  return { unpackText, tokenizer, load, leaveOneOut };
+  return { unpackText, tokenizer, load, leaveOneOut, features, POOLINGS, network, linear, classifier };
 })();

@@ -55,10 +55,10 @@
     const largest = Math.max(...probabilities);
     for (const index of order.slice(0, 8)) {
       const top = probabilities[index] === largest ? " top" : "";
-      const share = (100 * probabilities[index]).toFixed(1) + "%";
+      const fraction = (100 * probabilities[index]).toFixed(1) + "%";
       box.append(
         element("bdi", { className: "name" + top }, page.classes[index]),
-        element("span", { className: "bar", "aria-hidden": "true" }, element("i", { "--share": share, "--color": page.colors[variant] })),
+        element("span", { className: "bar", "aria-hidden": "true" }, element("i", { "--fraction": fraction, "--color": page.colors[variant] })),
         element("span", { className: "number" + top }, probabilities[index].toFixed(3)),
       );
     }

@@ -1,0 +1,80 @@
+"""flaxtext's vocabulary and token ids, through its public functions. Does without JAX, as the stages do."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from flaxtext.artifacts.corpus import BATCH_ROWS, Corpus
+from flaxtext.artifacts.token_ids import read_token_ids, write_token_ids
+from flaxtext.artifacts.vocabulary import read_vocabulary, write_vocabulary
+from flaxtext.text.token_ids import Examples, UnknownWords, number_words
+from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
+
+MAX_LEN = 50
+
+
+def batches(texts: pa.Array) -> list[pa.Array]:
+    """Cut texts into the record batches that a corpus is read in; copies nothing."""
+    return [texts[start : start + BATCH_ROWS] for start in range(0, len(texts), BATCH_ROWS)]
+
+
+def number(texts: pa.Array, words: Vocabulary) -> np.ndarray:
+    """Turn `string[n]` into `int32[n, 50]`, in memory."""
+    return np.concatenate([number_words(batch, words).cut(MAX_LEN) for batch in batches(texts)])
+
+
+def in_memory(train: pa.Array, test: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a vocabulary on both splits, and number the words of both."""
+    words = fit_vocabulary([*batches(train), *batches(test)])
+    return number(train, words), number(test, words)
+
+
+def in_files(
+    folder: str,
+    splits: Sequence[str] = ("train", "test"),
+    warm_up: str | None = None,
+    fit_on: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """Do the same from Parquet to Parquet, a batch at a time and documents whole; returns seconds.
+
+    `warm_up` is a folder of a few documents to do first: what a process spends once then does not count. The
+    vocabulary is that of the splits `fit_on`, or of all.
+    """
+    if warm_up is not None:
+        in_files(warm_up, splits)
+    vocab = Path(folder, "vocab.parquet")
+    started = time.perf_counter()
+    write_vocabulary(vocab, fit_vocabulary(_texts(folder, fit_on or splits)))
+    between = time.perf_counter()
+    unknown = UnknownWords(read_vocabulary(vocab))
+    for split in splits:
+        corpus = Corpus(Path(folder, f"{split}.parquet"))
+        write_token_ids(
+            Path(folder, "token_ids", f"{split}.parquet"),
+            unknown.number(corpus.texts_and_labels()),
+            classes=corpus.classes,
+            origin=corpus.origin,
+        )
+    return {"vocabulary": between - started, "token ids": time.perf_counter() - between}
+
+
+def _texts(folder: str, splits: Sequence[str]) -> Iterator[pa.Array]:
+    for split in splits:
+        yield from Corpus(Path(folder, f"{split}.parquet")).texts()
+
+
+class Files:
+    """A folder of documents that `in_files` has numbered."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.words = read_vocabulary(self.folder / "vocab.parquet")
+        self.classes = Corpus(self.folder / "train.parquet").classes
+
+    def examples(self, split: str) -> Examples:
+        """Read a split, its documents cut to 50 ids."""
+        found = read_token_ids(self.folder / "token_ids" / f"{split}.parquet")
+        return Examples(found.documents.cut(MAX_LEN, self.words.rows), found.labels)

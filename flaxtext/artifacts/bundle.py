@@ -1,0 +1,303 @@
+"""A bundle: a trained classifier as a folder that predicts with nothing else: parameters, configuration, vocabulary.
+
+A bundle may come from anywhere: reading one runs no code of it, and takes no more memory than its files are long.
+Everything is checked before it is used: checksums, sizes, names, types, shapes and values.
+"""
+
+import hashlib
+import json
+import math
+import stat
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+import flaxtext
+from flaxtext.artifacts.metrics import write_json
+from flaxtext.artifacts.vocabulary import read_vocabulary, write_vocabulary
+from flaxtext.core.errors import UserError, one_line
+from flaxtext.core.files import atomic, write_text
+from flaxtext.model.architecture import Architecture, flatten, unflatten
+from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.text.features import MAX_NGRAMS, NO_KEYS, Features
+
+FORMAT = 3
+FILES = ("config.json", "model.safetensors", "vocab.parquet")
+SUMS = "SHA256SUMS"
+"""The files' checksums, as `sha256sum --check` reads them."""
+LIBRARIES = ("flax", "jax", "numpy", "pyarrow", "safetensors")
+"""Whose versions config.json names."""
+MAX_BYTES = 512 * 1024**2
+"""Size of the parameters that is still taken for a model."""
+KEYS = "ngrams.keys"
+"""Where model.safetensors holds the hashes of the n-grams that it knows, uint32."""
+MAX_TEXT_BYTES = 1024**2
+"""Size of config.json and of the header of model.safetensors."""
+MAX_CLASSES = 100_000
+ARCHITECTURE = tuple(field.name for field in fields(Architecture) if field.name not in ("rows", "classes"))
+"""What config.json says of the architecture; the rest follows from the vocabulary and the classes."""
+
+
+def check_size(architecture: Architecture, seeds: int) -> None:
+    """Refuse a model, all its seeds together, that `read_bundle` would refuse; before it is trained."""
+    size = seeds * _bytes(architecture.shapes)
+    if size > MAX_BYTES:
+        raise UserError(
+            f"the parameters would take {size >> 20:,} MB, and a model at most {MAX_BYTES >> 20}; "
+            "lower embed_dim, hidden, ngrams, seeds, max_len or build_vocab.max_words"
+        )
+
+
+def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
+    return 4 * sum(math.prod(shape) for shape in shapes.values())
+
+
+def write_bundle(path: str | Path, model: Classifier, card: str | None = None) -> None:
+    """Write a model into the folder `path`, all or none.
+
+    It holds `model.safetensors`, `config.json`, `vocab.parquet`, the model card `README.md` if there is one, and the
+    checksums of them all. The parameters of further seeds are in `model-2.safetensors` and so on.
+    """
+    keys = model.features.keys
+    with atomic(path) as folder:
+        folder.mkdir()
+        for number, parameters in enumerate(model.members, 1):
+            tensors = {name: np.asarray(array) for name, array in flatten(parameters).items()}
+            (folder / _member(number)).write_bytes(save(tensors | ({KEYS: keys} if len(keys) else {})))
+        write_json(folder / "config.json", _config(model))
+        write_vocabulary(folder / "vocab.parquet", model.vocabulary)
+        if card is not None:
+            write_text(folder / "README.md", card)
+        names = sorted(file.name for file in folder.iterdir())
+        write_text(folder / SUMS, "".join(f"{_sha256(folder / name)}  {name}\n" for name in names))
+
+
+def _config(model: Classifier) -> dict[str, Any]:
+    """Lay out what config.json says."""
+    return {
+        "format": FORMAT,
+        **asdict(model.info),
+        "versions": {"flaxtext": flaxtext.__version__, **_versions()},
+        "architecture": {name: getattr(model.architecture, name) for name in ARCHITECTURE},
+        "ngram_rows": len(model.features.keys),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # JAX and Flax are not needed to predict
+            continue
+    return found
+
+
+def read_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
+    """Read a bundle. Runs no code from it. Raises `UserError` where it is not whole and consistent.
+
+    Of several seeds, it reads what predictions need, the first or, in an ensemble, all; or, if asked, all.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UserError(f"{path}: no such model{_neighbours(folder)}")
+    for name in (*FILES, SUMS):
+        _check_file(folder / name)
+    config = _read_config(folder / "config.json")
+    info = ModelInfo(**{field.name: config[field.name] for field in fields(ModelInfo) if field.name in config})
+    names = [_member(number) for number in range(1, 1 + (info.seeds if every_seed or info.ensemble else 1))]
+    for name in names[1:]:
+        _check_file(folder / name)
+    _verify(folder, {*FILES, *names})
+    words = read_vocabulary(folder / "vocab.parquet")
+    sizes, n_keys = config["architecture"], config["ngram_rows"]
+    reads = {"prefix": sizes["prefix"], "ngrams": sizes["ngrams"]}
+    rows = Features(words.words, **reads, keys=NO_KEYS).rows + n_keys
+    architecture = Architecture(rows=rows, classes=len(info.classes), **sizes)
+    expected = architecture.shapes
+    if len(names) * _bytes(expected) > MAX_BYTES:
+        raise UserError(
+            f"{path}: parameters of {len(names) * _bytes(expected):,} bytes; at most {MAX_BYTES:,} are read"
+        )
+    if n_keys:
+        expected[KEYS] = (n_keys,)
+    members = [_read_tensors(folder / name, expected) for name in names]
+    [keys, *_] = [member.pop(KEYS, NO_KEYS) for member in members]  # the same for each seed
+    if (keys[1:] <= keys[:-1]).any():
+        raise UserError(f"{folder / names[0]}: {KEYS} are not in ascending order; get the model again")
+    features = Features(words.words, **reads, keys=keys)
+    return Classifier(info, architecture, [unflatten(member) for member in members], words, features)
+
+
+def _member(number: int) -> str:
+    """Name the file of a seed's parameters, counted from 1."""
+    return "model.safetensors" if number == 1 else f"model-{number}.safetensors"
+
+
+def _neighbours(folder: Path) -> str:
+    models = sorted(config.parent.name for config in folder.parent.glob("*/config.json"))
+    return f"; {folder.parent} has {', '.join(models[:20])}" if models else "; `dvc repro` makes them, in data/models"
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file, or too large a one. A link to a file is one: DVC can be told to link to its cache."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        if path.name == SUMS and (path.parent / "config.json").is_file():
+            _read_config(path.parent / "config.json")  # an older format has no checksums
+        missing = isinstance(error, FileNotFoundError)
+        reason = f"no {path.name}" if missing else f"{path.name} cannot be read: {error.strerror}"
+        raise UserError(f"{path.parent}: not a model: {reason}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path.parent}: not a model: {path.name} is not a file")
+    limit = MAX_TEXT_BYTES if path.name in ("config.json", SUMS) else MAX_BYTES + MAX_TEXT_BYTES
+    if status.st_size > limit:
+        raise UserError(f"{path}: {status.st_size:,} bytes; at most {limit:,} are read")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; get the model again") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read config.json, and check the type and range of all that is used of it."""
+    try:
+        config = json.loads(_read_text(path))
+    except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets, among them
+        raise UserError(f"{path}: not JSON; get the model again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: not an object of keys and values; get the model again")
+    if config.get("format") != FORMAT:
+        found = repr(config.get("format"))[:20]
+        raise UserError(
+            f"{path}: format {found}; this version of flaxtext reads format {FORMAT}: train the model again, "
+            "by `dvc repro` in its project"
+        )
+
+    def check(key: str, is_right: Callable[[Any], bool], expected: str) -> None:
+        *parents, last = key.split(".")
+        place = config
+        for parent in parents:
+            place = place[parent]
+        if last not in place:
+            raise UserError(f"{path}: {key}: missing; get the model again")
+        if not is_right(place[last]):
+            raise UserError(f"{path}: {key}: expected {expected}, got {repr(place[last])[:60]}")
+
+    def between(low: int, high: int) -> tuple[Callable[[Any], bool], str]:
+        return lambda value: type(value) is int and low <= value <= high, f"a whole number from {low} to {high:,}"
+
+    for key in ("architecture", "data", "training", "last_epoch", "versions"):
+        check(key, lambda value: isinstance(value, dict), "keys and values")
+    sizes = config["architecture"]
+    config["architecture"] = {name: sizes[name] for name in ARCHITECTURE if name in sizes}
+    check("classes", _are_names, f"1 to {MAX_CLASSES:,} names of classes, each once")
+    check("variant", lambda value: isinstance(value, str), "text")
+    check("seeds", *between(1, 100))
+    check("ensemble", lambda value: isinstance(value, bool), "true or false")
+    check("ngram_rows", *between(0, MAX_NGRAMS))
+    check("architecture.max_len", *between(1, 10_000))
+    is_length, length = between(1, 1000)
+    check("architecture.prefix", lambda value: value is None or is_length(value), f"{length}, or null")
+    check("architecture.ngrams", *between(1, 5))
+    check(
+        "architecture.pooling",
+        lambda value: value is None or (isinstance(value, str) and value in POOLINGS),
+        f"one of {', '.join(POOLINGS)}, or null",
+    )
+    is_linear = sizes["pooling"] is None
+    check("architecture.embed_dim", *between(int(not is_linear), 100_000))
+    check("architecture.hidden", *between(0, 100_000))
+    _check_origin(path, config)
+    return config
+
+
+def _are_names(value: Any) -> bool:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_CLASSES:
+        return False
+    return all(isinstance(name, str) and name for name in value) and len(set(value)) == len(value)
+
+
+def _check_origin(path: Path, config: dict[str, Any]) -> None:
+    """Check what `flaxtext inspect` shows of a model's origin."""
+    figure = (float, type(None))
+    kinds: dict[str, dict[str, type | tuple[type, ...]]] = {
+        "data": {"source": str, "documents": int, "validation_documents": int},
+        "last_epoch": {"epoch": int, "validation_loss": figure, "validation_accuracy": figure},
+        "versions": dict.fromkeys(config["versions"], str),
+    }
+    for section, expected in kinds.items():
+        for key, kind in expected.items():
+            value = config[section].get(key)
+            if config[section] and not isinstance(value, kind):
+                raise UserError(f"{path}: {section}.{repr(key)[1:-1][:60]}: not of the right type: {repr(value)[:60]}")
+
+
+def _verify(folder: Path, names: set[str]) -> None:
+    """Compare the files with their checksums."""
+    lines = [line.split("  ", 1) for line in _read_text(folder / SUMS).splitlines()]
+    sums = {line[1]: line[0] for line in lines if len(line) == 2}
+    for name in sorted(names):
+        if name not in sums:
+            raise UserError(f"{folder / SUMS}: no checksum of {name}; get the model again")
+        if sums[name] != _sha256(folder / name):
+            raise UserError(
+                f"{folder / name}: damaged, edited or of another model: its SHA-256 is not that in {SUMS}; "
+                "get the model again"
+            )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Read arrays of these names and shapes, float32 or `KEYS`, and no others; nothing is allocated before that."""
+    size = _bytes(shapes)
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > MAX_TEXT_BYTES:
+        raise UserError(f"{path}: not safetensors, or damaged: a header of {header:,} bytes; get the model again")
+    if path.stat().st_size != 8 + header + size:
+        raise UserError(
+            f"{path}: {path.stat().st_size:,} bytes; config.json and vocab.parquet ask for {8 + header + size:,}; "
+            "get the model again"
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, not a dict
+            found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+            for name in sorted(found.keys() | shapes.keys()):
+                expected = ("U32" if name == KEYS else "F32", shapes[name]) if name in shapes else None
+                if found.get(name) != expected:
+                    raise UserError(
+                        f"{path}: {name[:60]!r} is {_describe(found.get(name))}; "
+                        f"config.json and vocab.parquet ask for {_describe(expected)}"
+                    )
+            tensors = {name: file.get_tensor(name) for name in shapes}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not safetensors, or damaged: {one_line(error)}") from None
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {name} holds NaN or infinity; train the model again")
+        if name == "linear.temperature" and array <= 0:
+            raise UserError(f"{path}: {name} is {array:g}, and what divides is above 0; train the model again")
+    return tensors
+
+
+def _describe(tensor: tuple[str, tuple[int, ...]] | None) -> str:
+    return f"{tensor[0]} of {' x '.join(map(str, tensor[1]))}" if tensor else "nothing"

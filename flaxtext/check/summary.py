@@ -1,0 +1,62 @@
+"""What the check stage says: a table of all checks, a sentence and examples for each fault, and limits exceeded."""
+
+import sys
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from flaxtext.check.checks import CHECKS, SPLITS, Share, percent, sentence
+
+EXAMPLES = {"leakage": 2, "near_leakage": 2, "label_conflicts": 2, "duplicates": 1, "near_duplicates": 1, "markup": 2}
+"""Findings that are printed, by check."""
+WIDTH = 100
+"""Characters of a document that are printed."""
+
+
+def print_table(figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, Share]]) -> None:
+    """Print one check per row, one split per column."""
+    rows = {name: [shares[split].get(name) for split in SPLITS] for name in CHECKS}
+    cells = {name: [f"{s.count:,} ({percent(s.value)})" if s else "" for s in row] for name, row in rows.items()}
+    lengths = [" / ".join(str(figures[s][key]) for key in ("median_words", "p95_words", "max_words")) for s in SPLITS]
+    print(f"{'':<26}{'train':>18}{'test':>18}")
+    print(f"{'documents':<26}" + "".join(f"{figures[split]['documents']:>18,}" for split in SPLITS))
+    print(f"{'words: median / 95% / max':<26}" + "".join(f"{length:>18}" for length in lengths))
+    for name, row in cells.items():
+        print(f"{name.replace('_', ' '):<26}" + "".join(f"{cell:>18}" for cell in row))
+    sys.stdout.flush()  # ahead of the warnings
+
+
+def print_warnings(figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, Share]], listed: pa.Table) -> None:
+    """Print a sentence for each fault, with an example or two."""
+    for name, check in CHECKS.items():
+        for split in check.splits:
+            share = shares[split][name]
+            if share.value <= check.bearable:
+                continue
+            print(f"warning: {sentence(name, split, share, figures[split]['classes'])}", file=sys.stderr)
+            at = (listed["check"].to_numpy() == name) & (listed["split"].to_numpy() == split)
+            for row in listed.take(np.flatnonzero(at)[: EXAMPLES.get(name, 0)]).to_pylist():
+                print(f"  {_place(row)}", file=sys.stderr)
+                if row["other_row"] is not None:
+                    print(f"    {row['similarity']:.0%} like {_place(row, 'other_')}", file=sys.stderr)
+
+
+def _place(row: dict[str, Any], prefix: str = "") -> str:
+    """Describe one of the documents of a finding, on one line."""
+    text = " ".join(row[f"{prefix}text"].split())
+    return f"{row[f'{prefix}split']} row {row[f'{prefix}row']}, {row[f'{prefix}label']}: {text[:WIDTH]}"
+
+
+def over(
+    figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, Share]], limits: dict[str, float]
+) -> list[str]:
+    """Say which limits are exceeded, one line each, and what to do."""
+    return [
+        f"params.yaml: check.max_{name}: the limit is {limit:g}, {split} has {shares[split][name].value:g}: "
+        f"{sentence(name, split, shares[split][name], figures[split]['classes'])}; "
+        f"{CHECKS[name].fix}, or raise the limit"
+        for name, limit in limits.items()
+        for split in CHECKS[name].splits
+        if shares[split][name].value > limit
+    ]

@@ -1,0 +1,83 @@
+"""The command `explain`."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flaxtext.cli.options import AsJson, Model, Texts, check_target
+from flaxtext.cli.texts import read_texts
+from flaxtext.core.errors import UserError
+
+
+def explain(
+    model: Model,
+    texts: Texts = None,
+    class_: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="CLASS", help="Explain this class rather than the predicted one; repeatable."),
+    ] = None,
+    words: Annotated[int, typer.Option(min=1, help="How many words get a weight.")] = 10,
+    samples: Annotated[int, typer.Option(min=10, help="How many shortened texts the model is asked about.")] = 5000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random choice of them.")] = 0,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page as well.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which words of a text speak for its class and which against it, by LIME.
+
+    - `flaxtext explain -m data/models/average_20 "some text"`
+
+    On a terminal, words for the class are blue and underlined, words against it orange; the stronger, the darker.
+    A weight is what a word adds to the class's probability. NO_COLOR=1 in the environment switches colours off.
+    """
+    import numpy as np
+
+    from flaxtext.artifacts.bundle import read_bundle
+    from flaxtext.cli import terminal
+    from flaxtext.core.files import write_text
+    from flaxtext.explain import explanation
+    from flaxtext.explain.pages import render_explanations
+
+    check_target(html, "--html")
+    if html:
+        import jinja2  # noqa: F401, so that its lack is told before all the work
+    loaded = read_bundle(model)
+    named = class_ or []
+    for name in named:
+        if name not in loaded.classes:
+            raise UserError(f"{model}: no class {name!r}; there are {', '.join(loaded.classes[:20])}")
+    documents: list[dict[str, Any]] = []
+    first = True
+    for block in read_texts(texts):
+        for text in block:
+            [tokens] = loaded.tokenize([text])
+            probability = loaded.predict_proba([text])[0]
+            predicted = loaded.classes[int(probability.argmax())]
+            explained = list(dict.fromkeys(named)) or [predicted]
+            result = explanation.explain(
+                tokens,
+                loaded.token_ids(tokens),
+                partial(loaded.probabilities, backend="numpy"),
+                [loaded.classes.index(name) for name in explained],
+                max_len=loaded.architecture.max_len,
+                samples=samples,
+                words=words,
+                rng=np.random.default_rng(seed),
+            )
+            side = {"class": predicted, "probability": explanation.six_digits(probability.max())}
+            models = explanation.as_json(result, explained)
+            document = {"text": text, "predicted": side, "explanations": models}
+            if html:
+                documents.append(document)
+            if as_json:
+                print(json.dumps(document, ensure_ascii=False), flush=True)
+            else:
+                print("" if first else "\n\n", end="")
+                print(terminal.explained(document, terminal.wants_colour(sys.stdout)), flush=True)
+            first = False
+    if html:
+        write_text(html, render_explanations(loaded.info.variant or model.name, documents))
+        print(f"{html}: {len(documents):,} texts explained", file=sys.stderr)

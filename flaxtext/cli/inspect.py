@@ -1,0 +1,50 @@
+"""The command `inspect`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flaxtext.cli.options import AsJson, Model
+
+
+def inspect(
+    model: Model,
+    word: Annotated[
+        list[str] | None,
+        typer.Option("--word", "-w", metavar="WORD", help="List the words nearest to this one; repeatable."),
+    ] = None,
+    nearest: Annotated[int, typer.Option(min=1, help="How many of them.")] = 10,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where evaluate and compare wrote their figures.  [default: the project's]"
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a model is: network, classes, data, training, figures; and which words it takes for alike.
+
+    - `flaxtext inspect -m data/models/average_20`
+    - `flaxtext inspect -m data/models/average_20 --word array`
+
+    Nearness of words is the cosine between their embeddings.
+    """
+    from flaxtext.artifacts.bundle import read_bundle
+    from flaxtext.cli.description import describe, nearest_words, readable
+    from flaxtext.cli.terminal import plain, plain_lines
+
+    loaded = read_bundle(model)
+    if not word:
+        facts = describe(loaded, model, metrics)
+        print(json.dumps(facts, ensure_ascii=False) if as_json else plain_lines(readable(facts)))
+        return
+    for one in word:
+        neighbours = nearest_words(loaded, one, nearest)
+        if as_json:
+            words = [{"word": near, "cosine": cosine} for near, cosine in neighbours]
+            print(json.dumps({"word": one, "nearest": words}, ensure_ascii=False))
+        else:
+            print(plain(one))
+            print("\n".join(f"  {cosine:6.3f}  {plain(near)}" for near, cosine in neighbours))

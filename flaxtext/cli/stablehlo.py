@@ -1,0 +1,158 @@
+"""A trained model as one file for programs that have JAX alone: a function in StableHLO, its parameters inside."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from flaxtext.artifacts.metrics import write_json
+from flaxtext.artifacts.token_ids import read_token_ids, read_unknown_words
+from flaxtext.artifacts.vocabulary import write_vocabulary
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import atomic, write_text
+from flaxtext.model.architecture import Parameters
+from flaxtext.model.classifier import Classifier
+from flaxtext.model.forward import Block, apply
+from flaxtext.text.tokenizers import FILTERS
+from flaxtext.text.vocabulary import Vocabulary
+
+FUNCTION = "model.stablehlo"
+FILES = {FUNCTION, "config.json", "vocab.parquet", "README.md"}
+PLATFORMS = ("cpu", "cuda", "tpu")
+ROWS = 8192
+"""Documents judged at a time."""
+README = """\
+`model.stablehlo` maps word ids, `int32[batch, {max_len}]` of any batch, to probabilities, `float32[batch, {classes}]`:
+
+    import jax.export, pathlib
+    model = jax.export.deserialize(bytearray(pathlib.Path("model.stablehlo").read_bytes()))
+    probabilities = model.call(ids)
+
+`config.json` names the classes, in the order of the columns. `vocab.parquet` has the words and their ids.
+A text is lower-cased and split at spaces, tabs, line feeds and any of {filters}
+Words that are not in `vocab.parquet` are dropped; the first {max_len} ids of the rest make a row, filled up with 0.
+"""
+"""What lies beside the function for whoever finds it."""
+
+
+def quantize(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round each row of `float32[rows, dim]` to `int8[rows, dim]` and a scale, `float32[rows, 1]`.
+
+    Symmetric: a row is its integers, -127 to 127, times its scale, the row's largest absolute value over 127.
+    """
+    scale = np.abs(table).max(axis=1, keepdims=True) / np.float32(127)
+    scale[scale == 0] = 1
+    return np.rint(table / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
+    """Trace a model to a function from `int32[batch, max_len]` to `float32[batch, classes]`, of any batch."""
+    architecture = model.architecture
+    if architecture.is_linear:
+        raise UserError("a linear model is scikit-learn's, and cannot be exported to JAX")
+
+    def place(member: Parameters) -> Parameters:
+        placed: Parameters = jax.tree.map(jnp.asarray, member)
+        return placed
+
+    def parameters_of(member: Parameters) -> Parameters:
+        if not int8:
+            return place(member)
+        table, scale = quantize(member["embedding"]["embedding"])
+        # The barrier keeps the compiler from working the product out in advance, and so from float32.
+        barrier: Any = jax.lax.optimization_barrier
+        codes, scales = barrier((jnp.asarray(table), jnp.asarray(scale)))
+        return {**place(member), "embedding": {"embedding": codes.astype(jnp.float32) * scales}}
+
+    def probabilities(ids: jax.Array) -> jax.Array:
+        block = block_of(model.features.expand(ids))
+        answering = map(parameters_of, model.answering)
+        each = [jax.nn.softmax(apply(architecture, parameters, block)) for parameters in answering]
+        return sum(each[1:], each[0]) / len(each)
+
+    (batch,) = jax.export.symbolic_shape("batch")
+    shape: Any = jax.ShapeDtypeStruct
+    ids = shape((batch, architecture.max_len), jnp.int32)
+    with _without_locations():
+        return jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(ids)
+
+
+def block_of(ids: jax.Array) -> Block:
+    """Do as `Block.of` does, at the full width: `ids: int32[n, positions]` whose values are not known yet."""
+    past_each = jnp.arange(1, ids.shape[1] + 1)
+    return Block(ids, jnp.where(ids != 0, past_each, 0).max(axis=1).astype(jnp.int32))
+
+
+@contextmanager
+def _without_locations() -> Iterator[None]:
+    """Keep the names of this machine's files out of what is traced, so that it is the same from any place."""
+    config: Any = jax.config  # whose settings are not typed
+    before = config.jax_traceback_in_locations_limit
+    config.update("jax_traceback_in_locations_limit", 0)
+    try:
+        yield
+    finally:
+        config.update("jax_traceback_in_locations_limit", before)
+
+
+def export_model(
+    model: Classifier, output: str | Path, *, int8: bool = False, judged_on: str | Path | None = None
+) -> str:
+    """Write `model.stablehlo`, `config.json`, `vocab.parquet` and `README.md` into the folder `output`, all or none.
+
+    Returns sizes, and accuracies on the labelled token ids `judged_on`, before and after, as a table. Raises
+    `UserError` where these are not of this model.
+    """
+    judge = None if judged_on is None else _judge(model, judged_on)
+    exports = {"float32": trace(model)} | ({"int8": trace(model, int8=True)} if int8 else {})
+    data = {name: bytes(exported.serialize()) for name, exported in exports.items()}
+    lines = [f"{'':<10} {'bytes':>12}" + ("  accuracy" if judge else "")]
+    if judge:
+        lines.append(f"{'model':<10} {4 * model.size:>12,}  {judge(model.probabilities):.4f}")
+    for name, exported in exports.items():
+        accuracy = f"  {judge(exported.call):.4f}" if judge else ""
+        lines.append(f"{name:<10} {len(data[name]):>12,}{accuracy}")
+    kind = list(exports)[-1]
+    described = {"classes": model.classes, "max_len": model.architecture.max_len, "embeddings": kind}
+    with atomic(output) as folder:
+        folder.mkdir()
+        (folder / FUNCTION).write_bytes(data[kind])
+        write_json(folder / "config.json", described)
+        write_vocabulary(folder / "vocab.parquet", model.vocabulary)
+        text = README.format(
+            max_len=model.architecture.max_len, classes=len(model.classes), filters=FILTERS.split("\t")[0]
+        )
+        write_text(folder / "README.md", text)
+    return "\n".join(lines)
+
+
+def _judge(model: Classifier, path: str | Path) -> Callable[[Callable[[np.ndarray], Any]], float]:
+    """Return a function that tells the accuracy of a function from ids to probabilities."""
+    split = read_token_ids(path)
+    if split.classes != model.classes:
+        raise UserError(f"{path}: of the classes {', '.join(split.classes[:20])}, which are not the model's")
+    if not len(split.labels):
+        raise UserError(f"{path}: no documents")
+    if not _is_of_vocabulary(Path(path), split.documents.ids, model.vocabulary):
+        raise UserError(f"{path}: ids that the model does not know: token ids of another vocabulary")
+    ids = split.documents.cut(model.architecture.max_len, model.vocabulary.rows)
+
+    def accuracy(probabilities: Callable[[np.ndarray], Any]) -> float:
+        starts = range(0, len(ids), ROWS)
+        answers = [np.asarray(probabilities(ids[start : start + ROWS])).argmax(axis=1) for start in starts]
+        return float((np.concatenate(answers) == split.labels).mean())
+
+    return accuracy
+
+
+def _is_of_vocabulary(path: Path, ids: np.ndarray, vocabulary: Vocabulary) -> bool:
+    """Whether ids are the vocabulary's, or of unknown words that are numbered from its end, as listed beside them."""
+    beside = path.with_name("unknown.parquet")
+    unknown = read_unknown_words(beside) if beside.exists() else {}
+    first = min(unknown, default=vocabulary.rows)
+    return first == vocabulary.rows and ids.min(initial=0) >= 0 and ids.max(initial=0) < first + len(unknown)

@@ -1,0 +1,134 @@
+"""What all sections of params.yaml share: how they are read, checked, and what is said of a wrong key or value."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from flaxtext.core.errors import UserError
+
+PARAMS = "params.yaml"
+
+Split = Literal["train", "test"]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Limit = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A section of params.yaml: its values keep their YAML type, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Keys of earlier versions, and what is to be set today."""
+
+    @classmethod
+    def read(cls, name: str, path: str | Path = PARAMS) -> Self:
+        """Read and check the section `name` of params.yaml alone. Raises `UserError`, a line for each wrong key."""
+        values = read_yaml(path)
+        if name not in values:
+            raise UserError(f"{path}: {name}: missing")
+        return checked(cls, values[name], str(path), (name,))
+
+
+def read_yaml(path: str | Path = PARAMS) -> dict[str, Any]:
+    """Parse params.yaml. Raises `UserError` where it is not there, or holds no sections."""
+    values = parse(Path(path), YAML(typ="safe"), YAML(typ="safe", pure=True))
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected sections such as data and train, found {short(values)}")
+    return values
+
+
+def variant_names(path: str | Path = PARAMS) -> list[str]:
+    """Name the variants of params.yaml, in its order. Raises `UserError` where there are none."""
+    variants = read_yaml(path).get("variants")
+    if not isinstance(variants, dict) or not variants:
+        raise UserError(f"{path}: variants: expected at least one")
+    return [str(name) for name in variants]
+
+
+def parse(path: Path, *parsers: YAML) -> Any:
+    """Parse a file by the first parser, and what it refuses by the next: one in C is faster, one in Python says why.
+
+    Raises `UserError` where there is no such file, or what it holds is not YAML in UTF-8.
+    """
+    yaml, *others = parsers
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the project's folder") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; save it as that") from None
+    except YAMLError as error:
+        if others:
+            return parse(path, *others)
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def checked(model: type[Model], values: Any, path: str, at: tuple[str, ...] = ()) -> Model:
+    """Check `values`, which stand at the keys `at` of the file `path`. Raises `UserError`, a line for each problem."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError("\n".join(_message(problem, model, path, at) for problem in error.errors())) from None
+
+
+def short(value: Any) -> str:
+    """Quote a value for a message, on one line and not too long."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _message(problem: Any, model: type[BaseModel], path: str, at: tuple[str, ...]) -> str:
+    """Say what is wrong with a value that `model` refused."""
+    location = list(problem["loc"])
+    where = f"{path}: {'.'.join(map(str, [*at, *location]))}" if (at or location) else path
+    kind, given = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key; {_hint(model, location)}"
+    if kind == "missing":
+        return f"{where}: missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{where}: {message}"
+    message = PLAIN.get(kind, message.replace("Input should be", "expected", 1))
+    return f"{where}: {message}, got {short(given)}"
+
+
+PLAIN = {
+    "model_type": "expected keys and values",
+    "dict_type": "expected keys and values",
+    "model_attributes_type": "expected keys and values",
+    "too_short": "expected at least one",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "bool_type": "expected true or false",
+    "string_type": "expected text",
+    "list_type": "expected a list",
+}
+"""What to say of a value of the wrong kind, in words of YAML rather than of Python."""
+
+
+def _hint(model: type[BaseModel], location: list[Any]) -> str:
+    """Say what may have been meant by a key that the model at `location`, less its last part, does not know."""
+    *parents, key = map(str, location)
+    for parent in parents:
+        inner = model.model_fields[parent].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return "remove it"
+        model = inner
+    renamed = getattr(model, "renamed", {})
+    if key in renamed:
+        return f"it is now {renamed[key]}"
+    known = list(model.model_fields)
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"

@@ -1,0 +1,23 @@
+"""Section `build_vocab`: which words have ids."""
+
+from pathlib import PurePosixPath
+
+from pydantic import Field, field_validator
+
+from flaxtext.config import Section, Split, short
+
+
+class BuildVocab(Section):
+    """Which words become rows of the embedding table."""
+
+    fit_on: list[Split] = Field(default=["train"], min_length=1)
+    max_words: int | None = Field(default=None, ge=1)
+    min_count: int = Field(default=1, ge=1)
+    vectors: str | None = None
+
+    @field_validator("vectors")
+    @classmethod
+    def _check_vectors(cls, path: str | None) -> str | None:
+        if path is not None and (PurePosixPath(path).parts[:2] != ("data", "inputs") or ".." in path):
+            raise ValueError(f"expected a file in data/inputs/, where DVC sees it, got {short(path)}")
+        return path

@@ -1,0 +1,141 @@
+"""Sections `train` and `variants`: what is trained, and how."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, field_validator, model_validator
+
+from flaxtext.config import PARAMS, Section, Seed, Split, checked, read_yaml, short
+from flaxtext.core.errors import UserError
+from flaxtext.model.poolings import POOLINGS
+
+Optimizer = Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"]
+NAME = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")])
+
+
+class Train(Section):
+    """How a network is trained; a variant may override any of these, except for validation_from."""
+
+    renamed: ClassVar[dict[str, str]] = {"validation": "vectorize.validation, for all variants"}
+
+    max_len: int = Field(default=50, ge=1, le=10_000)
+    epochs: int = Field(default=15, ge=1)
+    min_steps: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=1024, ge=1)
+    optimizer: Optimizer = "adam"
+    learning_rate: float = Field(default=0.001, gt=0)
+    schedule: Literal["constant", "linear"] = "constant"
+    hidden: int = Field(default=100, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: Literal["balanced"] | None = None
+    seed: Seed = 0
+    seeds: int = Field(default=1, ge=1, le=100)
+    shuffle: bool = True
+    validation_from: Split = "train"
+    patience: int | None = Field(default=None, ge=1)
+    calibrate: bool = False
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Train":
+        for name, is_on in (("patience", self.patience is not None), ("calibrate", self.calibrate)):
+            if is_on and self.validation_from != "train":
+                raise ValueError(f"{name} would choose by the test split; set validation_from: train")
+        if self.seed + self.seeds > 2**32:
+            raise ValueError("seed, with seeds counted from it, goes beyond 2**32 - 1; lower seed")
+        return self
+
+
+class Reading(Section):
+    """What a document holds beside its words."""
+
+    renamed: ClassVar[dict[str, str]] = {"stem": "prefix", **Train.renamed}
+
+    prefix: int | None = Field(default=None, ge=1, le=1000)
+    ngrams: int = Field(default=1, ge=1, le=5)
+    ngram_min_count: int = Field(default=1, ge=1)
+
+
+class NetworkVariant(Reading, Train):
+    """One network: what its own lines of params.yaml say, on top of `train`."""
+
+    model: Literal["network"] = "network"
+    pooling: str
+    embed_dim: int = Field(ge=1)
+    init: Literal["random", "log_ratios"] = "random"
+    pretrained: bool = False
+    ensemble: bool = False
+
+    @field_validator("pooling")
+    @classmethod
+    def _check_pooling(cls, name: str) -> str:
+        if name == "masked_mean":
+            raise ValueError("masked_mean is now mean, and what was mean and sum padded_mean and padded_sum")
+        if name not in POOLINGS:
+            raise ValueError(f"expected one of {', '.join(POOLINGS)}, got {short(name)}")
+        return name
+
+    @model_validator(mode="after")
+    def _check_init(self) -> "NetworkVariant":
+        if self.init == "log_ratios" and (self.hidden or not POOLINGS[self.pooling].averages):
+            averages = ", ".join(name for name, pooling in POOLINGS.items() if pooling.averages)
+            raise ValueError(f"init: log_ratios needs hidden: 0 and a pooling that averages: {averages}")
+        return self
+
+
+class LinearVariant(Reading, Train):
+    """TF-IDF and a linear support vector machine; of `train` it heeds max_len, seed and class_weights."""
+
+    model: Literal["linear"]
+    C: float = Field(default=1.0, gt=0)
+
+    HEEDED: ClassVar[tuple[str, ...]] = ("seed", "validation_from", "class_weights", "C")
+
+
+Variant = NetworkVariant | LinearVariant
+
+
+def check_variants(train: Any, variants: Any, path: str) -> dict[str, Variant]:
+    """Check section `variants`, and each variant with the values of `train` filled in. Raises `UserError`."""
+    if not isinstance(variants, dict):
+        raise UserError(f"{path}: variants: expected keys and values, got {short(variants)}")
+    if not variants:
+        raise UserError(f"{path}: variants: expected at least one, got {{}}")
+    checked(Train, train, path, ("train",))
+    problems: list[str] = []
+    found: dict[str, Variant] = {}
+    for name, own in variants.items():
+        try:
+            found[name] = _check_variant(train, name, own, path)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return found
+
+
+def read_variant(name: str, path: str | Path = PARAMS) -> Variant:
+    """Read one variant, with the values of `train` filled in. Raises `UserError`."""
+    values = read_yaml(path)
+    variants = values.get("variants")
+    if not isinstance(variants, dict) or name not in variants:
+        listed = ", ".join(map(str, variants)) if isinstance(variants, dict) else "none"
+        raise UserError(f"{path}: variants: no {name!r}; there are {listed}")
+    return check_variants(values.get("train"), {name: variants[name]}, str(path))[name]
+
+
+def _check_variant(train: dict[str, Any], name: Any, own: Any, path: str) -> Variant:
+    at = ("variants", str(name))
+    try:
+        NAME.validate_python(name, strict=True)
+    except ValidationError:
+        raise UserError(
+            f"{path}: variants.{name}: a name is made of letters, digits, - and _, and begins with none of the last two"
+        ) from None
+    if isinstance(own, dict) and "validation_from" in own:
+        raise UserError(f"{path}: variants.{name}.validation_from: set it under train, for all variants")
+    kind = own.get("model", "network") if isinstance(own, dict) else "network"
+    if kind not in ("network", "linear"):
+        raise UserError(f"{path}: variants.{name}.model: expected 'network' or 'linear', got {short(kind)}")
+    values = {**train, **own} if isinstance(own, dict) else own
+    return checked(LinearVariant, values, path, at) if kind == "linear" else checked(NetworkVariant, values, path, at)

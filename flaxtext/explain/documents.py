@@ -1,0 +1,84 @@
+"""Which test documents are explained, and what is said of each."""
+
+from typing import Any
+
+import numpy as np
+
+from flaxtext.artifacts.predictions import Predictions
+from flaxtext.config.explain import Explain
+from flaxtext.core.errors import UserError
+from flaxtext.explain.explanation import as_json, explain, six_digits
+from flaxtext.explain.faithfulness import Document, Predict
+from flaxtext.model.classifier import Classifier
+
+
+def choose_documents(rows: list[int] | None, mistakes: int, predictions: Predictions) -> dict[int, str]:
+    """Choose rows of the test split: row -> "chosen" or "mistake".
+
+    Without `rows`, the tutorial's choice. The `mistakes` come by falling probability of the predicted class.
+
+    Raises:
+        UserError: a row beyond the test split.
+    """
+    n = len(predictions.rows)
+    if rows is None:
+        rows = [int(np.random.RandomState(1234).randint(1, n)) if n > 1 else 0]
+    for row in rows:
+        if row >= n:
+            raise UserError(f"params.yaml: explain.rows: {row} is beyond the test split's {n} rows (0 to {n - 1})")
+    wrong = np.flatnonzero(predictions.labels != predictions.predicted)
+    worst = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")].tolist()
+    chosen = dict.fromkeys(rows, "chosen")
+    return chosen | dict.fromkeys([row for row in worst if row not in chosen][:mistakes], "mistake")
+
+
+def explain_document(
+    model: Classifier,
+    row: int,
+    reason: str,
+    text: str,
+    predictions: Predictions,
+    settings: Explain,
+    predict: Predict,
+) -> dict[str, Any]:
+    """Explain one document, as it stands in the JSON file; another document changes nothing here.
+
+    `predict` answers for the model: `int32[n, max_len]` to `float32[n, n_classes]`.
+    """
+    [tokens] = model.tokenize([text])
+    named = {"true": int(predictions.labels[row]), "predicted": int(predictions.predicted[row])}
+    explained = list(dict.fromkeys([named["predicted"], named["true"]]))
+    result = explain(
+        tokens,
+        model.token_ids(tokens),
+        predict,
+        explained,
+        max_len=model.architecture.max_len,
+        samples=settings.samples,
+        words=settings.words,
+        rng=np.random.default_rng([settings.seed, row]),
+    )
+    sides = {
+        side: {"class": model.classes[label], "probability": six_digits(predictions.probabilities[row, label])}
+        for side, label in named.items()
+    }
+    models = as_json(result, [model.classes[label] for label in explained])
+    return {"row": row, "reason": reason, "text": text, **sides, "explanations": models}
+
+
+def summarize(documents: list[dict[str, Any]]) -> str:
+    """Lay out one line per document: row, true and predicted class, the words with the largest weights."""
+    lines = [("row", "true", "predicted", "words for (+) and against (-) the predicted class")]
+    for document in documents:
+        words = document["explanations"][0]["words"][:6]
+        listed = ", ".join(f"{word['word']} {word['weight']:+.2f}" for word in words)
+        lines.append((str(document["row"]), document["true"]["class"], document["predicted"]["class"], listed))
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    return "\n".join(f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in lines)
+
+
+def readable_documents(model: Classifier, texts: dict[int, str]) -> list[Document]:
+    """Split texts, row -> text, into the model's words, and leave out those with none that it knows."""
+    tokens = model.tokenize(list(texts.values()))
+    documents = [Document(row, words, model.token_ids(words)) for row, words in zip(texts, tokens, strict=True)]
+    return [document for document in documents if document.ids.any()]

@@ -1,0 +1,1 @@
+"""What predicts: its architecture, its one forward pass, and the classifier that users hold."""

@@ -1,0 +1,85 @@
+"""What a network answers, given its parameters: the one forward pass, on NumPy and on JAX."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flaxtext.model.architecture import Architecture, Parameters
+from flaxtext.model.poolings import POOLINGS, Array, Embedded, Parts, Repeated, Summed
+
+
+class Block(NamedTuple):
+    """Some documents as ids, of any width up to `Architecture.positions`.
+
+    Attributes:
+        ids: int32[n, width]; rows of the embedding table, 0 for padding.
+        lengths: int32[n]; positions of each document before its padding.
+    """
+
+    ids: Array
+    lengths: Array
+
+    @classmethod
+    def of(cls, ids: np.ndarray) -> "Block":
+        """Take documents `int32[n, width]`, less the columns that hold padding in all of them."""
+        is_word = ids != 0
+        lengths = np.where(is_word.any(axis=1), ids.shape[1] - np.argmax(is_word[:, ::-1], axis=1), 0).astype(np.int32)
+        return cls(ids[:, : max(1, int(lengths.max(initial=0)))], lengths)
+
+    @property
+    def present(self) -> Array:
+        """Where words are, and no padding: `bool[n, width]`."""
+        xp = self.ids.__array_namespace__()
+        return (self.ids != 0) & (xp.arange(self.ids.shape[1]) < self.lengths[:, None])
+
+
+def apply(architecture: Architecture, parameters: Parameters, block: Block) -> Array:
+    """Map documents to logits, `float32[n, classes]`; beyond the block's width they hold nothing but padding."""
+    table = parameters["embedding"]["embedding"]
+    rest = architecture.positions - block.ids.shape[1]
+    documents = Embedded(rows_of(table, block.ids), block.present, table[0], rest)
+    return logits(architecture, parameters, documents)
+
+
+def logits(architecture: Architecture, parameters: Parameters, documents: Embedded | Summed) -> Array:
+    """Map embedded documents to logits, `float32[n, classes]`."""
+    values = POOLINGS[architecture.pooling or ""].pool(documents)  # a network has one
+    if architecture.hidden:
+        hidden = dense(parameters["hidden"], values)
+        values = (hidden.__array_namespace__().where(hidden > 0, hidden, 0),)  # relu
+    return dense(parameters["output"], values)
+
+
+def dense(layer: dict[str, Any], parts: Parts) -> Array:
+    """Multiply the parts of a vector, which lie side by side, by the layer's kernel, and add its bias.
+
+    A part that is the same for all documents is multiplied once.
+    """
+    kernel, start, products = layer["kernel"], 0, []
+    for part in parts:
+        if isinstance(part, Repeated):
+            size = part.times * len(part.vector)
+            columns = kernel[start : start + size].T
+            products.append(columns.reshape(len(columns), part.times, len(part.vector)).sum(axis=1) @ part.vector)
+        else:
+            size = part.shape[1]
+            products.append(part @ kernel[start : start + size])
+        start += size
+    return sum(products[1:], products[0]) + layer["bias"]
+
+
+def rows_of(table: Array, ids: Array) -> Array:
+    """Read rows of `table: [rows, ...]`: `[*ids.shape, ...]`.
+
+    All ids are those of rows, and none counts from the end: JAX is told so, and compiles no checks.
+    """
+    if isinstance(table, np.ndarray):
+        return table[ids]
+    return table.at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def softmax(logits: Array) -> Array:
+    """Turn `float32[n, classes]` into probabilities."""
+    xp = logits.__array_namespace__()
+    odds = xp.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)

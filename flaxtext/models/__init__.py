@@ -1,1 +1,0 @@
-"""What predicts, from its folder to probabilities."""

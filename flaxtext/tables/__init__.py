@@ -1,1 +1,0 @@
-"""Tables in files: their columns read, their rows read and written."""

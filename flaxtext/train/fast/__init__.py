@@ -1,0 +1,1 @@
+"""What is there only for speed; each part is tested against the plain network and optax."""

@@ -1,0 +1,126 @@
+"""Training a network: epoch after epoch, watched on validation; touches no file."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from flaxtext.artifacts.history import Epoch
+from flaxtext.config.train import NetworkVariant
+from flaxtext.core.errors import UserError
+from flaxtext.model.architecture import Architecture, Parameters
+from flaxtext.model.prediction import class_probabilities
+from flaxtext.text.token_ids import Examples
+from flaxtext.train.fast.trainer import Fast, serves
+from flaxtext.train.network import Network, split
+from flaxtext.train.objective import Objective
+from flaxtext.train.trainer import Plain, Trainer
+
+
+def fit_network(
+    architecture: Architecture,
+    make: Callable[[], Network],
+    train: Examples,
+    validation: Examples,
+    settings: NetworkVariant,
+    *,
+    seed: int,
+    epochs: int,
+    report: Callable[[Epoch, float], object] = lambda _epoch, _seconds: None,
+) -> tuple[Parameters, list[Epoch]]:
+    """Train the network that `make` makes, with one seed, and return its parameters, of NumPy, and the history.
+
+    A thread lays the first epoch out and compiles it, while the network is made. The loss is softmax cross-entropy
+    summed over the batch, as the tutorial's; the last, smaller batch counts. With `patience`, training ends after that
+    many epochs without a lower validation loss, and the parameters are those of the epoch where it was lowest
+    (`best_epoch`). `report` is called after each epoch with its figures and the seconds it took.
+
+    Raises:
+        UserError: the loss is no longer finite.
+    """
+
+    def documents_of(epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([seed, epoch]) if settings.shuffle else None
+        return order(len(train.labels), settings.batch_size, rng)
+
+    def lay_out() -> tuple[Trainer, Any]:
+        trainer = choose_trainer(architecture, train, settings, epochs=epochs, seed=seed)
+        segment = trainer.prepare(documents_of(1))
+        trainer.compile(segment)
+        return trainer, segment
+
+    with ThreadPoolExecutor(1) as pool:
+        laying_out = pool.submit(lay_out)
+        network = make()  # meanwhile: that is compiling, for the most part
+        trainer, segment = laying_out.result()
+
+    trainer.start(split(network)[1])
+    history: list[Epoch] = []
+    best: Parameters | None = None
+    for epoch in range(1, epochs + 1):
+        started = time.perf_counter()
+        under_way = trainer.run(segment)
+        if settings.shuffle and epoch < epochs:
+            segment = trainer.prepare(documents_of(epoch + 1))  # while the device works
+        losses = np.asarray(under_way, np.float64)
+        if not np.isfinite(losses).all():
+            raise UserError(f"epoch {epoch}: the loss is no longer finite; lower train.learning_rate")
+        answers = class_probabilities(architecture, trainer.parameters, validation.ids, "jax")
+        loss, accuracy = score(answers, validation.labels)
+        history.append(Epoch(epoch, losses.mean(), losses.sum() / len(train.labels), loss, accuracy))
+        report(history[-1], time.perf_counter() - started)
+        if settings.patience is not None:
+            if best_epoch(history) == epoch:
+                best = jax.tree.map(np.asarray, trainer.parameters)
+            elif epoch - best_epoch(history) >= settings.patience:
+                break
+    return best or jax.tree.map(np.asarray, trainer.parameters), history
+
+
+def choose_trainer(
+    architecture: Architecture, train: Examples, settings: NetworkVariant, *, epochs: int, seed: int
+) -> Trainer:
+    """Choose the fast way for Adam on a pooling that it knows, and the plain way for all else."""
+    steps = -(-len(train.labels) // settings.batch_size)
+    objective = Objective.of(settings, train.labels)
+    rates = learning_rates(settings.learning_rate, settings.schedule, epochs * steps)
+    if settings.optimizer == "adam" and serves(settings.pooling):
+        return Fast(architecture, train, rates, objective, seed, room=settings.shuffle)
+    table = jnp.asarray(rates.astype(np.float32))  # by NumPy: there is nothing to compile
+    rate = settings.learning_rate if settings.schedule == "constant" else lambda step: table[step]
+    return Plain(architecture, train, getattr(optax, settings.optimizer)(rate), objective, seed)
+
+
+def best_epoch(history: list[Epoch]) -> int:
+    """Return the number of the epoch with the lowest validation loss, the first of equal ones."""
+    return min(history, key=lambda epoch: epoch.validation_loss).epoch
+
+
+def learning_rates(rate: float, schedule: str, steps: int) -> np.ndarray:
+    """Tabulate each step's learning rate, `float64[steps]`: `constant`, or `linear`, falling to 0 after the last."""
+    falling = 1 - np.arange(steps) / steps
+    return rate * (falling if schedule == "linear" else np.ones(steps))
+
+
+def order(documents: int, batch_size: int, rng: np.random.Generator | None) -> np.ndarray:
+    """Order an epoch: `int32[steps, batch_size]`, document numbers in file order, or shuffled by `rng`.
+
+    The last batch is filled up with -1, which is the empty document that the trainers put last.
+    """
+    steps = -(-documents // batch_size)
+    rows = np.full(steps * batch_size, -1, np.int32)
+    rows[:documents] = rng.permutation(documents) if rng else np.arange(documents)
+    return rows.reshape(steps, batch_size)
+
+
+def score(probability: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy of `float32[n, classes]` against `int32[n]`; NaN for none."""
+    if not len(labels):
+        return float("nan"), float("nan")
+    likelihood = np.maximum(probability[np.arange(len(labels)), labels], np.finfo(np.float32).tiny)
+    return float(-np.log(likelihood).mean()), float((probability.argmax(axis=1) == labels).mean())

@@ -1,0 +1,345 @@
+"""params.yaml: every mistake is one clear line."""
+
+import pytest
+from conftest import PROJECT
+from ruamel.yaml import YAML
+
+from flaxtext.config import variant_names
+from flaxtext.config.check import Check
+from flaxtext.config.data import read_source
+from flaxtext.config.params import SECTIONS, check_params, read_params
+from flaxtext.config.train import LinearVariant, NetworkVariant, Train, read_variant
+from flaxtext.config.vectorize import Vectorize
+from flaxtext.core.errors import UserError
+
+
+@pytest.fixture
+def values():
+    return YAML(typ="safe").load(PROJECT / "params.yaml")
+
+
+def put(values, key, value):
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values[parent]
+    values[last] = value
+
+
+def test_the_shipped_file_is_right(values):
+    loaded = check_params(values)
+    assert loaded.source is loaded.sources["pydocs"]
+    assert loaded.variants["sum_20"].pooling == "padded_sum"
+
+
+def test_a_variant_overrides_train(values):
+    put(values, "variants.sum_20.epochs", 3)
+    loaded = check_params(values)
+    assert (loaded.variants["sum_20"].epochs, loaded.variants["average_20"].epochs) == (3, 15)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.epocs", 3, "train.epocs: unknown key; did you mean epochs?"),
+        (
+            "foo",
+            3,
+            "foo: unknown key; known: data, sources, build_vocab, check, vectorize, train, variants, evaluate, "
+            "explain, compare, report",
+        ),
+        ("explain.word", 5, "explain.word: unknown key; did you mean words?"),
+        (
+            "explain.faithfulness.rows",
+            5,
+            "explain.faithfulness.rows: unknown key; known: documents, samples",
+        ),
+        (
+            "explain.faithfulness.samples",
+            1,
+            "explain.faithfulness.samples: expected greater than or equal to 10, got 1",
+        ),
+        ("check.max_leakage", 5, "check.max_leakage: expected less than or equal to 1, got 5"),
+        ("check.max_leak", 0.1, "check.max_leak: unknown key; did you mean max_leakage?"),
+        ("train.epochs", "3", "train.epochs: expected a whole number, got '3'"),
+        ("train.epochs", 0, "train.epochs: expected greater than or equal to 1, got 0"),
+        ("train.learning_rate", -1.0, "train.learning_rate: expected greater than 0, got -1.0"),
+        ("vectorize.validation", 1, "vectorize.validation: expected less than 1, got 1"),
+        ("train.shuffle", "yes", "train.shuffle: expected true or false, got 'yes'"),
+        (
+            "train.optimizer",
+            "adm",
+            "train.optimizer: expected 'adam', 'adamw', 'adagrad', 'rmsprop' or 'sgd', got 'adm'",
+        ),
+        ("train", None, "train: expected keys and values, got None"),
+        ("variants", {}, "variants: expected at least one, got {}"),
+        (
+            "variants.sum_20.pooling",
+            "avg",
+            "variants.sum_20.pooling: expected one of flatten, padded_mean, padded_sum, mean, sum, max, mean_max, "
+            "attention, got 'avg'",
+        ),
+        ("variants.sum_20.model", "svm", "variants.sum_20.model: expected 'network' or 'linear', got 'svm'"),
+        (
+            "variants.sum_20",
+            {"pooling": "max", "embed_dim": 20, "hidden": 0, "init": "log_ratios"},
+            "variants.sum_20: init: log_ratios needs hidden: 0 and a pooling that averages: "
+            "padded_mean, mean, mean_max",
+        ),
+        (
+            "variants.stems_32.hidden",
+            100,
+            "variants.stems_32: init: log_ratios needs hidden: 0 and a pooling that averages: "
+            "padded_mean, mean, mean_max",
+        ),
+        (
+            "variants.sum_20.pretrained",
+            True,
+            "variants.sum_20.pretrained: set build_vocab.vectors to a file of word vectors",
+        ),
+        (
+            "build_vocab.vectors",
+            "../glove.txt",
+            "build_vocab.vectors: expected a file in data/inputs/, where DVC sees it, got '../glove.txt'",
+        ),
+        ("train.validation", 0.1, "train.validation: unknown key; it is now vectorize.validation, for all variants"),
+        (
+            "variants.sum_20.validation",
+            0.1,
+            "variants.sum_20.validation: unknown key; it is now vectorize.validation, for all variants",
+        ),
+        (
+            "vectorize.max_len",
+            50,
+            "vectorize.max_len: unknown key; it is now train.max_len, which a variant may override",
+        ),
+        ("variants.sum_20.stem", 5, "variants.sum_20.stem: unknown key; it is now prefix"),
+        ("variants.linear.stem", 5, "variants.linear.stem: unknown key; it is now prefix"),
+        (
+            "variants.sum_20.pooling",
+            "masked_mean",
+            "variants.sum_20.pooling: masked_mean is now mean, and what was mean and sum padded_mean and padded_sum",
+        ),
+        ("variants.sum_20.prefix", 0, "variants.sum_20.prefix: expected greater than or equal to 1, got 0"),
+        ("variants.sum_20.prefix", 1001, "variants.sum_20.prefix: expected less than or equal to 1000, got 1001"),
+        ("train.min_steps", -1, "train.min_steps: expected greater than or equal to 0, got -1"),
+        ("train.patience", 0, "train.patience: expected greater than or equal to 1, got 0"),
+        (
+            "variants.linear",
+            {"model": "linear", "ngram": 2},
+            "variants.linear.ngram: unknown key; did you mean ngrams?",
+        ),
+        ("variants.sum_20", {"pooling": "sum"}, "variants.sum_20.embed_dim: missing"),
+        (
+            "variants.sum_20.validation_from",
+            "test",
+            "variants.sum_20.validation_from: set it under train, for all variants",
+        ),
+        ("data.source", "agnews", "data.source: 'agnews' is not one of ag_news, pydocs"),
+        ("build_vocab.fit_on", ["trian"], "build_vocab.fit_on.0: expected 'train' or 'test', got 'trian'"),
+        ("sources.mine", {"train": "a.csv", "tset": "b.csv"}, "sources.mine.tset: unknown key; did you mean text?"),
+        ("sources.mine", {"test": "b.csv"}, "sources.mine.train: missing"),
+        ("sources.mine", {"train": "a.csv", "text": []}, "sources.mine.text: expected at least one, got []"),
+        ("sources.mine", {"train": "a.csv", "label": 2}, "sources.mine: columns go by number only with header: false"),
+        (
+            "sources.mine",
+            {"train": "a.csv", "header": False},
+            "sources.mine: with header: false, text and label are column numbers from 1",
+        ),
+        (
+            "sources.mine",
+            {"train": "a.csv", "classes": ["one"]},
+            "sources.mine: classes needs two names or more, each once",
+        ),
+        (
+            "sources.mine",
+            {"train": "a.csv", "classes": {1: "bad", "1": "good"}},
+            "sources.mine: classes names a label twice: as a number and as text it is the same",
+        ),
+        ("sources.pydocs", {"format": "pydocs"}, "sources.pydocs.packages: missing"),
+    ],
+)
+def test_one_mistake_is_one_line(values, key, value, message):
+    put(values, key, value)
+    with pytest.raises(UserError) as error:
+        check_params(values)
+    assert str(error.value) == f"params.yaml: {message}"
+
+
+def test_all_mistakes_are_told_at_once(values):
+    put(values, "train.validation", 0.1)
+    put(values, "vectorize.max_len", 50)
+    put(values, "foo", 1)
+    put(values, "sources.mine", {"train": "a.csv", "tset": "b.csv"})
+    put(values, "explain.faithfulness.samples", 1)
+    del values["compare"]
+    with pytest.raises(UserError) as error:
+        check_params(values)
+    assert sorted(line.split(": ")[1] for line in str(error.value).splitlines()) == [
+        "compare",
+        "explain.faithfulness.samples",
+        "foo",
+        "sources.mine.tset",
+        "train.validation",
+        "vectorize.max_len",
+    ]
+    assert all(line.startswith("params.yaml: ") for line in str(error.value).splitlines())
+
+
+def test_the_mistakes_of_all_variants_are_told_at_once(values):
+    put(values, "variants.sum_20.stem", 5)
+    put(values, "variants.flatten_10.pooling", "masked_mean")
+    put(values, "variants.linear.C", 0)
+    put(values, "variants._x", {"pooling": "max", "embed_dim": 3})
+    with pytest.raises(UserError) as error:
+        check_params(values)
+    assert [line.split(": ")[1] for line in str(error.value).splitlines()] == [
+        "variants.flatten_10.pooling",
+        "variants.sum_20.stem",
+        "variants.linear.C",
+        "variants._x",
+    ]
+
+
+def test_what_does_not_fit_between_sections_is_told_at_once(values):
+    put(values, "data.source", "agnews")
+    put(values, "vectorize.validation", 0)
+    put(values, "variants.sum_20.pretrained", True)
+    put(values, "variants.sum_20.patience", 2)
+    with pytest.raises(UserError) as error:
+        check_params(values)
+    watch = "patience and calibrate need documents to watch; set vectorize.validation above 0"
+    assert str(error.value).splitlines() == [
+        "params.yaml: data.source: 'agnews' is not one of ag_news, pydocs",
+        "params.yaml: variants.sum_20.pretrained: set build_vocab.vectors to a file of word vectors",
+        f"params.yaml: variants.sum_20: {watch}",
+        f"params.yaml: variants.stems_32: {watch}",
+    ]
+
+
+def test_two_mistakes_are_two_lines(values):
+    put(values, "train.epochs", 0)
+    put(values, "vectorize.format", "csv")
+    with pytest.raises(UserError) as error:
+        check_params(values)
+    assert sorted(str(error.value).splitlines()) == [
+        "params.yaml: train.epochs: expected greater than or equal to 1, got 0",
+        "params.yaml: vectorize.format: expected 'parquet' or 'npz', got 'csv'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: [1", "params.yaml, line 1: not YAML: expected ',' or ']', but got '<stream end>'"),
+        ("", "params.yaml: expected sections such as data and train, found None"),
+    ],
+)
+def test_a_file_that_is_not_parameters(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as error:
+        read_params()
+    assert str(error.value) == message
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(UserError, match=r"params\.yaml: no such file; run from the project's folder$"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_the_learning_rate_may_be_written_as_dvc_reads_it(tmp_path):
+    """1e-3 is a number in YAML 1.2, which DVC reads, and text in YAML 1.1."""
+    text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 1e-3"))
+    assert read_params(tmp_path / "params.yaml").train.learning_rate == 0.001
+
+
+def test_a_file_that_is_not_utf_8_or_lacks_a_section(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"# caf\xe9\n" + (PROJECT / "params.yaml").read_bytes())
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_params(path)
+    path.write_text("tain: {}\nvariants: {one: {pooling: sum, embed_dim: x}}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="tain: unknown key; did you mean train"):
+        read_params(path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("patience", 3), ("calibrate", True)])
+def test_what_chooses_needs_documents_that_may_be_chosen_by(values, name, value):
+    """One line each: in train, the variants that do not heed it, and those that set it themselves."""
+    put(values, "train", {**values["train"], name: value})
+    check_params(values)
+    put(values, "vectorize.validation", 0)
+    with pytest.raises(UserError) as error:
+        check_params(values)
+    message = "patience and calibrate need documents to watch; set vectorize.validation above 0"
+    assert str(error.value).splitlines() == [f"params.yaml: variants.{name}: {message}" for name in values["variants"]]
+    put(values, "train", {**values["train"], "validation_from": "test"})
+    with pytest.raises(UserError) as error:
+        check_params(values)
+    assert str(error.value) == (
+        f"params.yaml: train: {name} would choose by the test split; set validation_from: train"
+    )
+
+
+def test_a_linear_variant(values):
+    put(values, "variants.linear", {"model": "linear", "ngrams": 2})
+    variant = check_params(values).variants["linear"]
+    assert isinstance(variant, LinearVariant)
+    assert (variant.model, variant.ngrams, variant.C, variant.max_len) == ("linear", 2, 1.0, 50)
+
+
+def test_a_variant_may_read_other_lengths(values):
+    put(values, "variants.sum_20.max_len", 10)
+    loaded = check_params(values)
+    assert (loaded.variants["sum_20"].max_len, loaded.variants["average_20"].max_len) == (10, 50)
+
+
+@pytest.fixture
+def file(tmp_path, values):
+    def written(**changes):
+        for key, value in changes.items():
+            put(values, key.replace("__", "."), value)
+        YAML().dump(values, tmp_path / "params.yaml")
+        return tmp_path / "params.yaml"
+
+    return written
+
+
+def test_a_stage_reads_its_own_section_alone(file):
+    """What is wrong elsewhere, another stage says."""
+    path = file(explain__words="many", variants__sum_20__stem=5, sources__mine={"tset": "a.csv"})
+    assert Vectorize.read("vectorize", path).validation == 0.05
+    assert Train.read("train", path).max_len == 50
+    assert variant_names(path) == ["flatten_10", "flatten_20", "average_20", "sum_20", "linear", "stems_32"]
+    data, source = read_source(path)
+    assert (data.source, source.packages["JAX"]) == ("pydocs", "jax")
+    variant = read_variant("flatten_10", path)
+    assert isinstance(variant, NetworkVariant)
+    assert (variant.embed_dim, variant.batch_size) == (10, 1024)
+    with pytest.raises(UserError, match=r"params\.yaml: variants\.sum_20\.stem: unknown key; it is now prefix$"):
+        read_variant("sum_20", path)
+    with pytest.raises(UserError, match=r"variants: no 'sum_2'; there are flatten_10, flatten_20, average_20, sum_20"):
+        read_variant("sum_2", path)
+
+
+def test_what_a_stage_reads_is_checked(file):
+    path = file(check__max_empty=2, data__source="mine", vectorize__max_len=10)
+    with pytest.raises(UserError, match=r"params\.yaml: check\.max_empty: expected less than or equal to 1, got 2$"):
+        Check.read("check", path)
+    with pytest.raises(UserError, match=r"params\.yaml: vectorize\.max_len: unknown key; it is now train\.max_len"):
+        Vectorize.read("vectorize", path)
+    with pytest.raises(UserError, match=r"params\.yaml: data\.source: 'mine' is not one of ag_news, pydocs$"):
+        read_source(path)
+    with pytest.raises(UserError, match=r"params\.yaml: chek: missing$"):
+        Check.read("chek", path)
+    with pytest.raises(UserError, match=r"params\.yaml: variants: expected at least one$"):
+        variant_names(file(variants={}))
+
+
+def test_the_sections_of_the_shipped_file_are_all_that_there_are(values):
+    assert list(values) == SECTIONS
+
+
+def test_limits_go_by_the_name_of_the_check(file):
+    assert Check.read("check", file(check__max_empty=0.1, check__max_cut=1.0)).limits == {"empty": 0.1, "cut": 1.0}

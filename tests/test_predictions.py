@@ -1,0 +1,101 @@
+"""Predictions: what a variant and each of its seeds answered, by split."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flaxtext.artifacts.predictions import read_predictions, write_predictions
+
+CLASSES = ["a", "b", "c"]
+PROBABILITIES = np.float32([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
+SPLITS = np.array(["train", "test", "validation", "test"], object)
+
+
+def write(path, **changes):
+    values = {
+        "classes": CLASSES,
+        "splits": SPLITS,
+        "rows": np.array([0, 1, 1, 0]),
+        "labels": np.array([1, 0, 2, 2], np.int32),
+        "probabilities": PROBABILITIES,
+        "by_seed": np.array([[1, 0, 2, 1], [1, 2, 2, 0]]),
+    }
+    write_predictions(path, **{**values, **changes})
+    return path
+
+
+def test_one_split_is_read_in_the_order_of_its_rows(tmp_path):
+    found = read_predictions(write(tmp_path / "v.parquet"))
+    assert found.classes == CLASSES
+    assert found.rows.tolist() == [0, 1]
+    assert found.labels.tolist() == [2, 0]
+    assert found.predicted.tolist() == [1, 0]
+    assert np.array_equal(found.probabilities, PROBABILITIES[[3, 1]])
+    assert found.by_seed.tolist() == [[1, 0], [0, 2]]
+    assert np.array_equal(found.confidence, np.float32([0.4, 0.6]))
+    assert (found.labels.dtype, found.predicted.dtype, found.probabilities.dtype) == (np.int32, np.int32, np.float32)
+    assert read_predictions(tmp_path / "v.parquet", "train").labels.tolist() == [1]
+    assert read_predictions(tmp_path / "v.parquet", "validation").rows.tolist() == [1]
+
+
+def test_a_split_without_documents(tmp_path):
+    found = read_predictions(write(tmp_path / "v.parquet", splits=np.array(["train"] * 4, object)))
+    assert (len(found.rows), found.probabilities.shape, found.by_seed.shape) == (0, (0, 3), (2, 0))
+
+
+def test_an_open_file_is_read_as_well(tmp_path):
+    found = read_predictions(io.BytesIO(write(tmp_path / "v.parquet").read_bytes()))
+    assert found.predicted.tolist() == [1, 0]
+
+
+def test_what_stands_in_the_file(tmp_path):
+    table = pq.read_table(write(tmp_path / "v.parquet"))
+    assert table.schema.equals(
+        pa.schema(
+            {
+                "row": pa.int64(),
+                "split": pa.string(),
+                "label": pa.string(),
+                "predicted": pa.string(),
+                "probabilities": pa.list_(pa.float32(), 3),
+                "by_seed": pa.list_(pa.string(), 2),
+            }
+        )
+    )
+    assert table.slice(1, 1).to_pylist()[0] == {
+        "row": 1,
+        "split": "test",
+        "label": "a",
+        "predicted": "a",
+        "probabilities": PROBABILITIES[1].tolist(),
+        "by_seed": ["a", "c"],
+    }
+
+
+def test_the_same_split_or_another(tmp_path):
+    one = read_predictions(write(tmp_path / "one.parquet"))
+    assert one.is_of_the_same_split(
+        read_predictions(write(tmp_path / "two.parquet", probabilities=PROBABILITIES[::-1]))
+    )
+    for changes in (
+        {"labels": np.array([1, 0, 2, 0], np.int32)},
+        {"rows": np.array([0, 2, 1, 0])},
+        {"splits": np.array(["train", "test", "test", "test"], object)},
+        {"classes": ["a", "b", "d"]},
+    ):
+        assert not one.is_of_the_same_split(read_predictions(write(tmp_path / "two.parquet", **changes)))
+
+
+@pytest.mark.parametrize("column", ["row", "predicted", "by_seed"])
+def test_further_columns_and_another_order_of_them_change_nothing(tmp_path, column):
+    path = write(tmp_path / "v.parquet")
+    before = read_predictions(path)
+    table = pq.read_table(path)
+    moved = table.drop_columns([column]).append_column(table.field(column), table[column])
+    pq.write_table(moved.append_column("note", pa.array(["x"] * 4)), path)
+    found = read_predictions(path)
+    assert found.is_of_the_same_split(before)
+    assert np.array_equal(found.by_seed, before.by_seed)

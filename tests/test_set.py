@@ -1,0 +1,108 @@
+"""Values of params.yaml, set from the command line: all or none, and its comments stay."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import PROJECT
+
+from flaxtext.cli.set import edit
+from flaxtext.config.build_vocab import BuildVocab
+from flaxtext.config.params import read_params
+from flaxtext.config.train import Train
+from flaxtext.core.errors import UserError
+
+
+@pytest.fixture
+def copy(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes((PROJECT / "params.yaml").read_bytes())
+    return path
+
+
+def test_an_edit_changes_its_lines_alone(copy):
+    before = copy.read_text(encoding="utf-8").splitlines()
+    edit(["data.source=ag_news", "build_vocab.fit_on=[train, test]", "data.mirror=../somewhere"], copy)
+    after = copy.read_text(encoding="utf-8").splitlines()
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert [line.split("#")[0].strip() for line in changed] == [
+        "source: ag_news",
+        "mirror: ../somewhere",
+        "fit_on: [train, test]",
+    ]
+    assert all("#" in line for line in changed)
+    assert read_params(copy).build_vocab.fit_on == ["train", "test"]
+
+
+def test_an_edit_of_each_variant_that_sets_the_key_itself(copy):
+    edit(["variants.sum_20={pooling: padded_sum, embed_dim: 20, patience: 3}"], copy)
+    edit(["variants.*.patience=null", "variants.*.calibrate=false"], copy)
+    variants = read_params(copy).variants
+    assert {(own.patience, own.calibrate) for own in variants.values()} == {(None, False)}
+    assert "patience" not in copy.read_text(encoding="utf-8").partition("average_20:")[2].splitlines()[0]
+    edit(["variants={one: {pooling: padded_sum, embed_dim: 2}}", "variants.*.patience=null"], copy)
+
+
+def test_no_edit_leaves_the_bytes(copy):
+    before = copy.read_bytes()
+    edit([], copy)
+    edit(["data.source=pydocs"], copy)
+    assert copy.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("data.source=agnews", "data.source: 'agnews' is not one of ag_news, pydocs"),
+        ("train.epocs=3", "train.epocs: unknown key; did you mean epochs?"),
+    ],
+)
+def test_a_wrong_edit_changes_nothing(copy, assignment, message):
+    before = copy.read_bytes()
+    with pytest.raises(UserError) as error:
+        edit(["train.epochs=3", assignment], copy)
+    assert str(error.value) == f"{copy}: {message}"
+    assert copy.read_bytes() == before
+
+
+@pytest.mark.parametrize("value", ["@x", "[a", "%x"])
+def test_an_edit_to_what_is_not_yaml(copy, value):
+    with pytest.raises(UserError, match="the value is not YAML; put it in quotes"):
+        edit([f"data.mirror={value}"], copy)
+
+
+@pytest.mark.parametrize("assignment", ["data.source", "nowhere.source=x", "data.source.deep=x"])
+def test_an_edit_that_is_no_assignment(copy, assignment):
+    with pytest.raises(UserError, match=r"expected KEY=VALUE with a key of .*, such as data.source=ag_news"):
+        edit([assignment], copy)
+
+
+def test_from_the_shell_a_mistake_is_one_line_without_traceback(copy):
+    ended = subprocess.run(
+        [sys.executable, "-m", "flaxtext", "set", "data.source=agnews"],
+        cwd=copy.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == "error: params.yaml: data.source: 'agnews' is not one of ag_news, pydocs\n"
+
+
+def test_make_tutorial_sets_all_that_its_protocol_needs(tmp_path):
+    """Of vocabulary, vectors and training, whatever params.yaml said before."""
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    [assignments] = [line.partition("=")[2].split() for line in makefile.splitlines() if line.startswith("TUTORIAL =")]
+    needed = [f"train.{name}" for name in Train.model_fields]
+    needed += [f"build_vocab.{name}" for name in BuildVocab.model_fields]
+    assert set(needed) - {text.partition("=")[0] for text in assignments} == set()
+    path = tmp_path / "params.yaml"
+    path.write_bytes((PROJECT / "params.yaml").read_bytes())
+    edit(["variants.sum_20={pooling: padded_sum, embed_dim: 20, max_len: 9, patience: 3}"], path)
+    edit(assignments, path)
+    tutorial = read_params(path)
+    assert tutorial.train == Train(shuffle=False, validation_from="test")
+    assert tutorial.build_vocab == BuildVocab(fit_on=["train", "test"])
+    assert tutorial.train.max_len == 50
+    assert {own.max_len for own in tutorial.variants.values()} == {50}
+    assert tutorial.vectorize.validation == 0

@@ -1,0 +1,217 @@
+"""Ids of documents as Keras' texts_to_sequences and pad_sequences make them."""
+
+import csv
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras.src.legacy.preprocessing.text import Tokenizer
+from keras.utils import pad_sequences
+
+from flaxtext.artifacts.token_ids import (
+    read_token_ids,
+    read_unknown_words,
+    write_token_ids,
+    write_unknown_words,
+)
+from flaxtext.core.errors import UserError
+from flaxtext.text.token_ids import TokenIds, UnknownWords, number_words
+from flaxtext.text.vocabulary import fit_vocabulary
+
+
+def keras_ids(fit_on, texts, max_len):
+    tokenizer = Tokenizer()
+    tokenizer.fit_on_texts(fit_on)
+    sequences = tokenizer.texts_to_sequences(texts)
+    return pad_sequences(sequences, maxlen=max_len, padding="post", truncating="post", dtype="int32")
+
+
+def own_ids(fit_on, texts, max_len):
+    fitted = fit_vocabulary([pa.array(fit_on, pa.string())])
+    return number_words(pa.array(texts, pa.string()), fitted).cut(max_len, fitted.rows)
+
+
+@pytest.mark.parametrize("fit_on_all", [True, False], ids=["train and test", "train alone"])
+def test_ag_news_equals_keras(ag_news_texts, fit_on_all):
+    fit_on = ag_news_texts if fit_on_all else ag_news_texts[:-7600]
+    assert np.array_equal(own_ids(fit_on, ag_news_texts, 50), keras_ids(fit_on, ag_news_texts, 50))
+
+
+def test_the_embedded_corpus_equals_keras(pydocs_texts):
+    assert np.array_equal(own_ids(pydocs_texts, pydocs_texts, 50), keras_ids(pydocs_texts, pydocs_texts, 50))
+
+
+few_words = st.text(alphabet="abcdAB .é", max_size=30)
+
+
+@given(st.lists(few_words), st.lists(few_words, min_size=1), st.integers(1, 6))
+def test_equals_keras_with_unknown_words(fit_on, texts, max_len):
+    assert np.array_equal(own_ids(fit_on, texts, max_len), keras_ids(fit_on, texts, max_len))
+
+
+def test_the_token_pattern_of_the_tutorials_first_vectors(goldens):
+    """Equal ids where and only where the words are equal; the ids themselves need the whole corpus."""
+    with (goldens / "first_three_train_rows.csv").open(encoding="utf-8", newline="") as file:
+        texts = [f"{title} {description}" for _, title, description in csv.reader(file)]
+    printed = np.array(json.loads((goldens / "tutorial.json").read_text(encoding="utf-8"))["first_train_vectors"])
+    ours = own_ids(texts, texts, 50)
+    assert ours.shape == printed.shape
+    assert np.array_equal(ours == 0, printed == 0)
+    ours, printed = ours[ours > 0], printed[printed > 0]
+    assert np.array_equal(ours[:, None] == ours[None, :], printed[:, None] == printed[None, :])
+
+
+def test_unknown_words_are_dropped_before_the_cut():
+    assert own_ids(["a b c"], ["x a x b x c"], 2).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz"])
+def test_documents_are_kept_whole_and_unknown_words_in_their_place(tmp_path, ending):
+    """They are cut, and unknown words dropped, when a model reads them."""
+    words = fit_vocabulary([pa.array(["a b c a"])])
+    unknown = UnknownWords(words)
+    batches = [
+        (pa.array(["a x b", ""]), np.array([0, 1], np.int32)),
+        (pa.array(["y c x x a"]), np.array([1], np.int32)),
+    ]
+    path = tmp_path / f"train.{ending}"
+    write_token_ids(path, unknown.number(batches), **ABOUT)
+    found = read_token_ids(path).documents
+    assert (unknown.words, words.rows) == (["x", "y"], 4)
+    assert found.ids.tolist() == [1, 4, 2, 5, 3, 4, 4, 1]
+    assert found.offsets.tolist() == [0, 3, 3, 8]
+    assert found.cut(3, words.rows).tolist() == [[1, 2, 0], [0, 0, 0], [3, 1, 0]]
+    assert found.cut(1, words.rows).tolist() == [[1], [0], [3]]
+    texts = pa.array(["a x b", "", "y c x x a"])
+    assert np.array_equal(number_words(texts, words).cut(3, words.rows), found.cut(3, words.rows))
+
+
+@given(st.lists(st.lists(st.integers(0, 6), max_size=9), max_size=6), st.integers(1, 8))
+def test_a_cut_drops_what_is_unknown_and_pads_the_rest(lists, max_len):
+    offsets = np.cumsum([0, *map(len, lists)])
+    documents = TokenIds(np.array([number for own in lists for number in own], np.int32), offsets)
+    expected = [[number for number in own if 0 < number < 5][:max_len] for own in lists]
+    found = documents.cut(max_len, 5)
+    assert found.dtype == np.int32
+    assert found.tolist() == [own + [0] * (max_len - len(own)) for own in expected]
+
+
+def test_unknown_words_have_the_same_numbers_however_the_batches_are_cut():
+    words = fit_vocabulary([pa.array(["a"])])
+    texts = ["x a y", "y z", "x a", "w z"]
+
+    def numbered(size):
+        unknown = UnknownWords(words)
+        labels = np.zeros(size, np.int32)
+        batches = [(pa.array(texts[start : start + size]), labels) for start in range(0, 4, size)]
+        return np.concatenate([documents.ids for documents, _ in unknown.number(batches)]).tolist(), unknown.words
+
+    assert numbered(1) == numbered(2) == numbered(4) == ([2, 1, 3, 3, 4, 2, 1, 5, 4], ["x", "y", "z", "w"])
+
+
+LABELS = np.array([0, 1, 0, 1], np.int32)
+DOCUMENTS = TokenIds(np.arange(1, 10, dtype=np.int32), np.array([0, 3, 3, 8, 9], np.int64))
+
+
+ABOUT = {"classes": ["bad", "good"], "origin": {"source": "films", "checksums": {"train": "ab"}}}
+
+
+def part(first, last):
+    offsets = DOCUMENTS.offsets[first : last + 1]
+    return TokenIds(DOCUMENTS.ids[offsets[0] : offsets[-1]], offsets - offsets[0]), LABELS[first:last]
+
+
+def same(found):
+    assert np.array_equal(found.documents.ids, DOCUMENTS.ids)
+    assert np.array_equal(found.documents.offsets, DOCUMENTS.offsets)
+    assert np.array_equal(found.labels, LABELS)
+    assert {"classes": found.classes, "origin": found.origin} == ABOUT
+    assert (found.documents.ids.dtype, found.documents.offsets.dtype, found.labels.dtype) == (
+        np.int32,
+        np.int64,
+        np.int32,
+    )
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz"])
+def test_written_and_read(tmp_path, ending):
+    path = tmp_path / f"train.{ending}"
+    write_token_ids(path, [part(0, 3), part(3, 4)], **ABOUT)
+    same(read_token_ids(path))
+    first = path.read_bytes()
+    write_token_ids(path, [part(0, 3), part(3, 4)], **ABOUT)
+    assert path.read_bytes() == first
+    write_token_ids(path, [], **ABOUT)
+    empty = read_token_ids(path)
+    assert (len(empty.documents), empty.documents.cut(3).shape, len(empty.labels)) == (0, (0, 3), 0)
+
+
+def test_what_stands_in_the_parquet_file(tmp_path):
+    write_token_ids(tmp_path / "train.parquet", [part(0, 3), part(3, 4)], **ABOUT)
+    table = pq.read_table(tmp_path / "train.parquet")
+    types = {"ids": pa.list_(pa.int32()), "label": pa.int32(), "row": pa.int64(), "held_out": pa.bool_()}
+    assert table.schema.equals(pa.schema(types))
+    assert table.to_pydict() == {
+        "ids": [[1, 2, 3], [], [4, 5, 6, 7, 8], [9]],
+        "label": [0, 1, 0, 1],
+        "row": [0, 1, 2, 3],
+        "held_out": [False] * 4,
+    }
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz"])
+def test_the_validation_split_is_in_the_file(tmp_path, ending):
+    held_out = np.array([False, True, False, True])
+    write_token_ids(tmp_path / f"train.{ending}", [part(0, 3), part(3, 4)], **ABOUT, held_out=held_out)
+    found = read_token_ids(tmp_path / f"train.{ending}")
+    assert (found.held_out.dtype, found.held_out.tolist()) == (bool, held_out.tolist())
+    same(found)
+
+
+def test_a_folder_of_parts_reads_as_one(tmp_path):
+    write_token_ids(tmp_path / "parts/0.parquet", [part(0, 2)], **ABOUT)
+    write_token_ids(tmp_path / "parts/1.parquet", [part(2, 4)], **ABOUT)
+    same(read_token_ids(tmp_path / "parts"))
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz"])
+def test_a_file_that_holds_no_token_ids(tmp_path, ending):
+    path = tmp_path / f"train.{ending}"
+    with pytest.raises(UserError, match="no such file; run `dvc repro` to make it"):
+        read_token_ids(path)
+    write_token_ids(path, [part(0, 4)], **ABOUT)
+    whole = path.read_bytes()
+    for content in (b"nothing of the kind", b"", whole[:-20], whole[:40]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"not token ids, or damaged: .*; run `dvc repro`$"):
+            read_token_ids(path)
+
+
+def test_numpy_files_of_another_version_and_other_arrays(tmp_path):
+    path = tmp_path / "train.npz"
+    np.savez(path, details=np.array('{"version": 99}'), ids=DOCUMENTS.ids, offsets=DOCUMENTS.offsets, labels=LABELS)
+    with pytest.raises(UserError, match="another version of flaxtext wrote it; run `dvc repro`"):
+        read_token_ids(path)
+    np.savez(path, ids=DOCUMENTS.ids.reshape(3, 3), labels=LABELS)  # as the last version wrote them
+    with pytest.raises(UserError, match="not token ids, or damaged"):
+        read_token_ids(path)
+    with path.open("wb") as file:
+        np.save(file, LABELS)
+    with pytest.raises(UserError, match="not token ids, or damaged"):
+        read_token_ids(path)
+
+
+def test_an_unknown_ending(tmp_path):
+    with pytest.raises(UserError, match=r"token ids go to \.parquet or \.npz"):
+        write_token_ids(tmp_path / "train.csv", [], **ABOUT)
+
+
+def test_the_words_that_the_vocabulary_lacks(tmp_path):
+    write_unknown_words(tmp_path / "unknown.parquet", ["x", "ü"], 7)
+    assert read_unknown_words(tmp_path / "unknown.parquet") == {7: "x", 8: "ü"}
+    write_unknown_words(tmp_path / "unknown.parquet", [], 7)
+    assert read_unknown_words(tmp_path / "unknown.parquet") == {}

@@ -1,0 +1,70 @@
+"""Words as Keras' Tokenizer splits them."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras.src.legacy.preprocessing.text import Tokenizer, text_to_word_sequence
+
+from flaxtext.text.tokenizers import FILTERS, tokenize
+
+
+def words(texts):
+    return tokenize(pa.array(texts, pa.string())).to_pylist()
+
+
+def test_filters_are_those_of_keras():
+    assert Tokenizer().filters == FILTERS
+
+
+def test_ag_news_equals_keras(ag_news_texts):
+    assert words(ag_news_texts) == [text_to_word_sequence(text) for text in ag_news_texts]
+
+
+def test_the_embedded_corpus_equals_keras(pydocs_texts):
+    assert words(pydocs_texts) == [text_to_word_sequence(text) for text in pydocs_texts]
+
+
+@given(st.lists(st.text()))
+def test_any_unicode_equals_keras(texts):
+    assert words(texts) == [text_to_word_sequence(text) for text in texts]
+
+
+@given(st.lists(st.text(alphabet="aZ !\tİΣσς\u00a0\u2003é'", max_size=12)))
+def test_separators_and_odd_capitals_equal_keras(texts):
+    assert words(texts) == [text_to_word_sequence(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \t\n!", []),
+        ("Wall St. Bears", ["wall", "st", "bears"]),
+        ("Wall Street's dwindling\\band", ["wall", "street's", "dwindling", "band"]),
+        ("a\u00a0b\rc", ["a\u00a0b\rc"]),  # neither a no-break space nor a carriage return separates
+        ("İZMİR", ["i\u0307zmi\u0307r"]),  # two characters each, where Arrow's own lower-casing gives one
+        ("ΟΔΟΣ", ["οδος"]),  # a final sigma, which Arrow's own lower-casing does not know
+    ],
+)
+def test_one_text(text, expected):
+    assert words([text]) == [expected]
+
+
+def test_arrow_lower_cases_differently():
+    """The reason that text beyond ASCII goes through Python: should Arrow ever agree, that step can go."""
+    texts = pa.array(["İZMİR", "ΟΔΟΣ"])
+    assert pc.utf8_lower(texts).to_pylist() != [text.lower() for text in texts.to_pylist()]
+
+
+def test_words_do_not_run_on_from_text_to_text():
+    assert words(["ab", "cd", "", "e f", "g"]) == [["ab"], ["cd"], [], ["e", "f"], ["g"]]
+
+
+@given(st.lists(st.text(max_size=8), min_size=2), st.data())
+def test_a_slice_of_an_array(texts, data):
+    start = data.draw(st.integers(0, len(texts)))
+    stop = data.draw(st.integers(start, len(texts)))
+    sliced = pa.array(texts, pa.string())[start:stop]
+    assert tokenize(sliced).to_pylist() == words(texts[start:stop])
