@@ -1,5 +1,7 @@
 """What a network answers, given its parameters: the one forward pass, on NumPy and on JAX."""
 
+from collections.abc import Callable
+from operator import matmul
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,13 +43,24 @@ def apply(architecture: Architecture, parameters: Parameters, block: Block) -> A
     return logits(architecture, parameters, documents)
 
 
-def logits(architecture: Architecture, parameters: Parameters, documents: Embedded | Summed) -> Array:
-    """Map embedded documents to logits, `float32[n, classes]`."""
-    values = POOLINGS[architecture.pooling or ""].pool(documents)  # a network has one
-    if architecture.hidden:
-        hidden = dense(parameters["hidden"], values)
-        values = (hidden.__array_namespace__().where(hidden > 0, hidden, 0),)  # relu
-    return dense(parameters["output"], values)
+def logits(
+    architecture: Architecture,
+    parameters: Parameters,
+    documents: Embedded | Summed,
+    multiply: Callable[[Array, Array], Array] = matmul,
+) -> Array:
+    """Map embedded documents to logits, `float32[n, classes]`.
+
+    `multiply` multiplies the hidden layer's values by the kernel of the output layer.
+    """
+    if architecture.pooling is None:
+        raise ValueError("a linear model is no network: model.linear computes it")
+    pooled = POOLINGS[architecture.pooling].pool(documents)
+    if not architecture.hidden:
+        return dense(parameters["output"], pooled)
+    hidden, output = dense(parameters["hidden"], pooled), parameters["output"]
+    hidden = hidden.__array_namespace__().where(hidden > 0, hidden, 0)  # relu
+    return multiply(hidden, output["kernel"]) + output["bias"]
 
 
 def dense(layer: dict[str, Any], parts: Parts) -> Array:
@@ -55,17 +68,18 @@ def dense(layer: dict[str, Any], parts: Parts) -> Array:
 
     A part that is the same for all documents is multiplied once.
     """
-    kernel, start, products = layer["kernel"], 0, []
-    for part in parts:
-        if isinstance(part, Repeated):
-            size = part.times * len(part.vector)
-            columns = kernel[start : start + size].T
-            products.append(columns.reshape(len(columns), part.times, len(part.vector)).sum(axis=1) @ part.vector)
-        else:
-            size = part.shape[1]
-            products.append(part @ kernel[start : start + size])
-        start += size
+    turned = layer["kernel"].T  # as it lies in training, so that nothing is copied there
+    sizes = [part.times * len(part.vector) if isinstance(part, Repeated) else part.shape[1] for part in parts]
+    kernels = turned.__array_namespace__().split(turned, np.cumsum(sizes[:-1]), axis=1)
+    products = [_product(part, kernel) for part, kernel in zip(parts, kernels, strict=True)]
     return sum(products[1:], products[0]) + layer["bias"]
+
+
+def _product(part: Any, kernel: Array) -> Array:
+    """Multiply a part by its columns of a turned kernel, `[outputs, size]`."""
+    if not isinstance(part, Repeated):
+        return part @ kernel.T
+    return kernel.reshape(len(kernel), part.times, len(part.vector)).sum(axis=1) @ part.vector
 
 
 def rows_of(table: Array, ids: Array) -> Array:
