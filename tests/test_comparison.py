@@ -108,8 +108,10 @@ def trained(rng, difficulty, seeds, between_seeds):
     return (1.6 + difficulty + own < 0).astype(int)
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-@pytest.mark.parametrize("between_seeds", [0, 0.1])
+@pytest.mark.parametrize(
+    ("seeds", "between_seeds"),
+    [(3, 0.1), *(pytest.param(seeds, between, marks=pytest.mark.slow) for seeds in (2, 3, 5) for between in (0, 0.1))],
+)
 def test_the_intervals_of_several_seeds_cover_the_truth(seeds, between_seeds):
     """Of 95% intervals, 93% or more hold the truth about the recipes, of which they see but a few seeds."""
     rng = np.random.default_rng(0)
