@@ -15,11 +15,11 @@ class Block(NamedTuple):
 
     Attributes:
         ids: int32[n, width]; rows of the embedding table, 0 for padding.
-        lengths: int32[n]; positions of each document before its padding.
+        lengths: int32[n]; positions of each document before its padding; None where only its id tells padding.
     """
 
     ids: Array
-    lengths: Array
+    lengths: Array | None = None
 
     @classmethod
     def of(cls, ids: np.ndarray) -> "Block":
@@ -31,6 +31,8 @@ class Block(NamedTuple):
     @property
     def present(self) -> Array:
         """Where words are, and no padding: `bool[n, width]`."""
+        if self.lengths is None:
+            return self.ids != 0
         xp = self.ids.__array_namespace__()
         return (self.ids != 0) & (xp.arange(self.ids.shape[1]) < self.lengths[:, None])
 
@@ -58,8 +60,7 @@ def logits(
     pooled = POOLINGS[architecture.pooling].pool(documents)
     if not architecture.hidden:
         return dense(parameters["output"], pooled)
-    hidden, output = dense(parameters["hidden"], pooled), parameters["output"]
-    hidden = hidden.__array_namespace__().where(hidden > 0, hidden, 0)  # relu
+    hidden, output = relu(dense(parameters["hidden"], pooled)), parameters["output"]
     return multiply(hidden, output["kernel"]) + output["bias"]
 
 
@@ -79,7 +80,16 @@ def _product(part: Any, kernel: Array) -> Array:
     """Multiply a part by its columns of a turned kernel, `[outputs, size]`."""
     if not isinstance(part, Repeated):
         return part @ kernel.T
-    return kernel.reshape(len(kernel), part.times, len(part.vector)).sum(axis=1) @ part.vector
+    return kernel.reshape(len(kernel), part.times, len(part.vector)).sum(axis=1) @ part.vector + part.zero
+
+
+def relu(values: Array) -> Array:
+    """Return what is above 0, and 0 elsewhere. JAX has its own, which is a quarter of a pass faster than `where`."""
+    if isinstance(values, np.ndarray):
+        return np.maximum(values, 0)
+    from jax import nn
+
+    return nn.relu(values)
 
 
 def rows_of(table: Array, ids: Array) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from flaxtext.model.architecture import Architecture, Parameters, unflatten
+from flaxtext.model.compilation import Compiled
 from flaxtext.model.forward import logits
 from flaxtext.text.token_ids import Examples
 from flaxtext.train.fast import sparse_adam
@@ -114,7 +115,7 @@ class Fast:
     def compile(self, segment: Segment) -> None:
         """Compile what `run` runs on segments of these shapes, for all trainers made alike."""
         zeros = {path: np.zeros(shape, np.float32) for path, shape in self._architecture.shapes.items()}
-        self._steps.lower(*self._arguments(_initial(unflatten(zeros)), segment)).compile()
+        self._steps.compile(*self._arguments(_initial(unflatten(zeros)), segment))
 
     def start(self, parameters: Parameters) -> None:
         """Begin with these parameters, at step 1."""
@@ -162,8 +163,8 @@ def product(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     """Multiply `inputs: float32[n, inputs]` by `kernel: float32[inputs, outputs]`.
 
     Where outputs are few, the gradient of the inputs is added up output by output: XLA does so while it works out what
-    comes before, a relu for one, and a CPU's matrix multiplication would take longer than both (7% of an epoch of
-    flatten_10, 2 to 4% of flatten_20).
+    comes before, a relu for one, and a CPU's matrix multiplication would take longer than both: 4 to 5% of an epoch of
+    flatten_10, flatten_20 and average_20.
     """
     return inputs @ kernel
 
@@ -229,8 +230,8 @@ def _step_through(
     return state, {"embedding": {"embedding": embedding}, **turned(state.head)}, losses
 
 
-_compiled = partial(jax.jit, _step_through, static_argnums=(0, 1), donate_argnums=3)
+_SETTINGS: dict[str, Any] = {"static_argnums": (0, 1), "donate_argnums": 3}
 # XLA's own loops read embeddings and add them up in one go, which its library of kernels, YNN, does in two.
 _NO_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
-_flat_steps = _compiled()
-_pooled_steps = _compiled(compiler_options=_NO_YNN)
+_flat_steps = Compiled(_step_through, **_SETTINGS)
+_pooled_steps = Compiled(_step_through, _NO_YNN, **_SETTINGS)
