@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.forward import Block, apply, logits
 from flaxtext.train.fast.bags import BLOCK, RUN, TIMES, BagLayout, Held
 
@@ -124,7 +124,7 @@ def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
     architecture = Architecture(rows=ROWS, classes=2, max_len=12, pooling=pooling, embed_dim=3, hidden=4)
     rng = np.random.default_rng(2)
     named = {path: rng.normal(size=shape).astype(np.float32) for path, shape in architecture.shapes.items()}
-    parameters = unflatten(named)
+    parameters = unflatten_parameters(named)
     table = jnp.asarray(np.pad(named["embedding.embedding"], ((0, 1), (0, 0))))
     order, used, layout = BagLayout(ids, ROWS, room=True).prepare(batches(40, 16))
     for step, rows in enumerate(used):

@@ -8,7 +8,7 @@ from scipy.stats import binom, norm
 from sklearn.metrics import f1_score
 
 from flaxtext.artifacts.metrics import rounded
-from flaxtext.compare.comparison import compare, describe, holm, macro_f1_of, mcnemar
+from flaxtext.compare.comparison import compare, describe_standings, holm, macro_f1_of, mcnemar
 from flaxtext.compare.judged import Judged
 from flaxtext.config.compare import Compare
 
@@ -178,7 +178,7 @@ def test_seeds_are_told_of_where_there_are_several(labels):
     written = rounded({name: asdict(standing) for name, standing in standings.items()})
     assert written["few"]["seeds"] == {"mean": 0.89, "std": 0.0141421, "runs": [0.9, 0.88]}
     assert "seeds" not in written["one"]
-    lines = describe(standings, pairs, 0.95).splitlines()
+    lines = describe_standings(standings, pairs, 0.95).splitlines()
     assert "      few                   0.8900  0.0141  0.9000 0.8800" in lines
     assert lines[-1] == str(pairs[0])
     assert lines[1].startswith("   1  one                   0.990 (0.98")

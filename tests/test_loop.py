@@ -9,7 +9,7 @@ from flax import nnx
 from flaxtext.config.train import NetworkVariant
 from flaxtext.core.errors import UserError
 from flaxtext.model import poolings
-from flaxtext.model.architecture import Architecture, flatten
+from flaxtext.model.architecture import Architecture, flatten_parameters
 from flaxtext.model.forward import Block
 from flaxtext.model.poolings import POOLINGS, Pooling
 from flaxtext.model.prediction import class_probabilities
@@ -76,7 +76,7 @@ def plain_loop(network, train, optimizer, batches):
             parameters, state, value = step(parameters, state, train.ids[rows], train.labels[rows])
             values.append(float(value))
         losses.append(np.mean(values))
-    return flatten(parameters), losses
+    return flatten_parameters(parameters), losses
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_equals_a_plain_loop_of_optax(optimizer, embed_dim, pooling):
     changes = {"optimizer": optimizer, "shuffle": False, "embed_dim": embed_dim}
     parameters, history = train_network(train, none(), pooling, **changes)
     np.testing.assert_allclose([epoch.batch_loss for epoch in history], losses, rtol=1e-4)
-    for name, array in flatten(parameters).items():
+    for name, array in flatten_parameters(parameters).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
@@ -119,7 +119,7 @@ def test_any_batch_size_and_empty_documents(batch_size):
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
     runs = [train_network(documents(), none(), seed=seed)[0] for seed in (0, 0, 1)]
-    first, again, other = (np.asarray(flatten(run)["embedding.embedding"]).tobytes() for run in runs)
+    first, again, other = (np.asarray(flatten_parameters(run)["embedding.embedding"]).tobytes() for run in runs)
     assert first == again
     assert first != other
 
@@ -171,7 +171,7 @@ def test_a_pooling_of_ones_own_is_trained_the_plain_way(monkeypatch):
     expected, losses = plain_loop(build(architecture_of(settings), 0), train, "adam", [slices] * 3)
     parameters, history = train_network(train, documents(50, seed=1), "first", shuffle=False)
     np.testing.assert_allclose([epoch.batch_loss for epoch in history], losses, rtol=1e-4)
-    for name, array in flatten(parameters).items():
+    for name, array in flatten_parameters(parameters).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
     assert np.isfinite(history[-1].validation_loss)
 
@@ -208,8 +208,8 @@ def test_the_sparse_path_does_what_the_dense_path_does(monkeypatch, setting):
     plain = train_network(train, none())
     assert runs[0][1][-1].train_loss == pytest.approx(runs[1][1][-1].train_loss, rel=1e-4)
     assert runs[0][1][-1].train_loss != pytest.approx(plain[1][-1].train_loss, rel=1e-4)
-    for name, array in flatten(runs[0][0]).items():
-        np.testing.assert_allclose(array, flatten(runs[1][0])[name], rtol=1e-3, atol=1e-5, err_msg=name)
+    for name, array in flatten_parameters(runs[0][0]).items():
+        np.testing.assert_allclose(array, flatten_parameters(runs[1][0])[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("optimizer", at_large(["adam"], ["sgd"]))

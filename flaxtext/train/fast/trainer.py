@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from flaxtext.model.architecture import Architecture, Parameters, unflatten
+from flaxtext.model.architecture import Architecture, Parameters, unflatten_parameters
 from flaxtext.model.compilation import Compiled
 from flaxtext.model.forward import logits
 from flaxtext.text.token_ids import Examples
@@ -115,7 +115,7 @@ class Fast:
     def compile(self, segment: Segment) -> None:
         """Compile what `run` runs on segments of these shapes, for all trainers made alike."""
         zeros = {path: np.zeros(shape, np.float32) for path, shape in self._architecture.shapes.items()}
-        self._steps.compile(*self._arguments(_initial(unflatten(zeros)), segment))
+        self._steps.compile(*self._arguments(_initial(unflatten_parameters(zeros)), segment))
 
     def start(self, parameters: Parameters) -> None:
         """Begin with these parameters, at step 1."""
