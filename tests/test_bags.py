@@ -130,4 +130,4 @@ def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
     for step, rows in enumerate(used):
         [found] = at(layout, step).documents(table[rows], None)
         expected = apply(architecture, parameters, Block.of(ids[order[step]]))
-        np.testing.assert_allclose(logits(architecture, parameters, found), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(logits(architecture, parameters, [found]), expected, rtol=1e-4, atol=1e-5)

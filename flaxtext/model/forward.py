@@ -1,6 +1,6 @@
 """What a network answers, given its parameters: the one forward pass, on NumPy and on JAX."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import matmul
 from typing import Any, NamedTuple
 
@@ -42,38 +42,42 @@ def apply(architecture: Architecture, parameters: Parameters, block: Block) -> A
     table = parameters["embedding"]["embedding"]
     rest = architecture.positions - block.ids.shape[1]
     documents = Embedded(rows_of(table, block.ids), block.present, table[0], rest)
-    return logits(architecture, parameters, documents)
+    return logits(architecture, parameters, [documents])
 
 
 def logits(
     architecture: Architecture,
     parameters: Parameters,
-    documents: Embedded | Summed,
+    parts: Sequence[Embedded | Summed],
     multiply: Callable[[Array, Array], Array] = matmul,
 ) -> Array:
-    """Map embedded documents to logits, `float32[n, classes]`.
+    """Map embedded documents, which may come in parts of different widths, to logits, `float32[n, classes]`.
 
     `multiply` multiplies the hidden layer's values by the kernel of the output layer.
     """
     if architecture.pooling is None:
         raise ValueError("a linear model is no network: model.linear computes it")
-    pooled = POOLINGS[architecture.pooling].pool(documents)
-    if not architecture.hidden:
-        return dense(parameters["output"], pooled)
-    hidden, output = relu(dense(parameters["hidden"], pooled)), parameters["output"]
-    return multiply(hidden, output["kernel"]) + output["bias"]
+    pool, output = POOLINGS[architecture.pooling].pool, parameters["output"]
+    first = parameters["hidden"] if architecture.hidden else output
+    turned = first["kernel"].T  # as it lies in training, so that nothing is copied there
+    found = []
+    for documents in parts:  # each goes its way up to the logits, so that a CPU takes them side by side
+        values = dense(turned, first["bias"], pool(documents))
+        if architecture.hidden:
+            values = multiply(relu(values), output["kernel"]) + output["bias"]
+        found.append(values)
+    return found[0] if len(found) == 1 else turned.__array_namespace__().concat(found)
 
 
-def dense(layer: dict[str, Any], parts: Parts) -> Array:
-    """Multiply the parts of a vector, which lie side by side, by the layer's kernel, and add its bias.
+def dense(turned: Array, bias: Array, parts: Parts) -> Array:
+    """Multiply the parts of a vector, which lie side by side, by a layer's kernel, and add its bias: `[n, outputs]`.
 
-    A part that is the same for all documents is multiplied once.
+    The kernel is given turned, `float32[outputs, inputs]`. A part that all documents share is multiplied once.
     """
-    turned = layer["kernel"].T  # as it lies in training, so that nothing is copied there
     sizes = [part.times * len(part.vector) if isinstance(part, Repeated) else part.shape[1] for part in parts]
     kernels = turned.__array_namespace__().split(turned, np.cumsum(sizes[:-1]), axis=1)
     products = [_product(part, kernel) for part, kernel in zip(parts, kernels, strict=True)]
-    return sum(products[1:], products[0]) + layer["bias"]
+    return sum(products[1:], products[0]) + bias
 
 
 def _product(part: Any, kernel: Array) -> Array:

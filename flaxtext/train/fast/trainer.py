@@ -211,9 +211,8 @@ def _step_through(
     def loss(used: jax.Array, head: Parameters, batch: Segment, step: jax.Array) -> jax.Array:
         # The table is given by the rows in use alone. Its first row is padding's, as in the table itself.
         parameters = turned(head)
-        # Each part goes its way up to the logits, so that a CPU takes them side by side.
         parts = batch.layout.documents(used, partial(drop, step=step))
-        found = jnp.concatenate([logits(architecture, parameters, part, product) for part in parts])
+        found = logits(architecture, parameters, parts, product)
         return objective.loss(found, batch.labels)
 
     def take_step(state: State, batch: Segment) -> tuple[State, jax.Array]:
