@@ -116,7 +116,7 @@ def sklearn(setting: Setting) -> Table:
 
 
 def whole(setting: Setting) -> Table:
-    """Run the tutorial's own procedure against a cold `dvc repro`."""
+    """Run the tutorial's own procedure against a cold run of the pipeline."""
     peer = child("bench.tutorial:procedure", folder=setting.files, row=setting.row, epochs=EPOCHS)
     compiled = setting.scratch / "jax, whole"
     pipeline, another = (
@@ -129,11 +129,11 @@ def whole(setting: Setting) -> Table:
         "The whole",
         "From CSV files to explanations, once. The tutorial's procedure in one process: Keras, four loops of "
         f"{EPOCHS} epochs with the accuracy on test after each, evaluation, and one explanation a variant by the "
-        "lime package. flaxtext: `dvc repro` of the tutorial's protocol in a fresh copy of the project, with empty "
-        "caches of DVC and of JAX: all stages, four variants, six explanations each, 300 more to measure how true "
-        "they are, every file written and hashed. Start-up, imports and compilation are in both. Compiled before: the "
+        "lime package. flaxtext: `dvc repro -P`, as `make run` has it, of the tutorial's protocol in a fresh copy, "
+        "with empty caches of DVC and JAX: all stages, four variants, six explanations each, 300 more to measure how "
+        "true they are, every file written and hashed. Start-up, imports and compilation are in both. Compiled before: the "
         "same in another fresh copy, with the cache of JAX that the first left, as of anyone who has run such a "
-        "pipeline once.\n\n`dvc repro` again, with nothing changed: "
+        "pipeline once.\n\n`dvc repro -P` again, with nothing changed: "
         f"{median(again):.2f} s ({min(again):.2f} to {max(again):.2f}).",
         COMPARISON,
     )

@@ -8,12 +8,12 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from checkout import fast_start, run
+from checkout import fast_start, run_stage
 
 with fast_start():
     from flaxtext.artifacts.metrics import rounded, write_accuracies, write_json
     from flaxtext.artifacts.predictions import read_predictions
-    from flaxtext.compare.comparison import compare, describe
+    from flaxtext.compare.comparison import compare, describe_standings
     from flaxtext.compare.judged import Judged
     from flaxtext.config import variant_names
     from flaxtext.config.compare import Compare
@@ -38,7 +38,7 @@ def main() -> None:
             )
     judged = Judged.of(found)
     standings, pairs = compare(judged, section)
-    print(describe(standings, pairs, section.confidence))
+    print(describe_standings(standings, pairs, section.confidence))
     accuracies = {name: standing.accuracy for name, standing in standings.items()}
     write_accuracies(args.accuracy, [(name, own.value, own.low, own.high) for name, own in accuracies.items()])
     write_json(
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

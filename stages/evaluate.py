@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from checkout import fast_start, run
+from checkout import fast_start, run_stage
 
 with fast_start():
     import numpy as np
@@ -18,7 +18,7 @@ with fast_start():
     from flaxtext.artifacts.predictions import write_predictions
     from flaxtext.artifacts.token_ids import read_token_ids
     from flaxtext.config.evaluate import Evaluate
-    from flaxtext.evaluate.evaluation import confusion, describe, evaluate, spread
+    from flaxtext.evaluate.evaluation import confusion, describe_figures, evaluate, spread
     from flaxtext.model.compilation import configure_jax
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     }
     predicted, by_seed, is_test = probability.argmax(axis=1), each.argmax(axis=2), splits == "test"
     print(f"{args.variant} on the test split")
-    print(describe(metrics["test"], confusion(predicted[is_test], labels[is_test], len(model.classes))))
+    print(describe_figures(metrics["test"], confusion(predicted[is_test], labels[is_test], len(model.classes))))
     print("  ".join(f"{split} accuracy {figures['accuracy']:.3f}" for split, figures in metrics.items()))
     if len(by_seed) > 1:
         metrics["seeds"] = spread((by_seed[:, is_test] == labels[is_test]).mean(axis=1))
@@ -70,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -9,7 +9,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from checkout import fast_start, run
+from checkout import fast_start, run_stage
 
 with fast_start():
     import numpy as np
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -7,7 +7,7 @@ Reads every variant's model, history, predictions and explanations, the test spl
 import argparse
 from pathlib import Path
 
-from checkout import fast_start, run
+from checkout import fast_start, run_stage
 
 with fast_start():
     from flaxtext.artifacts.bundle import read_bundle
@@ -54,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

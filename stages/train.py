@@ -9,7 +9,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from checkout import fast_start, run
+from checkout import fast_start, run_stage
 
 with fast_start():
     from flaxtext.artifacts.bundle import write_bundle
@@ -67,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

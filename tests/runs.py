@@ -21,7 +21,7 @@ from flaxtext.evaluate.evaluation import evaluate
 from flaxtext.explain.documents import explain_document, readable_documents
 from flaxtext.explain.explanation import leave_one_out
 from flaxtext.explain.faithfulness import importance_of_words, judge
-from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.report.page import render_report
@@ -180,7 +180,7 @@ def draw_network(variant, ids, words, classes):
             path: rng.normal(0, 1 / np.sqrt(shape[0]) if path.endswith("kernel") else 1, shape).astype(np.float32)
             for path, shape in architecture.shapes.items()
         }
-        parameters = unflatten(drawn)
+        parameters = unflatten_parameters(drawn)
         parameters["embedding"]["embedding"][0] *= 0.1  # padding
         logits = np.log(class_probabilities(architecture, parameters, features.expand(ids[:1000]), "numpy"))
         scale = np.float32(LOGITS / (logits - logits.mean(axis=0)).std())

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from flaxtext.model.architecture import Architecture, flatten, unflatten
+from flaxtext.model.architecture import Architecture, flatten_parameters, unflatten_parameters
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.text.features import Features, fit_features
@@ -95,10 +95,10 @@ def _case(architecture):
         named["linear.idf"] = np.abs(named["linear.idf"])
         named["linear.idf"][[0, 7]] = 0  # padding, and a word that no training document holds
     ids = _ids()
-    answers = class_probabilities(architecture, unflatten(named), ids, "numpy")
+    answers = class_probabilities(architecture, unflatten_parameters(named), ids, "numpy")
     return {
         "sizes": {"pooling": architecture.pooling, "embed_dim": architecture.embed_dim, "hidden": architecture.hidden},
-        "parameters": {path: _listed(array) for path, array in flatten(unflatten(named)).items()},
+        "parameters": {path: _listed(array) for path, array in flatten_parameters(unflatten_parameters(named)).items()},
         "ids": ids.tolist(),
         "probabilities": _listed(answers),
     }
@@ -131,7 +131,7 @@ def architecture_of(case):
 
 def parameters_of(case):
     """Its parameters, float32."""
-    return unflatten({path: np.array(values, np.float32) for path, values in case["parameters"].items()})
+    return unflatten_parameters({path: np.array(values, np.float32) for path, values in case["parameters"].items()})
 
 
 def read_fixture(name):

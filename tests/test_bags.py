@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.forward import Block, apply, logits
 from flaxtext.train.fast.bags import BLOCK, RUN, TIMES, BagLayout, Held
 
@@ -42,6 +42,9 @@ def weighted(used, bags, weights):
     return (total(used, bags) * weights).sum(), total(used, bags)
 
 
+differentiated = jax.jit(jax.grad(weighted, has_aux=True))
+
+
 def sums(table, ids):
     return table[ids].sum(axis=1)
 
@@ -55,7 +58,7 @@ def test_sums_and_their_gradient_are_those_of_the_plain_way(n, max_len, batch):
     order, used, layout = BagLayout(ids, ROWS, room=n % 2 == 0).prepare(batches(n, batch))
     for step, rows in enumerate(used):
         weights = rng.normal(size=(batch, 3)).astype(np.float32)
-        gradient, total = jax.grad(weighted, has_aux=True)(extended[rows], at(layout, step), weights)
+        gradient, total = differentiated(extended[rows], at(layout, step), weights)
         expected, back = jax.vjp(partial(sums, ids=ids[order[step]]), jnp.asarray(table))
         np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-5)
         in_table = np.zeros((ROWS + 1, 3), np.float32)
@@ -72,7 +75,7 @@ def test_rows_held_any_number_of_times_have_a_place():
     ids = np.append(np.random.default_rng(0).permutation(words), 0)[:, None]
     order = np.arange(len(words))[None]
     _, [used], layout = BagLayout(ids, ROWS, room=True).prepare(order)
-    gradient, _ = jax.grad(weighted, has_aux=True)(jnp.zeros((len(used), 1)), at(layout, 0), 1)
+    gradient, _ = differentiated(jnp.zeros((len(used), 1)), at(layout, 0), 1)
     held = {int(row): float(value) for row, [value] in zip(used, gradient, strict=True) if value}
     assert held == dict(enumerate(counts, start=1))
 
@@ -121,10 +124,10 @@ def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
     architecture = Architecture(rows=ROWS, classes=2, max_len=12, pooling=pooling, embed_dim=3, hidden=4)
     rng = np.random.default_rng(2)
     named = {path: rng.normal(size=shape).astype(np.float32) for path, shape in architecture.shapes.items()}
-    parameters = unflatten(named)
+    parameters = unflatten_parameters(named)
     table = jnp.asarray(np.pad(named["embedding.embedding"], ((0, 1), (0, 0))))
     order, used, layout = BagLayout(ids, ROWS, room=True).prepare(batches(40, 16))
     for step, rows in enumerate(used):
         [found] = at(layout, step).documents(table[rows], None)
         expected = apply(architecture, parameters, Block.of(ids[order[step]]))
-        np.testing.assert_allclose(logits(architecture, parameters, found), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(logits(architecture, parameters, [found]), expected, rtol=1e-4, atol=1e-5)

@@ -19,7 +19,7 @@ import flaxtext
 from flaxtext.artifacts import vocabulary
 from flaxtext.artifacts.bundle import FILES, check_size, read_bundle, write_bundle
 from flaxtext.core.errors import UserError
-from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.text.features import NO_KEYS, Features
@@ -47,7 +47,9 @@ def make(path, card=False, sizes=SIZES, **info):
     architecture = Architecture(rows=features.rows, classes=len(info.get("classes", CLASSES)), **sizes)
     rng = np.random.default_rng(0)
     named = {name: rng.random(shape).astype(np.float32) for name, shape in architecture.shapes.items()}
-    model = Classifier(ModelInfo(**{"classes": CLASSES, **info}), architecture, [unflatten(named)], known, features)
+    model = Classifier(
+        ModelInfo(**{"classes": CLASSES, **info}), architecture, [unflatten_parameters(named)], known, features
+    )
     write_bundle(path, model, render_card(model) if card else None)
     return path
 

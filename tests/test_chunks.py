@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.forward import Block, apply, logits
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.train.fast.chunks import ChunkLayout, by_documents, by_ids, uncut
@@ -72,12 +72,12 @@ def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
     architecture = Architecture(rows=10, classes=2, max_len=14, pooling=pooling, embed_dim=3, hidden=4)
     rng = np.random.default_rng(2)
     named = {path: rng.normal(size=shape).astype(np.float32) for path, shape in architecture.shapes.items()}
-    parameters = unflatten(named)
+    parameters = unflatten_parameters(named)
     table = jnp.asarray(np.pad(named["embedding.embedding"], ((0, 1), (0, 0))))
     order = np.array([[1, 0, 2, 3], [4, 5, 7, 6]], np.int32)
     order, used, layout = ChunkLayout(ids, 10, CUTS[pooling], room=True).prepare(order)
     for step, rows in enumerate(used):
         parts = jax.tree.map(lambda array, step=step: array[step], layout).documents(table[rows], lambda part: part)
-        found = np.concatenate([logits(architecture, parameters, part) for part in parts])
+        found = np.asarray(logits(architecture, parameters, parts))
         expected = apply(architecture, parameters, Block.of(ids[order[step]]))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

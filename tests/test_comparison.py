@@ -8,7 +8,7 @@ from scipy.stats import binom, norm
 from sklearn.metrics import f1_score
 
 from flaxtext.artifacts.metrics import rounded
-from flaxtext.compare.comparison import compare, describe, holm, macro_f1_of, mcnemar
+from flaxtext.compare.comparison import compare, describe_standings, holm, macro_f1_of, mcnemar
 from flaxtext.compare.judged import Judged
 from flaxtext.config.compare import Compare
 
@@ -108,8 +108,10 @@ def trained(rng, difficulty, seeds, between_seeds):
     return (1.6 + difficulty + own < 0).astype(int)
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-@pytest.mark.parametrize("between_seeds", [0, 0.1])
+@pytest.mark.parametrize(
+    ("seeds", "between_seeds"),
+    [(3, 0.1), *(pytest.param(seeds, between, marks=pytest.mark.slow) for seeds in (2, 3, 5) for between in (0, 0.1))],
+)
 def test_the_intervals_of_several_seeds_cover_the_truth(seeds, between_seeds):
     """Of 95% intervals, 93% or more hold the truth about the recipes, of which they see but a few seeds."""
     rng = np.random.default_rng(0)
@@ -176,7 +178,7 @@ def test_seeds_are_told_of_where_there_are_several(labels):
     written = rounded({name: asdict(standing) for name, standing in standings.items()})
     assert written["few"]["seeds"] == {"mean": 0.89, "std": 0.0141421, "runs": [0.9, 0.88]}
     assert "seeds" not in written["one"]
-    lines = describe(standings, pairs, 0.95).splitlines()
+    lines = describe_standings(standings, pairs, 0.95).splitlines()
     assert "      few                   0.8900  0.0141  0.9000 0.8800" in lines
     assert lines[-1] == str(pairs[0])
     assert lines[1].startswith("   1  one                   0.990 (0.98")

@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from flaxtext.model.compilation import cut_back
+from flaxtext.model.compilation import Compiled, cut_back
 
 
 def fill(folder, sizes):
@@ -76,3 +77,20 @@ def test_jax_settings_win(tmp_path):
 def test_a_gpu_repeats_itself_unless_it_is_told_otherwise(tmp_path, given, flags):
     """XLA ends a process that gives it a flag that it does not know, on a CPU as well."""
     assert compile_something(tmp_path, **given) == flags
+
+
+def test_an_option_that_xla_does_not_know_is_done_without():
+    double = Compiled(lambda x: 2 * x, {"xla_no_such_option": 1})
+    assert double(21) == 42
+    assert double(np.float32(0.5)) == 1
+    early = Compiled(lambda x: 2 * x, {"xla_no_such_option": 1})
+    early.compile(21)
+    assert early(21) == 42
+
+
+def test_any_other_error_is_told():
+    def fail(x):
+        return x / 0 if isinstance(x, int) else undefined(x)  # noqa: F821
+
+    with pytest.raises(NameError):
+        Compiled(fail, {"xla_backend_optimization_level": 1})(1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
-from flaxtext.evaluate.evaluation import calibration_error, confusion, describe, evaluate, spread
+from flaxtext.evaluate.evaluation import calibration_error, confusion, describe_figures, evaluate, spread
 
 CLASSES = ["a", "b", "c"]
 
@@ -59,7 +59,7 @@ def test_certainty_in_a_wrong_class_has_a_finite_loss():
 
 def test_the_tables_name_each_class():
     probability, labels = np.eye(3)[[0, 1]], np.array([0, 2])
-    text = describe(evaluate(probability, labels, CLASSES, bins=5), confusion(np.array([0, 1]), labels, 3))
+    text = describe_figures(evaluate(probability, labels, CLASSES, bins=5), confusion(np.array([0, 1]), labels, 3))
     assert [line.split() for line in text.splitlines()[:2]] == [
         ["precision", "recall", "f1", "support"],
         ["a", "1.000", "1.000", "1.000", "1"],

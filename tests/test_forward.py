@@ -133,7 +133,7 @@ def test_a_part_that_is_the_same_for_all_documents_is_multiplied_once():
     rng = np.random.default_rng(0)
     first, vector, kernel, bias = (rng.normal(size=shape) for shape in ((4, 3), 2, (3 + 2 * 5, 6), 6))
     whole = np.concatenate([first, np.tile(vector, (4, 5))], axis=1)
-    found = dense({"kernel": kernel, "bias": bias}, (first, Repeated(vector, 5)))
+    found = dense(kernel.T, bias, (first, Repeated(vector, 5, 0)))
     np.testing.assert_allclose(found, whole @ kernel + bias)
 
 

@@ -9,7 +9,7 @@ from flax import nnx
 from flaxtext.config.train import NetworkVariant
 from flaxtext.core.errors import UserError
 from flaxtext.model import poolings
-from flaxtext.model.architecture import Architecture, flatten
+from flaxtext.model.architecture import Architecture, flatten_parameters
 from flaxtext.model.forward import Block
 from flaxtext.model.poolings import POOLINGS, Pooling
 from flaxtext.model.prediction import class_probabilities
@@ -20,6 +20,11 @@ from flaxtext.train.network import build, split
 from flaxtext.train.trainer import Plain
 
 SETTINGS = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "hidden": 8, "embed_dim": 5}
+
+
+def at_large(values, slow):
+    """Values for a test, and further ones that prove no more, at large; each takes seconds to compile."""
+    return [*values, *(pytest.param(*(v if isinstance(v, tuple) else [v]), marks=pytest.mark.slow) for v in slow)]
 
 
 def architecture_of(settings):
@@ -71,18 +76,15 @@ def plain_loop(network, train, optimizer, batches):
             parameters, state, value = step(parameters, state, train.ids[rows], train.labels[rows])
             values.append(float(value))
         losses.append(np.mean(values))
-    return flatten(parameters), losses
+    return flatten_parameters(parameters), losses
 
 
 @pytest.mark.parametrize(
     ("optimizer", "embed_dim", "pooling"),
-    [
-        ("adam", 5, "flatten"),
-        ("adam", 8, "padded_mean"),
-        ("adam", 5, "attention"),
-        ("adamw", 5, "max"),
-        ("sgd", 5, "mean"),
-    ],
+    at_large(
+        [("adam", 5, "flatten"), ("adamw", 5, "max"), ("sgd", 5, "mean")],
+        [("adam", 8, "padded_mean"), ("adam", 5, "attention")],
+    ),
 )
 def test_equals_a_plain_loop_of_optax(optimizer, embed_dim, pooling):
     """What Adam does with the other poolings is in test_trainer.py."""
@@ -93,17 +95,11 @@ def test_equals_a_plain_loop_of_optax(optimizer, embed_dim, pooling):
     changes = {"optimizer": optimizer, "shuffle": False, "embed_dim": embed_dim}
     parameters, history = train_network(train, none(), pooling, **changes)
     np.testing.assert_allclose([epoch.batch_loss for epoch in history], losses, rtol=1e-4)
-    for name, array in flatten(parameters).items():
+    for name, array in flatten_parameters(parameters).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "pooling",
-    [
-        pooling if pooling in ("flatten", "padded_sum", "mean_max") else pytest.param(pooling, marks=pytest.mark.slow)
-        for pooling in POOLINGS
-    ],
-)
+@pytest.mark.parametrize("pooling", at_large(["mean_max"], [pooling for pooling in POOLINGS if pooling != "mean_max"]))
 def test_the_loss_falls_and_the_classes_are_learned(pooling):
     _, history = train_network(documents(500), documents(200, seed=1), pooling, epochs=8)
     assert history[-1].train_loss < history[0].train_loss / 2
@@ -111,7 +107,7 @@ def test_the_loss_falls_and_the_classes_are_learned(pooling):
     assert history[-1].validation_accuracy > 0.95
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+@pytest.mark.parametrize("batch_size", at_large([3], [1, 1000]))
 def test_any_batch_size_and_empty_documents(batch_size):
     ids, labels = documents(7)
     ids[2:5] = 0
@@ -123,7 +119,7 @@ def test_any_batch_size_and_empty_documents(batch_size):
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
     runs = [train_network(documents(), none(), seed=seed)[0] for seed in (0, 0, 1)]
-    first, again, other = (np.asarray(flatten(run)["embedding.embedding"]).tobytes() for run in runs)
+    first, again, other = (np.asarray(flatten_parameters(run)["embedding.embedding"]).tobytes() for run in runs)
     assert first == again
     assert first != other
 
@@ -133,7 +129,9 @@ def test_a_loss_that_is_not_finite_stops_training():
         train_network(documents(), none(), optimizer="sgd", learning_rate=1e30)
 
 
-@pytest.mark.parametrize(("optimizer", "pooling"), [("adam", "padded_mean"), ("adam", "flatten"), ("sgd", "mean")])
+@pytest.mark.parametrize(
+    ("optimizer", "pooling"), at_large([("adam", "padded_mean"), ("sgd", "mean")], [("adam", "flatten")])
+)
 def test_what_is_compiled_beside_the_initialisation_is_what_runs(caplog, optimizer, pooling):
     """Once, by a thread, for all epochs: other shapes, or arrays that are placed otherwise, would compile again."""
     jax.clear_caches()
@@ -173,7 +171,7 @@ def test_a_pooling_of_ones_own_is_trained_the_plain_way(monkeypatch):
     expected, losses = plain_loop(build(architecture_of(settings), 0), train, "adam", [slices] * 3)
     parameters, history = train_network(train, documents(50, seed=1), "first", shuffle=False)
     np.testing.assert_allclose([epoch.batch_loss for epoch in history], losses, rtol=1e-4)
-    for name, array in flatten(parameters).items():
+    for name, array in flatten_parameters(parameters).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
     assert np.isfinite(history[-1].validation_loss)
 
@@ -198,7 +196,9 @@ def test_a_linear_schedule_falls_to_nothing():
     assert learning_rates(0.1, "constant", 2) == pytest.approx([0.1, 0.1])
 
 
-@pytest.mark.parametrize("setting", [{"schedule": "linear"}, {"label_smoothing": 0.2}, {"class_weights": "balanced"}])
+@pytest.mark.parametrize(
+    "setting", at_large([{"schedule": "linear"}], [{"label_smoothing": 0.2}, {"class_weights": "balanced"}])
+)
 def test_the_sparse_path_does_what_the_dense_path_does(monkeypatch, setting):
     """adam takes the rows in use, all others all of them; with optax's adam in sgd's place both must agree."""
     monkeypatch.setattr(optax, "sgd", optax.adam)
@@ -208,11 +208,11 @@ def test_the_sparse_path_does_what_the_dense_path_does(monkeypatch, setting):
     plain = train_network(train, none())
     assert runs[0][1][-1].train_loss == pytest.approx(runs[1][1][-1].train_loss, rel=1e-4)
     assert runs[0][1][-1].train_loss != pytest.approx(plain[1][-1].train_loss, rel=1e-4)
-    for name, array in flatten(runs[0][0]).items():
-        np.testing.assert_allclose(array, flatten(runs[1][0])[name], rtol=1e-3, atol=1e-5, err_msg=name)
+    for name, array in flatten_parameters(runs[0][0]).items():
+        np.testing.assert_allclose(array, flatten_parameters(runs[1][0])[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", at_large(["adam"], ["sgd"]))
 def test_word_dropout_leaves_out_other_words_in_each_step(optimizer):
     changes = {"optimizer": optimizer, "shuffle": False, "epochs": 2}
     train = documents(64)

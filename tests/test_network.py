@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from flaxtext.model.architecture import Architecture, flatten, unflatten
+from flaxtext.model.architecture import Architecture, flatten_parameters, unflatten_parameters
 from flaxtext.model.forward import Block
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.train.network import Network, abstract, build, split
@@ -21,7 +21,7 @@ def made(own):
     """A network that holds random numbers: its static part and its parameters, with nothing compiled."""
     rng = np.random.default_rng(0)
     named = {path: (rng.normal(size=shape) / 2).astype(np.float32) for path, shape in own.shapes.items()}
-    return split(abstract(own))[0], jax.device_put(unflatten(named))
+    return split(abstract(own))[0], jax.device_put(unflatten_parameters(named))
 
 
 def random_ids(n=7, max_len=5, rows=30, seed=0):
@@ -37,7 +37,7 @@ def test_shapes_of_the_tutorial():
         "output.kernel": (100, 4),
         "output.bias": (4,),
     }
-    assert {name: array.shape for name, array in flatten(split(abstract(tutorial))[1]).items()} == expected
+    assert {name: array.shape for name, array in flatten_parameters(split(abstract(tutorial))[1]).items()} == expected
     assert tutorial.shapes == expected
     assert tutorial.size == 720_030 + 50_000 + 100 + 400 + 4
 
@@ -47,7 +47,7 @@ def test_shapes_of_the_tutorial():
 def test_shapes_are_those_of_the_network(pooling, hidden):
     for reads in ({}, {"prefix": 5, "ngrams": 3}):
         own = architecture(pooling, max_len=7, hidden=hidden, **reads)
-        arrays = flatten(split(abstract(own))[1])
+        arrays = flatten_parameters(split(abstract(own))[1])
         assert list(own.shapes.items()) == [(name, array.shape) for name, array in arrays.items()]
 
 
@@ -62,11 +62,11 @@ def test_ids_of_a_word_and_of_a_document():
 
 def test_all_seeds_are_initialised_by_one_compiled_function_and_as_flax_does():
     own = architecture("mean")
-    found = flatten(split(build(own, 3))[1])
-    plain = flatten(split(Network(own, nnx.Rngs(jax.random.key(3))))[1])
+    found = flatten_parameters(split(build(own, 3))[1])
+    plain = flatten_parameters(split(Network(own, nnx.Rngs(jax.random.key(3))))[1])
     for name, array in found.items():
         np.testing.assert_allclose(array, plain[name], rtol=1e-6, err_msg=name)
-    assert not np.array_equal(found["output.kernel"], flatten(split(build(own, 4))[1])["output.kernel"])
+    assert not np.array_equal(found["output.kernel"], flatten_parameters(split(build(own, 4))[1])["output.kernel"])
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -78,7 +78,7 @@ def test_a_step_changes_every_parameter_that_it_should(pooling):
     def loss(parameters):
         return jax.nn.logsumexp(nnx.merge(graph, parameters)(Block.of(ids))).sum()
 
-    gradient = flatten(jax.jit(jax.grad(loss))(parameters))
+    gradient = flatten_parameters(jax.jit(jax.grad(loss))(parameters))
     used = np.unique(ids)
     assert used[0] == 0
     moved = np.flatnonzero(np.abs(gradient.pop("embedding.embedding")).sum(axis=1))
@@ -94,8 +94,8 @@ def test_a_step_changes_every_parameter_that_it_should(pooling):
 
 def test_flattened_and_back():
     _, parameters = made(architecture("sum"))
-    named = flatten(parameters)
+    named = flatten_parameters(parameters)
     assert list(named) == list(architecture("sum").shapes)
-    again = unflatten(named)
+    again = unflatten_parameters(named)
     assert jax.tree.structure(again) == jax.tree.structure(parameters)
     assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), again, parameters)))

@@ -141,7 +141,7 @@ def test_a_stage_imports_all_that_is_heavy_inside(stage):
     text = (PROJECT / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     assert "\nwith fast_start():\n" in text
     assert re.findall(r"^(?:from|import) (?:flaxtext|jax|numpy|pyarrow)", text, re.MULTILINE) == []
-    assert "\n    run(main)\n" in text
+    assert "\n    run_stage(main)\n" in text
 
 
 ABORT = """
@@ -159,7 +159,7 @@ def main():
     print("done" * 10_000)
     {end}
 
-flaxtext.core.startup.run(main)
+flaxtext.core.startup.run_stage(main)
 """
 
 
@@ -188,13 +188,13 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 
 
 def test_it_would_abort_otherwise():
-    ended = run(ABORT.format(end="pass").replace("flaxtext.core.startup.run(main)", "main()"))
+    ended = run(ABORT.format(end="pass").replace("flaxtext.core.startup.run_stage(main)", "main()"))
     assert ended.returncode == -signal.SIGABRT
 
 
 def test_a_script_waits_for_its_threads():
     wait = "threading.Thread(target=lambda: (time.sleep(0.2), print('waited'))).start()"
-    program = f"import threading, time, flaxtext.core.startup; flaxtext.core.startup.run(lambda: {wait})"
+    program = f"import threading, time, flaxtext.core.startup; flaxtext.core.startup.run_stage(lambda: {wait})"
     assert words_of(program) == ["waited"]
 
 

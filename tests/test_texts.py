@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from flaxtext.model.architecture import Architecture, unflatten
+from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.texts import as_texts
 from flaxtext.text.features import NO_KEYS, Features
@@ -127,7 +127,7 @@ def model():
     rng = np.random.default_rng(1)
     named = {path: rng.normal(size=shape).astype(np.float32) for path, shape in own.shapes.items()}
     named["output.bias"] *= 0  # the words alone decide
-    return Classifier(ModelInfo(["bad", "good", "so so"]), own, [unflatten(named)], words, features)
+    return Classifier(ModelInfo(["bad", "good", "so so"]), own, [unflatten_parameters(named)], words, features)
 
 
 def test_labels_are_those_of_the_highest_probabilities(model):

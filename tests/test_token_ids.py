@@ -35,7 +35,11 @@ def own_ids(fit_on, texts, max_len):
     return number_words(pa.array(texts, pa.string()), fitted).cut(max_len, fitted.rows)
 
 
-@pytest.mark.parametrize("fit_on_all", [True, False], ids=["train and test", "train alone"])
+@pytest.mark.parametrize(
+    "fit_on_all",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["train and test", "train alone"],
+)
 def test_ag_news_equals_keras(ag_news_texts, fit_on_all):
     fit_on = ag_news_texts if fit_on_all else ag_news_texts[:-7600]
     assert np.array_equal(own_ids(fit_on, ag_news_texts, 50), keras_ids(fit_on, ag_news_texts, 50))

@@ -18,10 +18,12 @@ def test_filters_are_those_of_keras():
     assert Tokenizer().filters == FILTERS
 
 
+@pytest.mark.slow  # test_token_ids.py compares their ids
 def test_ag_news_equals_keras(ag_news_texts):
     assert words(ag_news_texts) == [text_to_word_sequence(text) for text in ag_news_texts]
 
 
+@pytest.mark.slow  # test_token_ids.py compares their ids
 def test_the_embedded_corpus_equals_keras(pydocs_texts):
     assert words(pydocs_texts) == [text_to_word_sequence(text) for text in pydocs_texts]
 

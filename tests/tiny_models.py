@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from flaxtext.model.architecture import Architecture, flatten, unflatten
+from flaxtext.model.architecture import Architecture, flatten_parameters, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.text.features import fit_features
 from flaxtext.text.token_ids import number_words
@@ -22,8 +22,8 @@ def untrained(texts, *, classes=("a", "b", "c"), max_len=12, prefix=None, ngrams
     if architecture.is_linear:
         rng = np.random.default_rng(seed)
         shapes = architecture.shapes.items()
-        parameters = unflatten({name: rng.random(shape).astype(np.float32) + 0.1 for name, shape in shapes})
+        parameters = unflatten_parameters({name: rng.random(shape).astype(np.float32) + 0.1 for name, shape in shapes})
     else:
-        named = flatten(split(build(architecture, seed))[1])
-        parameters = unflatten({name: np.asarray(array) for name, array in named.items()})
+        named = flatten_parameters(split(build(architecture, seed))[1])
+        parameters = unflatten_parameters({name: np.asarray(array) for name, array in named.items()})
     return Classifier(ModelInfo(list(classes)), architecture, [parameters], words, features)

@@ -53,14 +53,14 @@ class Format:
 
     def read(self, path: Any, columns: list[str] | None = None, filters: pc.Expression | None = None) -> pa.Table:
         """Read a file, a folder of parts or an open file. Raises `UserError` where it is not of this format."""
-        with readable(path, self.name):
+        with reading(path, self.name):
             table = pq.read_table(path, columns=columns, filters=filters)
         self.check(path, table.schema)
         return table
 
 
 @contextmanager
-def readable(path: Any, name: str) -> Iterator[None]:
+def reading(path: Any, name: str) -> Iterator[None]:
     """Turn what goes wrong when a file is read into one line."""
     try:
         yield

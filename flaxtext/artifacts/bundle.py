@@ -23,7 +23,7 @@ from flaxtext.artifacts.metrics import write_json
 from flaxtext.artifacts.vocabulary import read_vocabulary, write_vocabulary
 from flaxtext.core.errors import UserError, one_line
 from flaxtext.core.files import atomic, write_text
-from flaxtext.model.architecture import Architecture, flatten, unflatten
+from flaxtext.model.architecture import Architecture, flatten_parameters, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.text.features import MAX_NGRAMS, NO_KEYS, Features
@@ -69,7 +69,7 @@ def write_bundle(path: str | Path, model: Classifier, card: str | None = None) -
     with atomic(path) as folder:
         folder.mkdir()
         for number, parameters in enumerate(model.members, 1):
-            tensors = {name: np.asarray(array) for name, array in flatten(parameters).items()}
+            tensors = {name: np.asarray(array) for name, array in flatten_parameters(parameters).items()}
             (folder / _member(number)).write_bytes(save(tensors | ({KEYS: keys} if len(keys) else {})))
         write_json(folder / "config.json", _config(model))
         write_vocabulary(folder / "vocab.parquet", model.vocabulary)
@@ -133,7 +133,7 @@ def read_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
     if (keys[1:] <= keys[:-1]).any():
         raise UserError(f"{folder / names[0]}: {KEYS} are not in ascending order; get the model again")
     features = Features(words.words, **reads, keys=keys)
-    return Classifier(info, architecture, [unflatten(member) for member in members], words, features)
+    return Classifier(info, architecture, [unflatten_parameters(member) for member in members], words, features)
 
 
 def _member(number: int) -> str:

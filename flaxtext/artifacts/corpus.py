@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from flaxtext.artifacts import Format, readable
+from flaxtext.artifacts import Format, reading
 from flaxtext.core.files import atomic
 
 FORMAT = Format("corpus", 1)
@@ -34,7 +34,7 @@ class Corpus:
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
-        with readable(path, FORMAT.name):
+        with reading(path, FORMAT.name):
             self._dataset = ds.dataset(path, format="parquet")
         self.origin: dict[str, Any] = FORMAT.check(path, self._dataset.schema)
         self.classes: list[str] = self.origin.pop("classes")
@@ -74,7 +74,7 @@ class Corpus:
 
     def _scan(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         # Row group by row group: the scanner of a whole file reads ahead of what is asked for, and keeps it.
-        with readable(self._path, FORMAT.name):
+        with reading(self._path, FORMAT.name):
             for fragment in self._dataset.get_fragments():
                 for row_group in fragment.split_by_row_group():
                     yield from row_group.to_batches(columns=columns, batch_size=BATCH_ROWS, use_threads=False)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from flaxtext.artifacts import Format, readable
+from flaxtext.artifacts import Format, reading
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic
 from flaxtext.text.token_ids import TokenIds
@@ -77,7 +77,7 @@ def read_token_ids(path: str | Path) -> VectorizedSplit:
     """Read a `.parquet` file, a folder of them or an `.npz` file. Raises `UserError` if it holds no token ids."""
     if Path(path).suffix == ".npz":
         return _read_npz(path)
-    with readable(path, FORMAT.name):
+    with reading(path, FORMAT.name):
         dataset = ds.dataset(path, format="parquet")
         details = FORMAT.check(path, dataset.schema)
         ids, labels, held_out = dataset.to_table(columns=["ids", "label", "held_out"]).columns
@@ -143,7 +143,7 @@ def _together(parts: list[TokenIds]) -> TokenIds:
 
 
 def _read_npz(path: str | Path) -> VectorizedSplit:
-    with readable(path, FORMAT.name):
+    with reading(path, FORMAT.name):
         try:
             # Opened here: what NumPy opens stays open where it turns out to be damaged.
             with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:

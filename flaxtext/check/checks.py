@@ -21,7 +21,7 @@ SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckDescription:
     """How to speak of a check.
 
     Attributes:
@@ -40,39 +40,41 @@ class Check:
 
 
 CHECKS = {
-    "leakage": Check(
+    "leakage": CheckDescription(
         "documents", "are also in train, word for word: figures on test are flattering", "take them out", ("test",)
     ),
-    "near_leakage": Check(
+    "near_leakage": CheckDescription(
         "documents", "are in train except for some words: figures on test are flattering", "take them out", ("test",)
     ),
-    "duplicates": Check("documents", "repeat an earlier one word for word: they count more than once", "take them out"),
-    "near_duplicates": Check("documents", "repeat an earlier one except for some words", "take them out"),
-    "label_conflicts": Check(
+    "duplicates": CheckDescription(
+        "documents", "repeat an earlier one word for word: they count more than once", "take them out"
+    ),
+    "near_duplicates": CheckDescription("documents", "repeat an earlier one except for some words", "take them out"),
+    "label_conflicts": CheckDescription(
         "documents",
         "have the words of a document of another class: no model gets both right",
         "correct the labels",
     ),
-    "empty": Check("documents", "have no words: a model can only guess", "take them out"),
-    "markup": Check(
+    "empty": CheckDescription("documents", "have no words: a model can only guess", "take them out"),
+    "markup": CheckDescription(
         "documents",
         "hold HTML tags or entities, whose pieces become words",
         "clean the source",
     ),
-    "cut": Check(
+    "cut": CheckDescription(
         "documents",
         "have more known words than train.max_len: the rest is not read",
         "raise train.max_len",
         bearable=0.1,
     ),
-    "cut_words": Check("known words", "lie beyond train.max_len", "raise train.max_len", bearable=0.1),
-    "unknown_words": Check(
+    "cut_words": CheckDescription("known words", "lie beyond train.max_len", "raise train.max_len", bearable=0.1),
+    "unknown_words": CheckDescription(
         "words",
         "are not in the vocabulary: they are dropped",
         "let build_vocab keep more words, or fit it on more text",
         bearable=0.1,
     ),
-    "imbalance": Check(
+    "imbalance": CheckDescription(
         "documents of the largest class",
         "are what the smallest class lacks",
         "find more documents of the rare classes",
@@ -96,7 +98,7 @@ EXCERPT = 200
 
 
 @dataclass(frozen=True)
-class Documents:
+class CheckedDocuments:
     """What the checks know of n documents, those of train first, in file order.
 
     Attributes:
@@ -136,7 +138,7 @@ class Finding(NamedTuple):
     """The documents that one check found.
 
     Attributes:
-        rows: `int64[k]`, indices into `Documents`, rising.
+        rows: `int64[k]`, indices into `CheckedDocuments`, rising.
         others: `int64[k]`, the document that each one repeats or contradicts; -1 where there is none.
         similarity: `float64[k]`, of the two (Jaccard, over shingles); NaN where there is no other.
     """
@@ -159,7 +161,7 @@ class Share:
         return float(f"{self.count / self.total:.6g}") if self.total else 0.0
 
 
-def read_documents(train: Corpus, test: Corpus, vocabulary: Vocabulary) -> Documents:
+def read_documents(train: Corpus, test: Corpus, vocabulary: Vocabulary) -> CheckedDocuments:
     """Read both splits, batch by batch; the texts themselves are not kept."""
 
     def one(batch: tuple[pa.Array, np.ndarray]) -> _Batch:
@@ -176,7 +178,7 @@ def read_documents(train: Corpus, test: Corpus, vocabulary: Vocabulary) -> Docum
     # A document as the bytes of its words' numbers, for Arrow to number those that differ.
     buffers = [None, pa.py_buffer(offsets * words.itemsize), pa.py_buffer(words)]
     texts = pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers).dictionary_encode()
-    return Documents(
+    return CheckedDocuments(
         classes=train.classes,
         n_train=len(train),
         labels=np.concatenate([batch.labels for batch in looked]),
@@ -190,7 +192,7 @@ def read_documents(train: Corpus, test: Corpus, vocabulary: Vocabulary) -> Docum
 
 
 class _Batch(NamedTuple):
-    """What `Documents` is put together from, of one batch; `words` are numbered within it alone."""
+    """What `CheckedDocuments` is put together from, of one batch; `words` are numbered within it alone."""
 
     labels: np.ndarray
     excerpts: pa.Array
@@ -224,7 +226,7 @@ def _around(text: str, byte: int) -> str:
     return text.encode()[start : start + EXCERPT].decode(errors="ignore")
 
 
-def find(documents: Documents, *, similarity: float, shingle_words: int) -> dict[str, Finding]:
+def find(documents: CheckedDocuments, *, similarity: float, shingle_words: int) -> dict[str, Finding]:
     """Find the documents that each check objects to, by the name of the check.
 
     - `leakage`: of test, with the words of a document of train; `near_leakage`: the others of test whose similarity
@@ -287,13 +289,13 @@ def _finding(found: np.ndarray, others: np.ndarray | None = None, similarity: np
     return Finding(rows, others[rows], np.ones(len(rows)) if similarity is None else similarity[rows])
 
 
-def class_sizes(documents: Documents, split: str) -> np.ndarray:
+def class_sizes(documents: CheckedDocuments, split: str) -> np.ndarray:
     """Count the documents of each class in a split, `int64[classes]`."""
     labels = documents.labels[documents.is_test == (split == "test")]
     return np.bincount(labels, minlength=len(documents.classes))
 
 
-def shares(documents: Documents, findings: dict[str, Finding], max_len: int) -> dict[str, dict[str, Share]]:
+def shares(documents: CheckedDocuments, findings: dict[str, Finding], max_len: int) -> dict[str, dict[str, Share]]:
     """Count what each check found: split -> name of the check -> share.
 
     Besides those of `find`: `cut`, documents with more than `max_len` words that the vocabulary knows; `cut_words`, the
@@ -315,7 +317,7 @@ def shares(documents: Documents, findings: dict[str, Finding], max_len: int) -> 
     return result
 
 
-def figures(documents: Documents) -> dict[str, dict[str, Any]]:
+def figures(documents: CheckedDocuments) -> dict[str, dict[str, Any]]:
     """Describe each split: documents, words a document (half have at most `median_words`), documents a class."""
     result = {}
     for split in SPLITS:
@@ -351,7 +353,7 @@ def percent(value: float) -> str:
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
 
 
-def tabulate(documents: Documents, findings: dict[str, Finding]) -> pa.Table:
+def tabulate(documents: CheckedDocuments, findings: dict[str, Finding]) -> pa.Table:
     """List the documents found, one finding per row: check, split, row (from 0), label, the other one, how alike."""
     names = pa.array(documents.classes, pa.string())
     split = pa.array(SPLITS).take(pa.array(documents.is_test.astype(np.int8)))

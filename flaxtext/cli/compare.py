@@ -39,7 +39,7 @@ def compare(
     Predictions come from DVC's cache or remote; nothing is checked out or run. Differences are in points of accuracy;
     the section `compare` of params.yaml has the settings.
     """
-    from flaxtext.cli.revisions import Revision, changes, project, readable
+    from flaxtext.cli.revisions import Revision, changes, project, readable_changes
     from flaxtext.cli.terminal import plain_lines
     from flaxtext.config.compare import Compare
 
@@ -51,7 +51,7 @@ def compare(
         if alone and not variant:
             print(f"note: only in {one.name}: {', '.join(alone)}", file=sys.stderr)
     if not as_json:
-        print(plain_lines(readable(results, settings.confidence)))
+        print(plain_lines(readable_changes(results, settings.confidence)))
         return
     for change in results:
         print(json.dumps({**asdict(change), "says": str(change)}, ensure_ascii=False))

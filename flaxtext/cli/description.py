@@ -14,7 +14,7 @@ NETWORK = ("pooling", "embed_dim", "hidden")
 """What of an architecture only a network has."""
 
 
-def describe(model: Classifier, path: Path, metrics: Path | None = None) -> dict[str, Any]:
+def describe_model(model: Classifier, path: Path, metrics: Path | None = None) -> dict[str, Any]:
     """Collect what is known of the bundle in the folder `path`, ready for JSON.
 
     The figures of the test split come from the folder `metrics`; where that is None, from the project's, if the
@@ -112,8 +112,8 @@ def nearest_words(model: Classifier, word: str, count: int) -> list[tuple[str, f
     return [(model.vocabulary.words[int(i)].as_py(), round(float(cosines[i]), 6)) for i in order]
 
 
-def readable(facts: dict[str, Any]) -> str:
-    """Lay the facts of `describe` out for reading."""
+def readable_facts(facts: dict[str, Any]) -> str:
+    """Lay the facts of `describe_model` out for reading."""
     data, last, test = facts["data"], facts["last_epoch"], facts["test"]
     rows = [
         ("model", facts["description"]),

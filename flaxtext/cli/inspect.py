@@ -32,13 +32,13 @@ def inspect(
     Nearness of words is the cosine between their embeddings.
     """
     from flaxtext.artifacts.bundle import read_bundle
-    from flaxtext.cli.description import describe, nearest_words, readable
+    from flaxtext.cli.description import describe_model, nearest_words, readable_facts
     from flaxtext.cli.terminal import plain, plain_lines
 
     loaded = read_bundle(model)
     if not word:
-        facts = describe(loaded, model, metrics)
-        print(json.dumps(facts, ensure_ascii=False) if as_json else plain_lines(readable(facts)))
+        facts = describe_model(loaded, model, metrics)
+        print(json.dumps(facts, ensure_ascii=False) if as_json else plain_lines(readable_facts(facts)))
         return
     for one in word:
         neighbours = nearest_words(loaded, one, nearest)

@@ -191,7 +191,7 @@ def changes(before: Revision, after: Revision, chosen: Sequence[str], settings: 
     return results
 
 
-def readable(results: Sequence[Change], confidence: float) -> str:
+def readable_changes(results: Sequence[Change], confidence: float) -> str:
     """Lay changes out for reading: a table, then one sentence per variant, then what the test cannot know."""
     before, after = results[0].revisions
     wide = max(len("variant"), *(len(change.variant) for change in results))

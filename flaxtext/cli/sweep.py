@@ -62,7 +62,7 @@ def sweep(
         if name is not None:
             done[name] = setting
             took = time.monotonic() - started
-            print(f"{number}/{len(settings)}  {name}  {describe(setting)}  {took:.0f} s", flush=True)
+            print(f"{number}/{len(settings)}  {name}  {describe_setting(setting)}  {took:.0f} s", flush=True)
     if not done:
         raise UserError("no experiment finished; raise the time budget, or see above")
     found = ranking(variant, done)
@@ -124,12 +124,12 @@ def experiment(variant: str, setting: Setting, seconds: float) -> str | None:
     name = re.search(r"^Ran experiment\(s\): (\S+)", printed, re.MULTILINE)
     if process.returncode or name is None:
         said = re.findall(r"^error: .*", printed, re.MULTILINE | re.IGNORECASE) or [f"status {process.returncode}"]
-        print(f"{describe(setting)} failed: {said[0]}", file=sys.stderr)
+        print(f"{describe_setting(setting)} failed: {said[0]}", file=sys.stderr)
         return None
     return name[1]
 
 
-def describe(setting: Setting) -> str:
+def describe_setting(setting: Setting) -> str:
     """Name a setting, on one line."""
     return " ".join(f"{key}={value}" for key, value in setting.items()) or "as it is"
 

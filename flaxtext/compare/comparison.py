@@ -132,7 +132,7 @@ def compare(judged: Judged, settings: Compare) -> tuple[dict[str, Standing], lis
     return standings, results
 
 
-def describe(standings: Mapping[str, Standing], pairs: Sequence[Pair], confidence: float) -> str:
+def describe_standings(standings: Mapping[str, Standing], pairs: Sequence[Pair], confidence: float) -> str:
     """Lay out a row for each variant, then one for each with several seeds, then a sentence for each pair."""
     lines = [f"rank  {'variant':<20}  accuracy ({confidence:.0%} interval)    macro F1"]
     for name, standing in standings.items():

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
+DTYPES = {pa.from_numpy_dtype(np.dtype(code)): np.dtype(code) for code in np.typecodes["AllInteger"] + "efd"}
+"""Type of Arrow -> type of NumPy; Arrow's own `to_pandas_dtype` imports pandas, in version 20."""
+
 
 def string_array(texts: Iterable[str | None]) -> pa.StringArray:
     """Return `string[n]`, null for None. Raises `UnicodeEncodeError` for half a surrogate pair."""
@@ -50,7 +53,7 @@ def numpy_array(values: pa.Array) -> np.ndarray:
         raise ValueError(f"{values.null_count:,} of {len(values):,} values are null")
     if pa.types.is_boolean(values.type):
         return numpy_array(values.cast(pa.uint8())).view(bool)
-    dtype = np.dtype(values.type.to_pandas_dtype())  # which pandas has no part in
+    dtype = DTYPES[values.type]
     if not len(values):  # nor is there always a buffer
         return np.zeros(0, dtype)
     return np.frombuffer(values.buffers()[1], dtype, len(values), values.offset * dtype.itemsize)

@@ -58,7 +58,7 @@ def fast_start() -> Iterator[None]:
             gc.enable()
 
 
-def run(main: Callable[[], None]) -> None:
+def run_stage(main: Callable[[], None]) -> None:
     """Run a script's `main` as `errors.run` does; the process then ends at once.
 
     It ends without the interpreter taking itself apart. That takes 0.05 s with JAX, and a thread of Arrow's that lets

@@ -33,7 +33,7 @@ Batches = Iterator[tuple[Split, pa.RecordBatch]]
 
 
 @dataclass(frozen=True)
-class Documents:
+class SourceDocuments:
     """What a source holds.
 
     Attributes:
@@ -50,7 +50,7 @@ class Documents:
 
 
 @contextmanager
-def open_source(data: Data, source: Source) -> Iterator[Documents]:
+def open_source(data: Data, source: Source) -> Iterator[SourceDocuments]:
     """Yield the documents of `source`, which `data.source` names.
 
     Raises:
@@ -68,10 +68,10 @@ def open_source(data: Data, source: Source) -> Iterator[Documents]:
         labels = _labels(train, source)
         classes = list(source.classes.values()) if isinstance(source.classes, dict) else labels
         batches = _read_files(files, source, labels, classes)
-        yield Documents(train.name, classes, {"checksums": checksums}, batches)
+        yield SourceDocuments(train.name, classes, {"checksums": checksums}, batches)
 
 
-def check_splits(counts: dict[str, np.ndarray], documents: Documents) -> None:
+def check_splits(counts: dict[str, np.ndarray], documents: SourceDocuments) -> None:
     """Refuse splits that no classifier could learn from; warn of a class that test lacks."""
     for split, count in counts.items():
         if not count.any():
@@ -104,14 +104,16 @@ def split_by_hash(batch: pa.RecordBatch, test_fraction: float) -> Batches:
     yield "test", batch.filter(in_test)
 
 
-def _read_packages(source: PydocsSource, name: str) -> Documents:
+def _read_packages(source: PydocsSource, name: str) -> SourceDocuments:
     documents = pydocs.documents(source.packages)
     classes = list(source.packages)
     texts = pa.array([text for text, _ in documents], pa.string())
     labels = pa.array([label for _, label in documents], pa.string())
     batch = _batch(texts, pc.index_in(labels, pa.array(classes)), classes)
     versions = pydocs.versions(source.packages)
-    return Documents(f"sources.{name}", classes, {"versions": versions}, split_by_hash(batch, source.test_fraction))
+    return SourceDocuments(
+        f"sources.{name}", classes, {"versions": versions}, split_by_hash(batch, source.test_fraction)
+    )
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def calibration_error(probability: np.ndarray, labels: np.ndarray, bins: int) ->
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def describe(figures: dict[str, Any], matrix: np.ndarray) -> str:
+def describe_figures(figures: dict[str, Any], matrix: np.ndarray) -> str:
     """Lay out what `evaluate` and `confusion` return for the terminal."""
     per_class = figures["per_class"]
     scores = [

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from flaxtext.core.errors import UserError
+from flaxtext.core.errors import UserError, one_line
 from flaxtext.io import streams
-from flaxtext.io.table import Column, Keep, Parts, Table, decode, excerpt, one_line, require
+from flaxtext.io.table import Column, Keep, Parts, Table, decode, excerpt, require
 
 
 def csv_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:

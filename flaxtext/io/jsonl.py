@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from flaxtext.core.arrow import binary_array
-from flaxtext.core.errors import UserError
+from flaxtext.core.errors import UserError, one_line
 from flaxtext.io import streams
-from flaxtext.io.table import Column, Keep, Parts, Record, Table, decode, excerpt, listed, not_utf8, one_line
+from flaxtext.io.table import Column, Keep, Parts, Record, Table, decode, excerpt, listed, not_utf8
 
 Value = bytes | None
 

@@ -115,8 +115,3 @@ def excerpt(value: Any) -> str:
     """Quote a value for a message, on one line and in at most 40 characters."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def one_line(error: Exception) -> str:
-    """Return the message of another library's error on one line."""
-    return " ".join(str(error).split())

@@ -77,7 +77,7 @@ class Architecture:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
 
-def flatten(parameters: Parameters) -> dict[str, Any]:
+def flatten_parameters(parameters: Parameters) -> dict[str, Any]:
     """Name parameters by their path, in the order of `Architecture.shapes`."""
     return {
         f"{layer}.{name}": parameters[layer][name]
@@ -86,8 +86,8 @@ def flatten(parameters: Parameters) -> dict[str, Any]:
     }
 
 
-def unflatten(named: Mapping[str, Any]) -> Parameters:
-    """Undo `flatten`."""
+def unflatten_parameters(named: Mapping[str, Any]) -> Parameters:
+    """Undo `flatten_parameters`."""
     parameters: Parameters = {}
     for path, array in named.items():
         layer, name = path.split(".")

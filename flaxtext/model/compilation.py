@@ -1,6 +1,7 @@
 """How JAX compiles: what a stage compiled once, the next run loads, and a GPU gives the same bytes each time."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,38 @@ MAX_BYTES = 64 * 1024**2
 SAME_BYTES = "xla_gpu_deterministic_ops"
 """XLA's flag for a GPU to add up in one order. Left to itself, it adds as its threads come by: an epoch took 0.009 s
 instead of 0.06 to 0.08 s (AG News, one H100), and no two trainings gave the same model."""
+
+
+UNKNOWN_OPTION = "No such compile option"
+"""How XLA says that it does not know an option."""
+
+
+class Compiled:
+    """A function as `jax.jit` makes it, compiled with options of XLA where this version of it knows them.
+
+    Options change how fast the function is, and no more; one that XLA has dropped is no reason to stop.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any] | None = None, **settings: Any) -> None:
+        self._jitted: Any = jax.jit(function, compiler_options=options, **settings)
+        self._plain: Any = jax.jit(function, **settings)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return self._guarded(lambda jitted: jitted(*arguments))
+
+    def compile(self, *arguments: Any) -> None:
+        """Compile what a call with such arguments runs."""
+        self._guarded(lambda jitted: jitted.lower(*arguments).compile())
+
+    def _guarded(self, use: Callable[[Any], Any]) -> Any:
+        try:
+            return use(self._jitted)
+        except jax.errors.JaxRuntimeError as error:
+            if UNKNOWN_OPTION not in str(error):
+                raise
+        self._jitted = self._plain
+        return use(self._jitted)
 
 
 def configure_jax() -> None:

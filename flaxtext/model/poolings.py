@@ -47,10 +47,14 @@ class Summed(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """A part of the pooled vector that holds `vector: float32[k]` several times, whatever the document."""
+    """A part of the pooled vector that holds `vector: float32[k]` several times, whatever the document.
+
+    `zero` is added to what the part contributes; `flatten` tells why.
+    """
 
     vector: Array
     times: int
+    zero: Array
 
 
 Parts: TypeAlias = tuple[Any, ...]
@@ -61,8 +65,8 @@ def flatten(documents: Embedded) -> Parts:
     n, width, embed_dim = documents.vectors.shape
     # A second reader of the embeddings, which adds nothing, keeps XLA from reading and laying them out in one go: for
     # each value it would work out anew which row that is of, and take three to six times as long.
-    padding = documents.padding + 0 * _constant(documents.vectors[0, 0, 0]) if n else documents.padding
-    return documents.vectors.reshape(n, width * embed_dim), Repeated(padding, documents.rest)
+    zero = 0 * _constant(documents.vectors[0, 0, 0]) if n else 0
+    return documents.vectors.reshape(n, width * embed_dim), Repeated(documents.padding, documents.rest, zero)
 
 
 def padded_mean(documents: Embedded | Summed) -> Parts:

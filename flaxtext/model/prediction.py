@@ -42,8 +42,8 @@ def class_probabilities(
 
 def _run_numpy(architecture: Architecture, parameters: Parameters, ids: np.ndarray) -> list[np.ndarray]:
     rows = max(1, CHUNK_IDS // max(1, ids.shape[1]))
-    blocks = (Block.of(ids[start : start + rows]) for start in range(0, len(ids), rows))
-    return [softmax(apply(architecture, parameters, block)) for block in blocks]
+    chunks = (ids[start : start + rows] for start in range(0, len(ids), rows))
+    return [softmax(apply(architecture, parameters, Block(chunk[:, : max(1, _longest(chunk))]))) for chunk in chunks]
 
 
 def _run_jax(architecture: Architecture, parameters: Parameters, ids: np.ndarray) -> list[np.ndarray]:
@@ -54,14 +54,12 @@ def _run_jax(architecture: Architecture, parameters: Parameters, ids: np.ndarray
         rows //= 4
     chunks = []
     for start in range(0, len(ids), rows):
-        block = Block.of(ids[start : start + rows])
-        n, used = block.ids.shape
-        width = max(16, -(-used // 8) * 8)
+        chunk = ids[start : start + rows]
+        width = max(16, -(-_longest(chunk) // 8) * 8)
         width = width if width + 8 <= ids.shape[1] else ids.shape[1]
-        padded = Block(np.zeros((rows, width), np.int32), np.zeros(rows, np.int32))
-        padded.ids[:n, :used] = block.ids
-        padded.lengths[:n] = block.lengths
-        chunks.append((run(architecture, parameters, padded), n))
+        padded = np.zeros((rows, width), np.int32)
+        padded[: len(chunk)] = chunk[:, :width]
+        chunks.append((run(architecture, parameters, Block(padded)), len(chunk)))
     return [np.asarray(chunk)[:n] for chunk, n in chunks]
 
 
@@ -73,3 +71,8 @@ def _compiled() -> Any:
         return jax.nn.softmax(apply(architecture, parameters, block))
 
     return jax.jit(probabilities, static_argnums=0)
+
+
+def _longest(ids: np.ndarray) -> int:
+    """Count the columns of `int32[n, width]` up to the last that holds more than padding."""
+    return int(np.flatnonzero(ids.any(axis=0)).max(initial=-1)) + 1

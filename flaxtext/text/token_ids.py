@@ -35,17 +35,22 @@ class TokenIds:
         Words that the vocabulary lacks (0, or `vocabulary_rows` and beyond) are dropped; the rest is cut after
         `max_len` ids or padded with zeros at the end.
         """
-        known = self.ids > 0
+        ids, offsets = self.ids, self.offsets
+        known = ids > 0
         if vocabulary_rows is not None:
-            known &= self.ids < vocabulary_rows
-        before = np.concatenate([[0], np.cumsum(known)])[self.offsets]  # known ids ahead of each document
-        ids = self.ids[known]
-        lengths = np.diff(before)
-        row = np.repeat(np.arange(len(lengths)), lengths)
-        column = np.arange(len(ids)) - before[:-1][row]
-        kept = column < max_len
+            known &= ids < vocabulary_rows
+        if not known.all():
+            offsets = np.concatenate([[0], np.cumsum(known)])[offsets]
+            ids = ids[known]
+        lengths = np.diff(offsets)
+        if (is_long := lengths > max_len).any():
+            steps = np.zeros(len(ids) + 1, np.int8)  # of how many cuts a word is in: none, or the one of its document
+            steps[offsets[:-1][is_long] + max_len] += 1
+            steps[offsets[1:][is_long]] -= 1
+            ids = ids[np.cumsum(steps[:-1], dtype=np.int8) == 0]
+            lengths = np.minimum(lengths, max_len)
         matrix = np.zeros((len(lengths), max_len), np.int32)
-        matrix[row[kept], column[kept]] = ids[kept]
+        matrix[np.arange(max_len) < lengths[:, None]] = ids
         return matrix
 
 

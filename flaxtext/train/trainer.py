@@ -82,7 +82,7 @@ class Plain:
 
     def prepare(self, documents: np.ndarray) -> Batches:
         """Lay out a segment."""
-        ids, lengths = (jnp.asarray(part[documents]) for part in self._block)
+        ids, lengths = (jnp.asarray(np.asarray(part)[documents]) for part in self._block)
         return Batches(Block(ids, lengths), jnp.asarray(self._train.labels[documents]))
 
     def compile(self, segment: Batches) -> None:

@@ -12,7 +12,7 @@ from flaxtext.artifacts.history import Epoch
 from flaxtext.artifacts.pretrained import NONE, Pretrained
 from flaxtext.config.train import LinearVariant, NetworkVariant, Variant
 from flaxtext.core.errors import UserError
-from flaxtext.model.architecture import Architecture, Parameters, flatten
+from flaxtext.model.architecture import Architecture, Parameters, flatten_parameters
 from flaxtext.model.calibration import temperature
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.linear import linear_probabilities
@@ -194,7 +194,7 @@ def _taken(variant: NetworkVariant, classes: int) -> int:
 
 def _layers(parameters: Parameters) -> str:
     """List each array's name and shape, and the number of parameters."""
-    arrays = flatten(parameters)
+    arrays = flatten_parameters(parameters)
     lines = [f"  {name:<20} {' x '.join(map(str, array.shape)):>14}" for name, array in arrays.items()]
     return "\n".join([*lines, f"  {sum(np.size(array) for array in arrays.values()):,} parameters"])
 
