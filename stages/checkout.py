@@ -7,6 +7,7 @@ recorded would then not be what ran.
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 THREADS = {
@@ -19,6 +20,9 @@ THREADS = {
 """How many threads libraries use that, with another number of them, add up in another order; read as they start."""
 
 ROOT = Path(__file__).resolve().parent.parent
+
+if find_spec("pyarrow") is None:
+    sys.exit("error: this Python lacks flaxtext's packages; run `source .venv/bin/activate`, or `make setup` first")
 
 os.environ.update(THREADS)
 sys.path.insert(0, str(ROOT))
