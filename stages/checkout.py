@@ -28,9 +28,9 @@ os.environ.update(THREADS)
 sys.path.insert(0, str(ROOT))
 
 import flaxtext  # noqa: E402
-from flaxtext.core.startup import fast_start, run_stage  # noqa: E402
+from flaxtext.core.startup import fast_start, run_script  # noqa: E402
 
-__all__ = ["ROOT", "fast_start", "run_stage"]
+__all__ = ["ROOT", "fast_start", "run_script"]
 
 if Path(flaxtext.__file__).resolve().parent.parent != ROOT:
     sys.exit(f"error: {Path(flaxtext.__file__).parent} was imported, and not {ROOT / 'flaxtext'}, beside the stages")
