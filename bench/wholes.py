@@ -131,8 +131,8 @@ def whole(setting: Setting) -> Table:
         f"{EPOCHS} epochs with the accuracy on test after each, evaluation, and one explanation a variant by the "
         "lime package. flaxtext: `dvc repro -P`, as `make run` has it, of the tutorial's protocol in a fresh copy, "
         "with empty caches of DVC and JAX: all stages, four variants, six explanations each, 300 more to measure how "
-        "true they are, every file written and hashed. Start-up, imports and compilation are in both. Compiled before: the "
-        "same in another fresh copy, with the cache of JAX that the first left, as of anyone who has run such a "
+        "true they are, every file written and hashed. Start-up, imports and compilation are in both. Compiled before: "
+        "the same in another fresh copy, with the cache of JAX that the first left, as of anyone who has run such a "
         "pipeline once.\n\n`dvc repro -P` again, with nothing changed: "
         f"{median(again):.2f} s ({min(again):.2f} to {max(again):.2f}).",
         COMPARISON,

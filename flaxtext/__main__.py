@@ -1,6 +1,6 @@
 """`python -m flaxtext`: the command line."""
 
-from flaxtext.cli.main import main
+from flaxtext.cli.main import script
 
 if __name__ == "__main__":
-    main()
+    script()

@@ -8,7 +8,7 @@ import argparse
 from itertools import chain
 from pathlib import Path
 
-from checkout import fast_start, run_stage
+from checkout import fast_start, run_script
 
 with fast_start():
     from flaxtext.artifacts.corpus import Corpus
@@ -44,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

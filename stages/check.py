@@ -8,7 +8,7 @@ which vectorize waits for.
 import argparse
 from pathlib import Path
 
-from checkout import fast_start, run_stage
+from checkout import fast_start, run_script
 
 with fast_start():
     from flaxtext.artifacts.corpus import Corpus
@@ -50,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -7,6 +7,7 @@ recorded would then not be what ran.
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 THREADS = {
@@ -20,13 +21,16 @@ THREADS = {
 
 ROOT = Path(__file__).resolve().parent.parent
 
+if find_spec("pyarrow") is None:
+    sys.exit("error: this Python lacks flaxtext's packages; run `source .venv/bin/activate`, or `make setup` first")
+
 os.environ.update(THREADS)
 sys.path.insert(0, str(ROOT))
 
 import flaxtext  # noqa: E402
-from flaxtext.core.startup import fast_start, run_stage  # noqa: E402
+from flaxtext.core.startup import fast_start, run_script  # noqa: E402
 
-__all__ = ["ROOT", "fast_start", "run_stage"]
+__all__ = ["ROOT", "fast_start", "run_script"]
 
 if Path(flaxtext.__file__).resolve().parent.parent != ROOT:
     sys.exit(f"error: {Path(flaxtext.__file__).parent} was imported, and not {ROOT / 'flaxtext'}, beside the stages")

@@ -7,7 +7,7 @@ Reads what `data.source` names: files by path or URL, or the docstrings of insta
 import argparse
 from pathlib import Path
 
-from checkout import fast_start, run_stage
+from checkout import fast_start, run_script
 
 with fast_start():
     import numpy as np
@@ -41,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

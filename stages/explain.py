@@ -9,7 +9,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from checkout import fast_start, run_stage
+from checkout import fast_start, run_script
 
 with fast_start():
     import numpy as np
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -7,7 +7,7 @@ Reads every variant's model, history, predictions and explanations, the test spl
 import argparse
 from pathlib import Path
 
-from checkout import fast_start, run_stage
+from checkout import fast_start, run_script
 
 with fast_start():
     from flaxtext.artifacts.bundle import read_bundle
@@ -54,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

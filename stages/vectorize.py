@@ -7,7 +7,7 @@ which documents of train are held out; and `unknown.parquet`: the words that the
 import argparse
 from pathlib import Path
 
-from checkout import fast_start, run_stage
+from checkout import fast_start, run_script
 
 with fast_start():
     from flaxtext.artifacts.corpus import Corpus
@@ -44,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

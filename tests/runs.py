@@ -51,7 +51,7 @@ FURTHER = {  # what the first four leave out
 EVERY_KIND = VARIANTS | {name: own | {"ngram_min_count": 1} for name, own in FURTHER.items()}
 EXPLAINED = 3
 """Documents, the first, that are explained."""
-LOGITS = 2.5
+LOGITS = 2.75
 """Standard deviation, over documents, of the logits of networks that are drawn."""
 CLASSES = ["cats", "dogs"]
 TEXTS = ["purr purr meow tail", "bark bone tail", "meow whisker", "fetch a bone", "purr unknownish tail", ""] * 4

@@ -5,15 +5,18 @@ second clone, and in a worktree. Otherwise DVC's run cache would keep what one c
 """
 
 import csv
+import os
 import random
 import re
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import PROJECT
 from copies import copy_checkout, environment, shell
 from ruamel.yaml import YAML
 
@@ -152,3 +155,13 @@ def test_a_stage_refuses_to_run_other_code(run, env, tmp_path):
     assert ended.returncode != 0
     assert "error: " in ended.stderr
     assert str(other) in ended.stderr
+
+
+def test_a_python_without_the_packages_is_one_line(tmp_path):
+    alone = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", alone], check=True)
+    command = [alone / "bin/python", PROJECT / "stages/train.py", "any"]
+    ended = subprocess.run(command, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error: this Python lacks flaxtext's packages; run `source .venv/bin/activate`")
+    assert len(ended.stderr.splitlines()) == 1

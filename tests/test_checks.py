@@ -262,7 +262,7 @@ def test_any_corpus_is_judged_by_definition(tmp_path_factory, train, test, simil
     assert {name: found[name].rows.tolist() for name in expected} == expected
 
 
-def run_stage(folder, monkeypatch, splits, **limits):
+def run_script(folder, monkeypatch, splits, **limits):
     """Run the stage on two splits, with limits, in a folder of its own."""
     monkeypatch.chdir(folder)
     for split, rows in zip(("train", "test"), splits, strict=True):
@@ -279,7 +279,7 @@ def run_stage(folder, monkeypatch, splits, **limits):
 
 
 def test_the_stage_writes_figures_and_findings_and_says_what_is_wrong(tmp_path, monkeypatch, capsys, splits):
-    run_stage(tmp_path, monkeypatch, splits)
+    run_script(tmp_path, monkeypatch, splits)
     figures = json.loads((tmp_path / "metrics/data.json").read_text())
     assert figures["test"]["documents"] == 160
     assert figures["test"]["leakage"] == 0.01875
@@ -307,7 +307,7 @@ def test_a_spreadsheet_runs_none_of_the_findings(tmp_path):
 def test_two_runs_write_the_same_bytes(tmp_path, monkeypatch, splits):
     written = []
     for _ in range(2):
-        run_stage(tmp_path, monkeypatch, splits)
+        run_script(tmp_path, monkeypatch, splits)
         written.append([(tmp_path / name).read_bytes() for name in ("metrics/data.json", "checks/findings.csv")])
     assert written[0] == written[1]
 
@@ -315,20 +315,20 @@ def test_two_runs_write_the_same_bytes(tmp_path, monkeypatch, splits):
 def test_nothing_wrong_is_nothing_said(tmp_path, monkeypatch, capsys):
     rng = random.Random(0)  # noqa: S311
     made = [(" ".join(rng.choices("abcdefghijklmnop", k=20)), CLASSES[i % 3]) for i in range(90)]
-    run_stage(tmp_path, monkeypatch, (made[:60], made[60:]))
+    run_script(tmp_path, monkeypatch, (made[:60], made[60:]))
     assert capsys.readouterr().err == ""
     assert (tmp_path / "checks/findings.csv").read_text().count("\n") == 1
 
 
 def test_a_class_in_one_split_alone_is_named(tmp_path, monkeypatch, capsys):
-    run_stage(tmp_path, monkeypatch, ([("a b", "cats"), ("c", "dogs"), ("d", "birds")], [("e", "cats")]))
+    run_script(tmp_path, monkeypatch, ([("a b", "cats"), ("c", "dogs"), ("d", "birds")], [("e", "cats")]))
     assert "warning: no test document of class dogs, birds" in capsys.readouterr().err
 
 
 def test_an_exceeded_limit_is_one_line_and_leaves_the_figures_to_look_at(tmp_path, monkeypatch, splits):
-    run_stage(tmp_path, monkeypatch, splits)
+    run_script(tmp_path, monkeypatch, splits)
     with pytest.raises(UserError) as error:
-        run_stage(tmp_path, monkeypatch, splits, max_leakage=0.01, max_empty=0.005, max_markup=0.5)
+        run_script(tmp_path, monkeypatch, splits, max_leakage=0.01, max_empty=0.005, max_markup=0.5)
     assert str(error.value).splitlines() == [
         "params.yaml: check.max_leakage: the limit is 0.01, test has 0.01875: 3 of 160 test documents (1.9%) are "
         "also in train, word for word: figures on test are flattering; take them out, or raise the limit",
@@ -341,7 +341,7 @@ def test_an_exceeded_limit_is_one_line_and_leaves_the_figures_to_look_at(tmp_pat
 
 
 def test_a_limit_that_is_met_exactly_passes(tmp_path, monkeypatch, splits):
-    run_stage(tmp_path, monkeypatch, splits, max_leakage=0.01875)
+    run_script(tmp_path, monkeypatch, splits, max_leakage=0.01875)
     assert (tmp_path / "checks/passed").is_file()
 
 

@@ -553,8 +553,8 @@ def test_help_and_version(flaxtext):
 
 def test_the_console_script_is_declared():
     with (PROJECT / "pyproject.toml").open("rb") as file:
-        assert tomllib.load(file)["project"]["scripts"] == {"flaxtext": "flaxtext.cli.main:main"}
-    assert callable(cli.main)
+        assert tomllib.load(file)["project"]["scripts"] == {"flaxtext": "flaxtext.cli.main:script"}
+    assert callable(cli.script)
 
 
 def test_as_a_module_without_warnings(model):

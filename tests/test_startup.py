@@ -96,7 +96,7 @@ before = state()
 import flaxtext, flaxtext.artifacts.bundle, flaxtext.core.startup, flaxtext.model.classifier, flaxtext.train.variants
 after = state()
 ours = {{"PYDANTIC_DISABLE_PLUGINS", "XLA_FLAGS", "NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}}
-print(before[:2] == after[:2], before[4] == after[4], ours & {{*after[2]}} == ours & {{*before[2]}})
+print(before[:2] == after[:2], before[4].items() <= after[4].items(), ours & {{*after[2]}} == ours & {{*before[2]}})
 print(not any(type(finder).__module__.startswith("flaxtext") for finder in after[3]))
 """
     assert words_of(program) == ["True"] * 4
@@ -141,7 +141,7 @@ def test_a_stage_imports_all_that_is_heavy_inside(stage):
     text = (PROJECT / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     assert "\nwith fast_start():\n" in text
     assert re.findall(r"^(?:from|import) (?:flaxtext|jax|numpy|pyarrow)", text, re.MULTILINE) == []
-    assert "\n    run_stage(main)\n" in text
+    assert "\n    run_script(main)\n" in text
 
 
 ABORT = """
@@ -159,7 +159,7 @@ def main():
     print("done" * 10_000)
     {end}
 
-flaxtext.core.startup.run_stage(main)
+flaxtext.core.startup.run_script(main)
 """
 
 
@@ -188,13 +188,13 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 
 
 def test_it_would_abort_otherwise():
-    ended = run(ABORT.format(end="pass").replace("flaxtext.core.startup.run_stage(main)", "main()"))
+    ended = run(ABORT.format(end="pass").replace("flaxtext.core.startup.run_script(main)", "main()"))
     assert ended.returncode == -signal.SIGABRT
 
 
 def test_a_script_waits_for_its_threads():
     wait = "threading.Thread(target=lambda: (time.sleep(0.2), print('waited'))).start()"
-    program = f"import threading, time, flaxtext.core.startup; flaxtext.core.startup.run_stage(lambda: {wait})"
+    program = f"import threading, time, flaxtext.core.startup; flaxtext.core.startup.run_script(lambda: {wait})"
     assert words_of(program) == ["waited"]
 
 

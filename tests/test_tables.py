@@ -162,11 +162,11 @@ def test_a_reading_that_stops_early_lets_the_process_end(tmp_path, bad):
     path = tmp_path / "f"
     path.write_bytes(gzip.compress(b"1,x,y\n" + bad + b"".join(b"%d,x,y\n" % i for i in range(3_000_000)), 1))
     program = (
-        "import sys; from pathlib import Path; from flaxtext.core.errors import UserError, run\n"
+        "import sys; from pathlib import Path; from flaxtext.core.startup import run_script\n"
         "from flaxtext.io.reading import read_frames; from flaxtext.io.table import Options, Table\n"
         "def main():\n"
         "    next(read_frames(Table('f', Path(sys.argv[1]), 'csv', Options(header=False)), [1]))\n"
-        "run(main)"
+        "run_script(main)"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program, path], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False

@@ -19,7 +19,7 @@ def test_a_model_is_used_with_the_wheel_alone(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
     scripts = next((tmp_path / "installed").glob("*.dist-info")) / "entry_points.txt"
-    assert "flaxtext = flaxtext.cli.main:main" in scripts.read_text()
+    assert "flaxtext = flaxtext.cli.main:script" in scripts.read_text()
 
     texts = ["a good film", "a bad film"]
     model = untrained(texts, classes=["bad", "good"], max_len=4, pooling="padded_mean", embed_dim=3, hidden=5)

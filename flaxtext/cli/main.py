@@ -20,6 +20,7 @@ from flaxtext.cli.results import results
 from flaxtext.cli.set import set_values
 from flaxtext.cli.sweep import sweep
 from flaxtext.core import errors
+from flaxtext.core.startup import run_script
 
 app = typer.Typer(
     add_completion=False,
@@ -57,5 +58,10 @@ def version(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line within a program."""
     errors.run(app)
+
+
+def script() -> None:
+    """Run the command line as a program of its own, which ends as a stage's script does."""
+    run_script(app)

@@ -1,4 +1,4 @@
-"""How a stage's script starts and ends. For scripts alone: a library leaves its program's settings as they are."""
+"""How a script, a stage's or the command's, starts and ends. A library leaves its program's settings as they are."""
 
 import atexit
 import gc
@@ -58,11 +58,12 @@ def fast_start() -> Iterator[None]:
             gc.enable()
 
 
-def run_stage(main: Callable[[], None]) -> None:
+def run_script(main: Callable[[], None]) -> None:
     """Run a script's `main` as `errors.run` does; the process then ends at once.
 
-    It ends without the interpreter taking itself apart. That takes 0.05 s with JAX, and a thread of Arrow's that lets
-    go of a NumPy array meanwhile finds no interpreter to tell, and aborts the process that had done its work.
+    It ends without the interpreter taking itself apart. That takes 0.05 s with JAX, and a thread of Arrow's that reads
+    ahead or lets go of a NumPy array meanwhile finds no interpreter to tell, and aborts the process that had done its
+    work.
     """
     gc.freeze()  # the collector would look through all that was imported
     status = 1  # a traceback's
