@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from flaxtext.core.parallel import ordered_map
 from flaxtext.model.classifier import Classifier
 from flaxtext.report.packing import pack_text, to_json
 from flaxtext.report.portable import NotPortableError, Portable, portable, with_fewer_ngrams
@@ -35,6 +36,14 @@ class Box(NamedTuple):
     left_out: dict[str, str]
 
 
+class Packed(NamedTuple):
+    """A model made small, how often it agrees with the whole one, and the characters that it takes of the page."""
+
+    model: Portable
+    agreement: float
+    size: int
+
+
 def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: int, ngrams: int, size: int) -> Box:
     """Pack models into about `size` bytes, with as many words and n-grams as fit, up to those asked for.
 
@@ -48,39 +57,45 @@ def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: in
         if not model.vocabulary.words.equals(vocabulary)
     }
     fraction = 1.0
-    packed: dict[tuple[str, int, int], tuple[Portable, float]] = {}
+    tried: dict[tuple[str, int, int], Packed | NotPortableError] = {}
     while True:
         kept = min(max(FEWEST_WORDS, int(fraction * words)), words, len(vocabulary))
         known = " ".join(vocabulary.slice(0, kept).to_pylist())
-        small: dict[str, Portable] = {}
-        agreement: dict[str, float] = {}
+        lighter: dict[tuple[str, int, int], Classifier] = {}
         for variant, model in models.items():
-            if variant in left_out:
-                continue
-            lighter = with_fewer_ngrams(model, int(fraction**2 * ngrams))  # words matter more
-            key = variant, kept, len(lighter.features.keys)
-            try:
-                if key not in packed:
-                    packed[key] = _pack_model(model, lighter, kept, lists)
-            except NotPortableError as error:
-                left_out[variant] = str(error)
+            if variant not in left_out:
+                fewer = with_fewer_ngrams(model, int(fraction**2 * ngrams))  # words matter more
+                lighter[variant, kept, len(fewer.features.keys)] = fewer
+        new = [key for key in lighter if key not in tried]
+        jobs = [(models[key[0]], lighter[key], kept, lists) for key in new]
+        tried.update(zip(new, ordered_map(_pack_model, jobs), strict=True))  # NumPy and zlib run side by side
+        packed: dict[str, Packed] = {}
+        for key in lighter:
+            result = tried[key]
+            if isinstance(result, Packed):
+                packed[key[0]] = result
             else:
-                small[variant], agreement[variant] = packed[key]
-        sizes = {variant: len(to_json(model.encoded)) for variant, model in small.items()}
-        total = sum(sizes.values()) + len(pack_text(known))
-        if total <= size or not small:
-            return Box(known, small, agreement, left_out)
+                left_out[key[0]] = str(result)
+        total = sum(own.size for own in packed.values()) + len(pack_text(known))
+        if total <= size or not packed:
+            small = {variant: own.model for variant, own in packed.items()}
+            return Box(known, small, {variant: own.agreement for variant, own in packed.items()}, left_out)
         if fraction * words > FEWEST_WORDS:
             fraction *= min(0.95, (size / total) ** 0.75)  # not all of it shrinks as fraction does
         else:
-            left_out[max(sizes, key=lambda variant: sizes[variant])] = "it is too large for this page"
+            left_out[max(packed, key=lambda variant: packed[variant].size)] = "it is too large for this page"
 
 
-def _pack_model(whole: Classifier, lighter: Classifier, words: int, lists: pa.LargeListArray) -> tuple[Portable, float]:
-    """Pack a model, and measure how often it agrees with the whole one on documents given as lists of words."""
+def _pack_model(job: tuple[Classifier, Classifier, int, pa.LargeListArray]) -> Packed | NotPortableError:
+    """Pack a lighter form of a model with so many words, and compare it with the whole one on lists of words."""
+    whole, lighter, words, lists = job
     documents = TokenIds(whole.vocabulary.ids(lists.values), lists.offsets.to_numpy())
     max_len = whole.architecture.max_len
     seen = documents.cut(max_len, words + 1)
-    small = portable(lighter, words, seen)
+    try:
+        small = portable(lighter, words, seen)
+    except NotPortableError as error:
+        return error
     expected = whole.probabilities(documents.cut(max_len), backend="numpy").argmax(axis=1)
-    return small, float((small.probabilities(seen).argmax(axis=1) == expected).mean())
+    agreement = float((small.probabilities(seen).argmax(axis=1) == expected).mean())
+    return Packed(small, agreement, len(to_json(small.encoded)))

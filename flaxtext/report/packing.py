@@ -18,17 +18,19 @@ def to_json(value: Any) -> str:
 
 def pack_text(text: str) -> str:
     """Pack a text."""
-    return _pack(text.encode())
+    return _to_base64(zlib.compress(text.encode(), 9))
 
 
 def pack_numbers(array: np.ndarray) -> str:
     """Pack a float32 or uint32 array, whose shape is lost.
 
     All first bytes come before all second ones, as in Parquet's BYTE_STREAM_SPLIT: the empty bytes of small numbers
-    stand together, and take next to nothing.
+    stand together, and take next to nothing. Of the rest, no sequence comes twice: to look for one, as deflate does
+    unless told to look for runs alone, takes 14 times as long, and saves nothing.
     """
     data = array.astype(array.dtype.newbyteorder("<")).tobytes()
-    return _pack(np.frombuffer(data, np.uint8).reshape(-1, 4).T.tobytes())
+    runs = zlib.compressobj(9, strategy=zlib.Z_RLE)
+    return _to_base64(runs.compress(np.frombuffer(data, np.uint8).reshape(-1, 4).T.tobytes()) + runs.flush())
 
 
 def pack_integers(array: np.ndarray) -> str:
@@ -36,5 +38,5 @@ def pack_integers(array: np.ndarray) -> str:
     return pack_numbers(np.where(array < 0, -2 * array - 1, 2 * array).astype(np.uint32))
 
 
-def _pack(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+def _to_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
