@@ -202,7 +202,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(case, tmp_pa
     if not case.is_linear:
         other = Case(case.variant.model_copy(update={"seed": 7})).write(tmp_path / "other")
         assert other.keys() == files.keys()
-        assert other["vocab.parquet"] == files["vocab.parquet"]
+        assert other["vocabulary.safetensors"] == files["vocabulary.safetensors"]
         assert all(other[name] != files[name] for name in files if name.startswith("model"))
 
 
