@@ -79,7 +79,7 @@ def test_a_file_that_is_no_vocabulary(tmp_path):
     with pytest.raises(UserError, match="no such file; run `dvc repro` to make it"):
         read_vocabulary(path)
     path.write_bytes(b"PAR1")
-    with pytest.raises(UserError, match="not vocabulary, or damaged: .*; run `dvc repro`$"):
+    with pytest.raises(UserError, match=r"not vocabulary, or damaged: .*; run `dvc repro`$"):
         read_vocabulary(path)
     table = pa.table({"word": ["a"], "count": [1], "id": pa.array([2], pa.int32())})
     pq.write_table(table, path, compression="none")
