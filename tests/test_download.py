@@ -47,7 +47,7 @@ def stage(monkeypatch, own: dict | None = None, source: str = "own", **data) -> 
         files = {} if "packages" in own else {"train": "data/inputs/train.csv"}
         values["sources"]["own"] = files | own
     YAML().dump(values, Path("params.yaml"))  # keeps the order of keys
-    monkeypatch.setattr(sys, "argv", ["download", "--train", "raw/train.parquet", "--test", "raw/test.parquet"])
+    monkeypatch.setattr(sys, "argv", ["download", "--train", "raw/train.parquet", "--test", "raw/test.parquet", "--rejected", "checks/rejected.csv"])
     download.main()
 
 
