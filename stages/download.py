@@ -25,8 +25,9 @@ with fast_start():
 def main() -> None:
     """Write both splits of the source and the rows left out, or nothing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("train", "test", "rejected"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--rejected", type=Path, default=Path("data/checks/rejected.csv"))
     args = parser.parse_args()
     data, source = read_source()
 

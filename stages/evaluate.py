@@ -29,8 +29,9 @@ def main() -> None:
     """Predict both splits and write predictions and figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
-    for name in ("model", "train", "test", "train-texts", "test-texts", "predictions", "confusion", "metrics"):
+    for name in ("model", "train", "test", "predictions", "confusion", "metrics"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--texts", type=Path, nargs=2, default=(), help="both splits, if they have columns to keep")
     args = parser.parse_args()
     bins = Evaluate.read("evaluate").calibration_bins
 
@@ -66,7 +67,7 @@ def main() -> None:
         labels=labels,
         probabilities=probability,
         by_seed=by_seed,
-        kept=chain(*(Corpus(path).kept_columns() for path in (args.train_texts, args.test_texts))),
+        kept=chain.from_iterable(Corpus(path).kept_columns() for path in args.texts),
     )
     names = np.array(model.classes, object)
     write_confusion(args.confusion, zip(names[labels[is_test]], names[predicted[is_test]], strict=True))

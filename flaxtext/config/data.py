@@ -1,6 +1,6 @@
 """Sections `data` and `sources`: where labelled text comes from."""
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -34,8 +34,8 @@ def _as_list(value: Any) -> Any:
 def _checked_column(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(
-            f"expected a column, by its name or, with header: false, by its number from 1, got {short(value)}; put "
-            "what YAML takes for no name in quotes"
+            f"expected a column, by its name or, with header: false, by its number from 1, got {_spelled(value)}; put "
+            "a name in quotes"
         )
     return value
 
@@ -52,8 +52,9 @@ def _checked_location(value: Any) -> Any:
 
 
 def _checked_delimiter(value: Any) -> Any:
-    if value is not None and not (isinstance(value, str) and len(value) == 1 and value not in '"\r\n'):
-        raise ValueError(f'expected one character in quotes, such as ";" or "\\t", got {short(value)}')
+    is_one = isinstance(value, str) and len(value) == 1 and value.isascii() and value not in '"\r\n\0'
+    if value is not None and not is_one and value not in ("tab", r"\t"):
+        raise ValueError(f'expected one character of ASCII in quotes, such as ";" or "\\t", got {_spelled(value)}')
     return value
 
 
@@ -90,18 +91,18 @@ def _checked_classes(value: Any) -> Any:
 
 def _not_text(value: Any) -> str:
     """Say that a label or a name is not text, in words of YAML."""
-    kind, spelled = "not text", None
-    if value is None:
-        kind, spelled = "nothing", "null"
-    elif isinstance(value, bool):
-        kind, spelled = "true or false", str(value).lower()
-    elif isinstance(value, int | float):
-        kind, spelled = "a number", short(value)
-    elif isinstance(value, date):
-        kind, spelled = "a date", value.isoformat()
-    else:
+    kinds = {bool: "a truth value", int: "a number", float: "a number", date: "a date", datetime: "a date"}
+    if value is not None and type(value) not in kinds:
         return f"{short(value)} is neither a label nor a name of a class; expected text"
+    kind, spelled = "nothing" if value is None else kinds[type(value)], _spelled(value)
     return f'{spelled} is {kind} to YAML, not text; put it in quotes, as it stands in the file, such as "{spelled}"'
+
+
+def _spelled(value: Any) -> str:
+    """Write a value as YAML does."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower() if isinstance(value, bool) else "null"
+    return str(value) if isinstance(value, date) else short(value)
 
 
 Column = Annotated[str | int, BeforeValidator(_checked_column)]

@@ -175,9 +175,7 @@ class Sieve:
             )
             remedies.append(f"add the label to {key}.classes")
         if not said and not self.kept:
-            if not self.read:
-                return f"{self._table.name}: no documents in the file"
-            return f"{self._table.name}: no documents in the file: of {self.left_out()} no row is left"
+            return f"{self._table.name}: no documents in the file" + (f": {self.left_out()}" if self.read else "")
         if not said:
             return None
         *others, last = remedies

@@ -146,7 +146,10 @@ def _open_file(source: FileSource, data: Data, split: Split) -> Iterator[tuple[T
     with fetch(location, advice, md5, data.verify) as file:
         if not file.path.stat().st_size:
             raise UserError(f"{location}: the file is empty")
-        options = Options(source.header, source.delimiter, source.encoding, source.quoting)
+        try:
+            options = Options(source.header, source.delimiter, source.encoding, source.quoting)
+        except UserError as error:
+            raise UserError(f"{key}: {error}") from None
         yield Table(location, file.path, file_format, options), file.md5
 
 
