@@ -78,7 +78,7 @@ CHECKS = {
     ),
     "similar_classes": CheckDescription(
         "documents",
-        "are of a class whose name is a larger one's but for case, spacing or form: are they one?",
+        "are of a class whose name is a larger one's except for case, spacing or form: are they one?",
         "merge the classes",
     ),
     "imbalance": CheckDescription(
