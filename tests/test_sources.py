@@ -224,10 +224,10 @@ def test_bad_files(tmp_path):
         "sources.own.classes"
     )
     assert message(tmp_path / "a.csv", f"text,label\n{numbers}") == (
-        f"a.csv: more than 1,000 different labels, such as 0, 1, 2, 3, 4: {advice}"
+        f"a.csv: more than 1,000 different labels, such as '0', '1', '2', '3', '4': {advice}"
     )
     labels = "\n".join(f"a,{'text ' * 20}{number}" for number in range(30))
-    shown = ", ".join(["text text text text text text text te..."] * 5)
+    shown = ", ".join(["'text text text text text text text ...'"] * 5)
     assert message(tmp_path / "a.csv", f"text,label\n{labels}") == (
         f"a.csv: 30 different labels in 30 rows, such as {shown}: {advice}"
     )

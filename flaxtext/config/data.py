@@ -20,15 +20,14 @@ class Data(Section):
     verify: bool = True
 
 
-class Checksums(Section):
-    """MD5 of a source's files, in hexadecimal."""
-
-    train: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
-    test: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
-
-
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
+
+
+def _checked_text(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | date):
+        raise ValueError(f"expected text, got {_spelled(value)}; put it in quotes")
+    return value
 
 
 def _checked_column(value: Any) -> Any:
@@ -107,10 +106,18 @@ def _spelled(value: Any) -> str:
 
 Column = Annotated[str | int, BeforeValidator(_checked_column)]
 Columns = Annotated[list[Column], BeforeValidator(_as_list)]
-Location = Annotated[str, BeforeValidator(_checked_location)]
+Text = Annotated[str, BeforeValidator(_checked_text)]
+Location = Annotated[Text, BeforeValidator(_checked_location)]
 
 RESERVED = ("text", "label", "row", "split", "predicted", "probabilities", "by_seed")
 """Names of columns that the corpus and the predictions have themselves."""
+
+
+class Checksums(Section):
+    """MD5 of a source's files, in hexadecimal."""
+
+    train: Text | None = Field(default=None, pattern="^[0-9a-f]{32}$")
+    test: Text | None = Field(default=None, pattern="^[0-9a-f]{32}$")
 
 
 class FileSource(Section):
@@ -134,7 +141,7 @@ class FileSource(Section):
     keep: Columns = Field(default=[])
     header: bool = True
     delimiter: Annotated[str | None, BeforeValidator(_checked_delimiter)] = None
-    encoding: str | None = None
+    encoding: Text | None = None
     quoting: Literal["csv", "none"] | None = None
     skip_empty: bool = False
     classes: Annotated[list[str] | dict[str | int, str] | None, BeforeValidator(_checked_classes)] = None

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.printable import LENGTH, clean_label, name_some, visible, without_invisible
+from flaxtext.core.printable import LENGTH, clean_label, visible, without_invisible
 from flaxtext.io.table import Column, Table
 
 MAX_CLASSES = 1000
@@ -124,7 +124,8 @@ def found_classes(table: Table, column: Column, labels: Iterable[pa.StringArray]
 
 def _too_many(table: Table, column: Column, how_many: str, found: Iterable[str], key: str) -> UserError:
     name = column if isinstance(column, int) else f"'{visible(column, LENGTH)}'"
+    examples = [f"'{visible(label, LENGTH - 2)}'" for label in islice(found, EXAMPLES)]
     return UserError(
-        f"{table.name}: {how_many}, such as {name_some(list(islice(found, EXAMPLES)))}: is column {name} the label "
+        f"{table.name}: {how_many}, such as {', '.join(examples)}: is column {name} the label "
         f"column? Correct {key}.label; if it is, list the classes in {key}.classes"
     )
