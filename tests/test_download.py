@@ -235,17 +235,17 @@ def test_labels_that_are_cleaned_are_said_once(monkeypatch, capsys):
 def test_what_commands_a_terminal_is_made_visible(monkeypatch, capsys):
     red = "\x1b[31mred\u202e"
     content = "text,label\n" + "".join(f"t{i},{own}\n" for i, own in enumerate([red, "blue", "blue"] * 10))
-    Path("data/inputs/train.csv").write_text(content)
+    test = {"test": "data/inputs/test.csv"}
+    Path("data/inputs/test.csv").write_text(f"text,label\nt,{red}!\n")
+    assert message(monkeypatch, test, content).startswith(
+        r"data/inputs/test.csv: label '\x1b[31mred\u202e!' in row 2 is not one of \x1b[31mred, blue; "
+    )
     Path("data/inputs/test.csv").write_text("text,label\nt,blue\n")
-    stage(monkeypatch, {"test": "data/inputs/test.csv"})
+    stage(monkeypatch, test)
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-2:] == [r"  \x1b[31mred: 10 + 0", "  blue: 20 + 1"]
     assert printed.err.splitlines()[0] == r"warning: data/inputs/train.csv: no test document of class \x1b[31mred"
     assert printed.err.replace("\n", "").isprintable()
-    Path("data/inputs/test.csv").write_text(f"text,label\nt,{red}!\n")
-    assert message(monkeypatch, {"test": "data/inputs/test.csv"}, content).startswith(
-        r"data/inputs/test.csv: label '\x1b[31mred!' in row 2 is not one of \x1b[31mred, blue; "
-    )
 
 
 def test_the_only_document_of_a_class_stays_in_train(monkeypatch, capsys):
