@@ -12,7 +12,7 @@ from flaxtext.core.errors import UserError
 from flaxtext.core.parallel import ordered_map
 from flaxtext.io.reading import Frame, read_frames
 from flaxtext.io.table import Column, Table, is_blank
-from flaxtext.io.writing import encode_frame, open_writer
+from flaxtext.io.writing import KEEP, encode_frame, open_writer
 from flaxtext.model.classifier import Classifier
 from flaxtext.model.prediction import Backend, choose_backend
 
@@ -65,7 +65,7 @@ def predict_file(
     *,
     top_k: int = 1,
     prefix: str = "",
-    escape: bool = True,
+    escape: bool = False,
     report: Callable[[int], object] = lambda _rows: None,
 ) -> Tally:
     """Copy the rows of a file to another one, with the columns of `predict_columns` added.
@@ -88,7 +88,7 @@ def predict_file(
         return frame, encode_frame(frame, columns, target, escape=escape)
 
     with open_writer(target) as write:
-        parts = read_frames(source, text, keep="records" if target.format == "jsonl" else "batch")
+        parts = read_frames(source, text, keep=KEEP[target.format])
         for frame, encoded in ordered_map(work, parts):
             write(encoded)
             blank = numpy_array(is_blank(frame.texts))

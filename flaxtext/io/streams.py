@@ -10,6 +10,8 @@ from typing import BinaryIO, cast
 
 BLOCK = 4 << 20
 """Bytes read at a time, and about the most that a row may take. Arrow reads some 30 blocks ahead."""
+RECORD = 64 << 20
+"""Bytes that a row may take."""
 GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 """What reading a gzip file raises that is cut short or damaged."""
 
