@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -122,6 +121,8 @@ def _two_passes(table: Table) -> Iterator[tuple[Lines, Callable[[], Lines]]]:
         if table.path.is_file():
             yield _lines(table, file), lambda: _lines(table, stack.enter_context(streams.open_plain(table.path)))
             return
+        from tempfile import TemporaryFile  # here, because few need it
+
         copy: Any = stack.enter_context(TemporaryFile())
 
         def again() -> Lines:

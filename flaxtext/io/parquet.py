@@ -15,7 +15,7 @@ from flaxtext.io import streams
 from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Table, decode, listed
 from flaxtext.io.values import NoTextError, is_nested, value_texts
 
-MAX_DECODED = 16 << 20
+MAX_DECODED = 32 << 20
 """Bytes that a batch may take once decoded: a dictionary's value of a megabyte may stand in each of a million rows."""
 MAX_ROW = 512 << 20
 """Bytes that a row may take once decoded."""
