@@ -40,7 +40,7 @@ def _blocks(
     table: Table, columns: list[Column], keep: Keep
 ) -> Iterator[tuple[list[int], list[list[Value]], list[Record]]]:
     """Yield the numbers of some rows, the values of each of `columns` in them, and the objects, if they are kept."""
-    with streams.open_plain(table.path) as file:
+    with streams.open_plain(table.path, table.stream) as file:
         numbers: list[int] = []
         values: list[list[Value]] = [[] for _ in columns]
         records: list[Record] = []

@@ -1,10 +1,11 @@
 """The bytes of a user's file, decompressed where they are compressed with gzip."""
 
 import gzip
+import io
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -15,14 +16,16 @@ GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 @contextmanager
-def open_plain(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading, once; it tells by its first bytes whether it is to be decompressed."""
-    with path.open("rb") as file:
+def open_plain(path: Path, stream: BinaryIO | None = None) -> Iterator[BinaryIO]:
+    """Open a file for reading, once, or read an open one; its first bytes tell whether it is to be decompressed."""
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb")) if stream is None else io.BufferedReader(cast(io.RawIOBase, stream))
         if file.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=file) as plain:
-                yield cast(BinaryIO, plain)
+            yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=file)))
         else:
-            yield file
+            yield cast(BinaryIO, file)
+        if stream is not None:
+            file.detach()  # or it would be closed
 
 
 class Resumed:
