@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from flaxtext.core.arrow import number_array, numpy_array, string_array
 from flaxtext.core.errors import UserError
 from flaxtext.core.parallel import ordered_map
+from flaxtext.io.json_values import members, select_members
 from flaxtext.io.reading import Frame, read_frames
 from flaxtext.io.table import Column, Table, is_blank, require
-from flaxtext.io.writing import encode_frame, open_writer
+from flaxtext.io.writing import KEEP, encode_frame, open_writer
 from flaxtext.model.classifier import Classifier
 from flaxtext.model.prediction import Backend, choose_backend
 
@@ -110,7 +111,7 @@ def predict_file(
         return frame, encode_frame(written, columns, target, escape=escape)
 
     with open_writer(target) as write:
-        parts = read_frames(source, text, keep="records" if target.format == "jsonl" else "batch")
+        parts = read_frames(source, text, keep=KEEP[target.format])
         for frame, encoded in ordered_map(work, parts):
             write(encoded)
             blank = numpy_array(is_blank(frame.texts))
@@ -148,8 +149,8 @@ def select_columns(source: Table, frame: Frame, names: Sequence[Column]) -> Fram
     wanted = [str(name) for name in names]
     if isinstance(rows, list):
         if rows and frame.index == 0:
-            require(source, wanted, list(dict.fromkeys(key for record in rows for key in record)))
-        rows = [{name: record[name] for name in wanted if name in record} for record in rows]
+            require(source, wanted, list(dict.fromkeys(name for line in rows for name, _ in members(line.decode()))))
+        rows = [select_members(line, wanted) for line in rows]
     else:
         require(source, wanted, rows.schema.names)
         rows = rows.select(wanted)

@@ -6,20 +6,28 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import BinaryIO, cast
+
+from flaxtext.io.table import Table
 
 BLOCK = 4 << 20
 """Bytes read at a time, and about the most that a row may take. Arrow reads some 30 blocks ahead."""
+RECORD = 64 << 20
+"""Bytes that a row may take."""
 GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 """What reading a gzip file raises that is cut short or damaged."""
 
 
 @contextmanager
-def open_plain(path: Path, stream: BinaryIO | None = None) -> Iterator[BinaryIO]:
+def open_plain(table: Table) -> Iterator[BinaryIO]:
     """Open a file for reading, once, or read an open one; its first bytes tell whether it is to be decompressed."""
     with ExitStack() as stack:
-        file = stack.enter_context(path.open("rb")) if stream is None else io.BufferedReader(cast(io.RawIOBase, stream))
+        stream = table.stream
+        file = (
+            stack.enter_context(table.path.open("rb"))
+            if stream is None
+            else io.BufferedReader(cast(io.RawIOBase, stream))
+        )
         if file.peek(2)[:2] == b"\x1f\x8b":
             yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=file)))
         else:
