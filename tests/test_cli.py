@@ -24,7 +24,8 @@ from conftest import PROJECT
 from flaxtext.artifacts.bundle import read_bundle, write_bundle
 from flaxtext.artifacts.token_ids import write_token_ids
 from flaxtext.cli import extras
-from flaxtext.cli import main as cli
+from flaxtext.cli.app import COMMANDS
+from flaxtext.cli.main import script
 from flaxtext.cli.terminal import fit as fit_line
 from flaxtext.cli.terminal import plain
 from flaxtext.config.train import NetworkVariant
@@ -541,7 +542,7 @@ def test_help_and_version(flaxtext):
         "results": "figures",
         "sweep": "--minutes",
     }
-    assert set(options) == set(cli.COMMANDS)
+    assert set(options) == set(COMMANDS)
     for command, option in options.items():
         status, out, _ = flaxtext(command, "--help")
         assert status == 0
@@ -552,7 +553,7 @@ def test_help_and_version(flaxtext):
 def test_the_console_script_is_declared():
     with (PROJECT / "pyproject.toml").open("rb") as file:
         assert tomllib.load(file)["project"]["scripts"] == {"flaxtext": "flaxtext.cli.main:script"}
-    assert callable(cli.script)
+    assert callable(script)
 
 
 def test_as_a_module_without_warnings(model):

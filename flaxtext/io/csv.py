@@ -31,7 +31,7 @@ def csv_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
 
     row = 2 if table.options.header else 1
     try:
-        with streams.open_plain(table.path) as file:
+        with streams.open_plain(table) as file:
             head = file.read(streams.BLOCK + 1)
             names = _column_names(table, head)
             known: list[Column] = list(names) if table.options.header else list(range(1, len(names) + 1))

@@ -43,7 +43,7 @@ def jsonl_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
             object in it; more keys than a table may have columns, where they become columns.
     """
     if keep in ("nothing", "records"):
-        with streams.open_plain(table.path) as file:
+        with streams.open_plain(table) as file:
             for numbers, values, _, lines in _blocks(table, _lines(table, file), columns, 0):
                 yield numbers, _decoded(table, numbers, values), lines if keep == "records" else None
         return
@@ -117,9 +117,9 @@ def _check_length(table: Table, number: int, line: bytes) -> None:
 def _two_passes(table: Table) -> Iterator[tuple[Lines, Callable[[], Lines]]]:
     """Yield the lines of a file, and a function that returns them again: of a pipe, from a copy on disk."""
     with ExitStack() as stack:
-        file = stack.enter_context(streams.open_plain(table.path))
+        file = stack.enter_context(streams.open_plain(table))
         if table.path.is_file():
-            yield _lines(table, file), lambda: _lines(table, stack.enter_context(streams.open_plain(table.path)))
+            yield _lines(table, file), lambda: _lines(table, stack.enter_context(streams.open_plain(table)))
             return
         from tempfile import TemporaryFile  # here, because few need it
 

@@ -1,12 +1,14 @@
 """The bytes of a user's file, decompressed where they are compressed with gzip."""
 
 import gzip
+import io
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, cast
+
+from flaxtext.io.table import Table
 
 BLOCK = 4 << 20
 """Bytes read at a time, and about the most that a row may take. Arrow reads some 30 blocks ahead."""
@@ -17,14 +19,21 @@ GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 @contextmanager
-def open_plain(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading, once; it tells by its first bytes whether it is to be decompressed."""
-    with path.open("rb") as file:
+def open_plain(table: Table) -> Iterator[BinaryIO]:
+    """Open a file for reading, once, or read an open one; its first bytes tell whether it is to be decompressed."""
+    with ExitStack() as stack:
+        stream = table.stream
+        file = (
+            stack.enter_context(table.path.open("rb"))
+            if stream is None
+            else io.BufferedReader(cast(io.RawIOBase, stream))
+        )
         if file.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=file) as plain:
-                yield cast(BinaryIO, plain)
+            yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=file)))
         else:
-            yield file
+            yield cast(BinaryIO, file)
+        if stream is not None:
+            file.detach()  # or it would be closed
 
 
 class Resumed:

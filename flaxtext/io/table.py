@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,9 +42,15 @@ class Options:
 
     Attributes:
         header: whether the first row of CSV and TSV holds names; without, columns are numbers from 1.
+        delimiter: what parts the fields of CSV and TSV, any one character; None to find it out.
+        encoding: of CSV, TSV and JSON Lines; None for what a byte order mark says, else UTF-8.
+        quoting: whether a quote in CSV and TSV begins a field ("csv") or is text ("none"); None to find it out.
     """
 
     header: bool = True
+    delimiter: str | None = None
+    encoding: str | None = None
+    quoting: Literal["csv", "none"] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,14 @@ class Table:
         path: where it lies; CSV, TSV and JSON Lines may be compressed with gzip.
         format: csv, tsv, jsonl or parquet.
         options: how to read it.
+        stream: what to read or write instead of the path, once: standard input or output.
     """
 
     name: str
     path: Path
     format: str
     options: Options = Options()
+    stream: BinaryIO | None = None
 
     @property
     def delimiter(self) -> str:

@@ -4,7 +4,7 @@ import gzip
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from flaxtext.core.arrow import string_array
 from flaxtext.core.errors import UserError, one_line
-from flaxtext.core.files import atomic
+from flaxtext.core.files import open_output
 from flaxtext.io.formulas import neutralize
 from flaxtext.io.json_values import parse
 from flaxtext.io.reading import Frame
@@ -70,28 +70,42 @@ def _refuse_clash_of_lines(table: Table, frame: Frame, added: dict[str, pa.Array
 def open_writer(table: Table) -> Iterator[Callable[[Any], object]]:
     """Yield a function that writes what `encode_frame` returned, in order; the file appears, whole, at the end.
 
-    CSV, TSV and JSON Lines are compressed with gzip if their name ends in .gz.
+    A device, a pipe or standard output has it block by block. CSV, TSV and JSON Lines are compressed with gzip if their
+    name ends in .gz.
     """
-    with atomic(table.path) as temporary:
-        if table.format != "parquet":
-            with ExitStack() as stack:
-                file: Any = stack.enter_context(temporary.open("wb"))
-                if table.path.name.lower().endswith(".gz"):  # no name inside, no clock: the same bytes every time
-                    file = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
-                yield file.write
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(open_output(table.path) if table.stream is None else _flushed(table.stream))
+        if table.format == "parquet":
+            yield stack.enter_context(_parquet_writer(file))
             return
-        writers: list[pq.ParquetWriter] = []
+        if table.path.name.lower().endswith(".gz"):  # no name inside, no clock: the same bytes every time
+            file = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
+        yield file.write
 
-        def write(batch: pa.RecordBatch) -> None:
-            if not writers:
-                writers.append(pq.ParquetWriter(temporary, batch.schema, compression="zstd"))
-            writers[0].write_batch(batch)
 
-        try:
-            yield write
-        finally:
-            for writer in writers:
-                writer.close()
+@contextmanager
+def _flushed(stream: BinaryIO) -> Iterator[BinaryIO]:
+    yield stream
+    stream.flush()  # here, where a full disk is told before success is
+
+
+@contextmanager
+def _parquet_writer(file: Any) -> Iterator[Callable[[pa.RecordBatch], object]]:
+    writers: list[pq.ParquetWriter] = []
+
+    def write(batch: pa.RecordBatch) -> None:
+        if not writers:
+            writers.append(pq.ParquetWriter(file, batch.schema, compression="zstd"))
+        writers[0].write_batch(batch)
+
+    try:
+        yield write
+        for writer in writers:
+            writer.close()
+    except BaseException:
+        for writer in writers:
+            writer.is_open = False  # or it would write its end as Python lets go of it, where there may be no room
+        raise
 
 
 def _csv_lines(batch: pa.RecordBatch, table: Table, *, header: bool, escape: bool) -> bytes:
