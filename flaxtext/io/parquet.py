@@ -54,6 +54,8 @@ def parquet_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
 @contextmanager
 def _open(table: Table) -> Iterator[pq.ParquetFile]:
     """Open a file, and say of every fault of Arrow's in one line what it means."""
+    if not table.path.is_file():
+        raise UserError(f"{table.name}: {'not a file' if table.path.exists() else 'no such file'}")
     try:
         with _reader(table) as file:
             unit = _int96_unit(table, file)
