@@ -32,7 +32,7 @@ class Frame:
         index: how many frames came before it.
         numbers: the number of each row.
         columns: those that were asked for, `string[rows]` each; a missing value is null, or empty in CSV.
-        rows: all columns, as a record batch or, from JSON Lines if wanted so, parsed objects; None if not wanted.
+        rows: all columns, as a record batch or, from JSON Lines if wanted so, the lines; None if not wanted.
     """
 
     index: int

@@ -15,10 +15,11 @@ from flaxtext.io.encoding import UNDECODABLE, UTF8, check_encoding, is_utf8
 Column = str | int
 """A column's name or, in CSV without a header, its number from 1."""
 Record = dict[str, Any]
-Keep = Literal["nothing", "batch", "records"]
-"""What to keep of a row beside the columns that are asked for: nothing; all of its columns in a record batch; or, from
-JSON Lines, the object as it was parsed, and from other formats a record batch."""
-Rows: TypeAlias = "pa.RecordBatch | list[Record] | None"
+Keep = Literal["nothing", "batch", "texts", "records"]
+"""What to keep of a row beside the columns that are asked for: nothing, or all of its columns in a record batch. From
+JSON Lines these are of the types that hold their values, or strings ("texts"), or there is the object as it stands in
+its line ("records")."""
+Rows: TypeAlias = "pa.RecordBatch | list[bytes] | None"
 Part: TypeAlias = tuple[Sequence[int], list[pa.StringArray], Rows]
 """What the reader of a format yields: the numbers of some rows, the columns asked for, `string[rows]` each, and what is
 kept of the rows."""
