@@ -98,15 +98,20 @@ def _lines(table: Table, file: BinaryIO, copy: BinaryIO | None = None) -> Lines:
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
             number += 1
+            _check_length(table, number, line)
             if own := line.removeprefix(BOM).strip():
                 yield number, own
-        if len(rest) > streams.RECORD:
-            problem = f"longer than {streams.RECORD:,} bytes; is it JSON Lines, an object per line?"
-            raise UserError(f"{table.name}: row {number + 1}: {problem}")
+        _check_length(table, number + 1, rest)
     if own := rest.removeprefix(BOM).strip():
         yield number + 1, own
     if number != ends:
         raise UserError(f"{table.name}: {number:,} rows were read, but it has {ends:,} lines; nothing was kept")
+
+
+def _check_length(table: Table, number: int, line: bytes) -> None:
+    if len(line) > streams.RECORD:
+        problem = f"longer than {streams.RECORD:,} bytes; {ONE_A_LINE}"
+        raise UserError(f"{table.name}: row {number}: {problem}")
 
 
 @contextmanager
@@ -136,7 +141,7 @@ def _parse_object(table: Table, number: int, line: bytes) -> Record:
     except json.JSONDecodeError as error:
         problem = f"not JSON: {error.msg} at character {error.pos + 1}"
         if error.pos == len(text) and text[-1] in "{[,:":
-            problem = f"it ends within a value; {ONE_A_LINE}"
+            problem = f"not JSON: the line ends within a value; {ONE_A_LINE}"
     except RecursionError:
         problem = f"nested too deeply: {excerpt(line[:200])}"
     else:

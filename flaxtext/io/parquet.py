@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from flaxtext.core.errors import UserError, one_line
 from flaxtext.io import streams
-from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Table, decode, excerpt, listed
+from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Table, decode, listed
 from flaxtext.io.values import NoTextError, is_nested, value_texts
 
 MAX_DECODED = 16 << 20
@@ -100,13 +100,24 @@ def _power_of_two(number: int) -> int:
 def _joined(parts: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """Join batches that had to be small, in case all rows had been as large as the largest value."""
     held: list[pa.RecordBatch] = []
+    size = count = 0
     for part in parts:
         held.append(part)
-        if sum(own.nbytes for own in held) >= streams.BLOCK or sum(map(len, held)) >= rows:
+        size += sum(map(_decoded_size, part.columns))
+        count += part.num_rows
+        if size >= streams.BLOCK or count >= rows:
             yield pa.concat_batches(held)
-            held = []
+            held, size, count = [], 0, 0
     if held:
         yield pa.concat_batches(held)
+
+
+def _decoded_size(values: pa.Array) -> int:
+    """Return the bytes of an array; of a dictionary's strings, as many as they take in each of their rows."""
+    kind = values.type
+    if not pa.types.is_dictionary(kind) or not pa.types.is_string(kind.value_type):
+        return int(values.nbytes)
+    return int(pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0)
 
 
 class _Sizes:
@@ -144,17 +155,23 @@ class _Sizes:
             group.num_rows * (fixed + group.total_byte_size) <= MAX_DECODED and not self._repeated
         ):
             return 1 << 16
+        # Before this, what the metadata says of the columns may not be looked at: what is wrong there would abort.
+        arrays = self._first_row(index)
+        size = sum(self._row_size(group, leaf, array) for leaf, array in zip(self._leaves, arrays, strict=True))
+        return _power_of_two(int(MAX_DECODED // max(1, size)))
+
+    def _first_row(self, index: int) -> list[pa.Array | None]:
+        """Read the first row of a row group: an array for each leaf, strings with their dictionary if they have one."""
         if self._reader is None:
             self._reader = _reader(
                 self._table, metadata=self._file.metadata, read_dictionary=self._strings, buffer_size=1 << 16
             )
-        # Before this, what the metadata says of the columns may not be looked at: what is wrong there would abort.
-        first = next(self._reader.iter_batches(1, row_groups=[index], columns=self._columns), None)
+        try:
+            first = next(self._reader.iter_batches(1, row_groups=[index], columns=self._columns), None)
+        except OSError:  # some encodings cannot be read so; or it is damaged, and this says it again
+            first = next(self._file.iter_batches(1, row_groups=[index], columns=self._columns), None)
         arrays = [] if first is None else [leaf for column in first.columns for leaf in _leaf_arrays(column)]
-        if len(arrays) != len(self._leaves):
-            arrays = [None] * len(self._leaves)
-        size = sum(self._row_size(group, leaf, array) for leaf, array in zip(self._leaves, arrays, strict=True))
-        return _power_of_two(int(MAX_DECODED // max(1, size)))
+        return arrays if len(arrays) == len(self._leaves) else [None] * len(self._leaves)
 
     def _width(self, leaf: int) -> int:
         """Return the bytes of a value besides those of text."""
@@ -292,4 +309,4 @@ def _texts(table: Table, column: Column, values: pa.Array) -> pa.Array:
             return value_texts(values).cast(pa.binary())
     except NoTextError:
         pass
-    raise UserError(f"{table.name}: column {column!r} holds {excerpt(str(kind))}, not strings or numbers")
+    raise UserError(f"{table.name}: column {column!r} holds {one_line(kind)}, not strings or numbers")

@@ -11,12 +11,12 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from flaxtext.core.arrow import string_array
-from flaxtext.core.errors import UserError
+from flaxtext.core.errors import UserError, one_line
 from flaxtext.core.files import open_output
 from flaxtext.io.formulas import neutralize
 from flaxtext.io.json_values import parse
 from flaxtext.io.reading import Frame
-from flaxtext.io.table import Keep, Table, excerpt
+from flaxtext.io.table import Keep, Table
 from flaxtext.io.values import NoTextError, json_tokens, object_template, quote_text, value_texts
 
 ESCAPED_KEY = re.compile(rb'"[^"]*\\u[^"]*"[ \t]*:')
@@ -157,5 +157,5 @@ def _explained(table: Table, name: str, column: pa.Array) -> Iterator[None]:
         yield
     except (NoTextError, RecursionError, pa.ArrowNotImplementedError):
         raise UserError(
-            f"{table.name}: column {name!r} holds {excerpt(str(column.type))}, which only .parquet can; write that"
+            f"{table.name}: column {name!r} holds {one_line(column.type)}, which only .parquet can; write that"
         ) from None
