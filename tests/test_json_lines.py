@@ -230,5 +230,5 @@ def test_lines_are_counted_a_second_way(tmp_path):
         def read(self, _size):
             return self.blocks.pop(0)
 
-    with pytest.raises(UserError, match=r"^f: 2 rows were read, but it has 3 lines; nothing was kept$"):
-        list(jsonl._lines(source(tmp_path / "f", b""), File()))
+    with pytest.raises(UserError, match=r"^f: 2 rows were read, but it has 3 lines; please report this$"):
+        list(jsonl._lines(source(tmp_path / "f", b""), File(), "utf-8"))

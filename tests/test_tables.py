@@ -228,13 +228,13 @@ def test_json_lines(tmp_path):
         (b'{"t": "caf\xe9"}', r"not UTF-8: b'{\"t\": \"caf\xe9\"}'; save the file as UTF-8".replace('\\"', '"')),
         (b'{"t": "\\ud83d"}', r"half of a surrogate pair (\ud83d) in t; write the whole pair, or remove it"),
         (b'{"t": ' + b"[" * 400 + b"]" * 400 + b"}", f't is {"[" * 37}..., not a string or number'),
-        (b'{"x": ' + b"[" * 9999, f"nested too deeply: b'{{\"x\": {'[' * 29}..."),
+        (b'{"x": ' + b"[" * 9999, f"nested too deeply: '{{\"x\": {'[' * 30}..."),
         (b'{"t": "' + b"x" * 600 + b'"}', "longer than 500 bytes; JSON Lines is one whole object per line"),
     ],
 )
 def test_bad_json_lines(tmp_path, monkeypatch, line, expected):
     monkeypatch.setattr(streams, "BLOCK", 500)
-    monkeypatch.setattr(streams, "RECORD", len(line) if len(line) > 700 else 500)
+    monkeypatch.setattr(streams, "MAX_RECORD", len(line) if len(line) > 700 else 500)
     content = b'{"t": "a"}\n' * 100 + line + b"\n"
     assert message(table(tmp_path / "f", content, format="jsonl"), "t") == f"f: row 101: {expected}"
 

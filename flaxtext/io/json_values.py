@@ -11,7 +11,7 @@ from flaxtext.io.values import quote_text
 MAX_VALUES = 1_000_000
 """Values in a row that are read: more of them, in a few bytes each, would take gigabytes."""
 SURROGATE = re.compile("[\ud800-\udfff]")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -29,11 +29,11 @@ def parse(text: str) -> Any:
     return _decoder.decode(text)
 
 
-def has_many_values(line: bytes) -> bool:
-    """Whether a row has more than `MAX_VALUES` values."""
-    if len(line) < MAX_VALUES or sum(map(line.count, b"[{,")) < MAX_VALUES:
+def has_many_values(text: str) -> bool:
+    """Whether the text of a row has more than `MAX_VALUES` values."""
+    if len(text) < MAX_VALUES or sum(map(text.count, "[{,")) < MAX_VALUES:
         return False
-    return sum(map(_STRING.sub(b"", line).count, b"[{,")) >= MAX_VALUES
+    return sum(map(_STRING.sub("", text).count, "[{,")) >= MAX_VALUES
 
 
 def members(text: str) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,10 @@
 """Reads JSON Lines: a JSON object per line, a row per line. Blank lines count as rows, and are left out."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from tempfile import TemporaryFile
+from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -23,8 +24,8 @@ from flaxtext.io.json_values import (
 )
 from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Record, Table, decode, excerpt, listed, not_utf8
 
-Lines = Iterator[tuple[int, bytes]]
-"""The lines of a file that are not blank, each with its number, without white space around it."""
+Lines = Iterator[tuple[int, bytes, str]]
+"""The lines of a file that are not blank: the number of each, and itself without white space around it, twice."""
 BOM = b"\xef\xbb\xbf"
 ROW_BYTES, CELL_BYTES = 64, 16
 """What a row takes beside its text, and a cell of it, about."""
@@ -45,12 +46,12 @@ def jsonl_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
     """
     if keep in ("nothing", "records"):
         with streams.open_plain(table) as file:
-            for numbers, values, _, lines in _blocks(table, _lines(table, file), columns, 0):
+            for numbers, values, _, lines in _blocks(table, _lines(table, file, file.encoding), columns, 0):
                 yield numbers, _decoded(table, numbers, values), lines if keep == "records" else None
         return
     with _two_passes(table) as (first, second):
         schema = _schema(table, first, typed=keep == "batch")
-        for numbers, values, records, _ in _blocks(table, second(), columns, len(schema)):
+        for numbers, values, records, _ in _blocks(table, second, columns, len(schema)):
             yield numbers, _decoded(table, numbers, values), _to_batch(table, numbers, records, schema)
 
 
@@ -66,8 +67,8 @@ def _blocks(
     records: list[Record] = []
     texts: list[bytes] = []
     size = 0
-    for number, line in lines:
-        record = _parse_object(table, number, line)
+    for number, line, text in lines:
+        record = _parse_object(table, number, text)
         numbers.append(number)
         for column, own in zip(columns, values, strict=True):
             own.append(_value_of(table, number, record, column))
@@ -87,70 +88,76 @@ def _decoded(table: Table, numbers: list[int], values: list[list[bytes | None]])
     return [decode(table, numbers, binary_array(own)) for own in values]
 
 
-def _lines(table: Table, file: BinaryIO, copy: BinaryIO | None = None) -> Lines:
-    """Yield the lines of a file, which is written to `copy` meanwhile, and check that as many came as there are."""
+def _lines(table: Table, file: BinaryIO, encoding: str, copy: BinaryIO | None = None) -> Lines:
+    """Yield the lines of a file, which is written to `copy` meanwhile, and check that as many came as there are.
+
+    Raises `UserError` for a line that is too long, or not in UTF-8, or what the file itself was said to be in.
+    """
     number = ends = 0
     rest = b""
-    while block := file.read(streams.BLOCK):
+    for block in chain(iter(partial(file.read, streams.BLOCK), b""), [b""]):
         if copy is not None:
             copy.write(block)
         ends += block.count(b"\n")
         *lines, rest = (rest + block).split(b"\n")
+        if not block and rest:  # a last line without an end
+            ends += 1
+            lines = [rest]
         for line in lines:
             number += 1
             _check_length(table, number, line)
             if own := line.removeprefix(BOM).strip():
-                yield number, own
+                try:
+                    yield number, own, own.decode()
+                except UnicodeDecodeError as error:
+                    raise UserError(not_utf8(table, number, error, encoding)) from None
         _check_length(table, number + 1, rest)
-    if own := rest.removeprefix(BOM).strip():
-        yield number + 1, own
     if number != ends:
-        raise UserError(f"{table.name}: {number:,} rows were read, but it has {ends:,} lines; nothing was kept")
+        raise UserError(f"{table.name}: {number:,} rows were read, but it has {ends:,} lines; please report this")
 
 
 def _check_length(table: Table, number: int, line: bytes) -> None:
-    if len(line) > streams.RECORD:
-        problem = f"longer than {streams.RECORD:,} bytes; {ONE_A_LINE}"
+    if len(line) > streams.MAX_RECORD:
+        problem = f"longer than {streams.MAX_RECORD:,} bytes; {ONE_A_LINE}"
         raise UserError(f"{table.name}: row {number}: {problem}")
 
 
 @contextmanager
-def _two_passes(table: Table) -> Iterator[tuple[Lines, Callable[[], Lines]]]:
-    """Yield the lines of a file, and a function that returns them again: of a pipe, from a copy on disk."""
+def _two_passes(table: Table) -> Iterator[tuple[Lines, Lines]]:
+    """Yield the lines of a file, and the same once more: of a pipe, from the copy on disk that the first pass makes."""
     with ExitStack() as stack:
         file = stack.enter_context(streams.open_plain(table))
-        if table.path.is_file():
-            yield _lines(table, file), lambda: _lines(table, stack.enter_context(streams.open_plain(table)))
+        if table.stream is None and table.path.is_file():
+            again = stack.enter_context(streams.open_plain(table))
+            yield _lines(table, file, file.encoding), _lines(table, again, file.encoding)
             return
+        from tempfile import TemporaryFile  # here, because few need it
+
         copy: Any = stack.enter_context(TemporaryFile())
-
-        def again() -> Lines:
-            copy.seek(0)
-            return _lines(table, copy)
-
-        yield _lines(table, file, copy), again
+        yield _lines(table, file, file.encoding, copy), _from_start(table, copy)
 
 
-def _parse_object(table: Table, number: int, line: bytes) -> Record:
-    text = "["  # of what cannot be decoded
+def _from_start(table: Table, file: BinaryIO) -> Lines:
+    file.seek(0)
+    yield from _lines(table, file, "utf-8")
+
+
+def _parse_object(table: Table, number: int, text: str) -> Record:
     try:
-        text = line.decode()
-        record = None if line[:1] == b"[" or has_many_values(line) else parse(text)
-    except UnicodeDecodeError as error:
-        raise UserError(not_utf8(table, number, error)) from None
+        record = None if text[0] == "[" or has_many_values(text) else parse(text)
     except json.JSONDecodeError as error:
         problem = f"not JSON: {error.msg} at character {error.pos + 1}"
         if error.pos == len(text) and text[-1] in "{[,:":
             problem = f"not JSON: the line ends within a value; {ONE_A_LINE}"
     except RecursionError:
-        problem = f"nested too deeply: {excerpt(line[:200])}"
+        problem = f"nested too deeply: {excerpt(text[:200])}"
     else:
         if isinstance(record, dict):
             return record
         problem = f"{_shown(record)} is not a JSON object; {ONE_A_LINE}"
-        if line[:1] == b"[":
+        if text[0] == "[":
             problem = f"a JSON array: {excerpt(text[:200])}; {ONE_A_LINE}, with no brackets and commas around them"
-        elif record is None and line != b"null":
+        elif record is None and text != "null":
             problem = f"more than {MAX_VALUES:,} values; {ONE_A_LINE}"
     raise UserError(f"{table.name}: row {number}: {problem}")
 
@@ -207,8 +214,8 @@ def _schema(table: Table, lines: Lines, *, typed: bool) -> pa.Schema:
     Without types, all are strings.
     """
     shapes: dict[str, Shape] = {}
-    for number, line in lines:
-        for name, value in _parse_object(table, number, line).items():
+    for number, _, text in lines:
+        for name, value in _parse_object(table, number, text).items():
             shape = shapes.get(name)
             if shape is None:
                 refuse_surrogates(f"{table.name}: row {number}", "a key", name)

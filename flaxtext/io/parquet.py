@@ -15,7 +15,7 @@ from flaxtext.io import streams
 from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Table, decode, listed
 from flaxtext.io.values import NoTextError, is_nested, value_texts
 
-MAX_DECODED = 16 << 20
+MAX_DECODED = 32 << 20
 """Bytes that a batch may take once decoded: a dictionary's value of a megabyte may stand in each of a million rows."""
 MAX_ROW = 512 << 20
 """Bytes that a row may take once decoded."""
@@ -54,6 +54,8 @@ def parquet_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
 @contextmanager
 def _open(table: Table) -> Iterator[pq.ParquetFile]:
     """Open a file, and say of every fault of Arrow's in one line what it means."""
+    if not table.path.is_file():
+        raise UserError(f"{table.name}: {'not a file' if table.path.exists() else 'no such file'}")
     try:
         with _reader(table) as file:
             unit = _int96_unit(table, file)
