@@ -140,7 +140,7 @@ def run(code, *arguments):
 
 def test_importing_flaxtext_is_cheap():
     heavy = "{'jax', 'flax', 'numpy', 'pyarrow', 'pandas'}"
-    assert run(f"import sys, flaxtext, flaxtext.cli.main; print({heavy} & set(sys.modules))") == "set()"
+    assert run(f"import sys, flaxtext, flaxtext.cli.app; print({heavy} & set(sys.modules))") == "set()"
 
 
 ABSENT = {"jax", "jaxlib", "flax", "optax", "pydantic", "ruamel", "pandas", "scipy", "sklearn", "jinja2"}

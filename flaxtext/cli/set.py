@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.files import write_text
+from flaxtext.core.files import open_output
 
 
 def set_values(
@@ -27,7 +27,8 @@ def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
     """Set values such as `data.source=ag_news` in params.yaml, keeping its comments; all or none."""
     text = edited(assignments, path)
     if text != Path(path).read_text(encoding="utf-8"):
-        write_text(path, text)
+        with open_output(path) as file:
+            file.write(text.encode())
 
 
 def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
