@@ -126,5 +126,5 @@ def test_rows_before_the_end_of_a_gzip_file_that_is_cut_short(tmp_path, monkeypa
     (tmp_path / "f").write_bytes(gzip.compress(b"text,label\n" + rng)[:-2000])
     frames = read_frames(Table("f", tmp_path / "f", "csv"), ["text"])
     assert next(frames).columns[0].to_pylist()[:3] == ["0", "1", "4"]
-    with pytest.raises(UserError, match="^f: not a whole gzip file"):
+    with pytest.raises(UserError, match=r"^f: not a whole gzip file"):
         list(frames)
