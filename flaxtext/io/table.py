@@ -48,7 +48,7 @@ class Options:
 
     Attributes:
         header: whether the first row of CSV and TSV holds names; without, columns are numbers from 1.
-        delimiter: what parts the fields of CSV and TSV, a single character of ASCII; a tab may be written out, as
+        delimiter: what separates the fields of CSV and TSV, a single character of ASCII; a tab may be written out, as
             "tab" or a backslash and t. None: detected among comma, semicolon, tab and pipe.
         encoding: of CSV, TSV and JSON Lines, by any name that Python knows; a byte order mark comes before it. None:
             UTF-8 where there is no mark.
@@ -98,7 +98,7 @@ class Table:
 
     @property
     def delimiter(self) -> str:
-        """What parts the fields of CSV and TSV, if nothing else is found in the file."""
+        """What separates the fields of CSV and TSV, if nothing else is found in the file."""
         return self.options.delimiter or DELIMITERS[self.format]
 
     def say(self, kind: Literal["note", "warning"], message: str) -> None:
@@ -174,7 +174,8 @@ def not_utf8(table: Table, number: int, error: UnicodeDecodeError, encoding: str
         return f"{where} {UTF8}: {excerpt(around)}; save the file as {UTF8}"
     if is_utf8(encoding):
         return f"{where} {UTF8}: {excerpt(around)}; save the file as {UTF8}, or name its encoding, such as {ADVISED}"
-    return f"{where} {encoding}: {excerpt(around.replace(UNDECODABLE, b''))}; correct the row, or encoding"
+    advice = "correct the row" if table.options.encoding is None else "correct the row, or encoding"
+    return f"{where} {encoding}: {excerpt(around.replace(UNDECODABLE, b''))}; {advice}"
 
 
 def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
