@@ -13,13 +13,13 @@ from tests.fuzz.report import describe, table
 from tests.fuzz.rules import Limits
 
 CSV = b"text,label\na good film,pos\nbad,neg\nboring,neg\n"
-LIMITS = Limits(seconds=2, bytes=400_000_000)
+LIMITS = Limits(seconds=3, bytes=400_000_000)
 
 
 def predict(number, data=CSV, **more):
     files = {**models()[0], "in.csv": data}
     command = ["flaxtext", "predict", "-m", "model", "-i", "in.csv", "-o", "out.jsonl"]
-    return Case(number, "predict csv", files, command, **more)
+    return Case(number, "predict csv", files, command, tables=("in.csv", "out.jsonl"), **more)
 
 
 def break_the_reader():
@@ -39,7 +39,7 @@ def break_the_reader():
             if harm == "hang":
                 time.sleep(60)
             if harm == "eat":
-                bytearray(600_000_000)
+                bytearray(500_000_000)
             if harm == "two lines":
                 raise UserError("one\ntwo")
             if harm == "unprintable":

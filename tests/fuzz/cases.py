@@ -45,6 +45,7 @@ class Case:
         fuzzed: which of the files was damaged, if one was.
         valid: whether the command has to succeed.
         texts: the texts of the table, where they are known.
+        tables: what a prediction reads and writes: names of files, also where they are standard input and output.
         stdin: what comes in by standard input.
     """
 
@@ -55,6 +56,7 @@ class Case:
     fuzzed: str | None = None
     valid: bool = False
     texts: list[str] | None = None
+    tables: tuple[str, str] = ("", "")
     stdin: bytes = b""
 
     def with_fuzzed(self, data: bytes) -> "Case":
@@ -90,13 +92,32 @@ def _table(rng: Random, command: str, kind: str) -> dict[str, Any]:
     if command == "download":
         test = replace(write_file(rng, kind), name=f"test{_ending(file.name)}") if rng.random() < 0.2 else None
         return {**_download(file, test), "fuzzed": file.name if damaged else None}
-    output, to = _output(rng)
+    return {
+        **_predict(rng, file, kind),
+        **({"fuzzed": file.name, "valid": False, "texts": None} if damaged else {}),
+    }
+
+
+def _predict(rng: Random, file: File, kind: str) -> dict[str, Any]:
+    """Predict a table into another of any format; now and then through standard input or output, or read by options."""
+    to = rng.choice(TABLES)
+    output = f"out.{to}" + (".gz" if to != "parquet" and rng.random() < 0.1 else "")
+    source, target, options, stdin = file.name, output, _options(rng, kind), b""
+    plain = not options
+    if rng.random() < 0.1:
+        source, stdin = "-", file.data
+        options = [*options, "--format", kind]
+        if rng.random() < 0.5:
+            target, output = "-", f"out.{kind}"
+    written = [["--top-k", str(rng.choice((2, 9)))], ["--escape-formulas"], ["--prefix", "my_"]]
+    options += [word for words in written if rng.random() < 0.15 for word in words]
     return {
         "files": {**_some_model(rng), file.name: file.data},
-        "command": ["flaxtext", "predict", "-m", "model", "-i", file.name, "-o", output, *_options(rng)],
-        "fuzzed": file.name if damaged else None,
-        "valid": not damaged and (not file.mixed or to in ("jsonl", kind)),
-        "texts": None if damaged else file.texts,
+        "command": ["flaxtext", "predict", "-m", "model", "-i", source, "-o", target, *options],
+        "tables": (file.name, output),
+        "stdin": stdin,
+        "valid": plain and (not file.mixed or Path(output).suffixes[0] in (".jsonl", f".{kind}")),
+        "texts": file.texts if plain else None,
     }
 
 
@@ -117,14 +138,16 @@ def _damaged(rng: Random, file: File, kind: str) -> File:
     return replace(file, data=data)
 
 
-def _output(rng: Random) -> tuple[str, str]:
-    kind = rng.choice(TABLES)
-    return f"out.{kind}" + (".gz" if kind != "parquet" and rng.random() < 0.1 else ""), kind
-
-
-def _options(rng: Random) -> list[str]:
-    more = [["--top-k", str(rng.choice((2, 9)))], ["--keep-formulas"], ["--prefix", "my_"]]
-    return [word for words in more if rng.random() < 0.15 for word in words]
+def _options(rng: Random, kind: str) -> list[str]:
+    """Choose how a table is to be read: mostly by nothing but its own looks."""
+    if rng.random() < 0.85:
+        return []
+    options = [["--skip-empty"]]
+    if kind in ("csv", "tsv"):
+        options += [["--quoting", rng.choice(("csv", "none"))], ["--delimiter", rng.choice((",", ";", "tab", "\x01"))]]
+    if kind != "parquet":
+        options += [["--encoding", rng.choice(("utf-8", "cp1252", "utf-16", "shift-jis", "ascii", "x", "base64"))]]
+    return rng.choice(options)
 
 
 def _ending(name: str) -> str:
@@ -261,7 +284,7 @@ def models() -> list[dict[str, bytes]]:
     with tempfile.TemporaryDirectory() as folder:
         for number, network in enumerate(networks):
             path = Path(folder, str(number))
-            write_bundle(path, untrained(texts, **network))
+            write_bundle(path, untrained(texts, flax=False, **network))
             found.append({f"model/{file.name}": file.read_bytes() for file in sorted(path.iterdir())})
     return found
 
@@ -317,11 +340,10 @@ def _mutated_part(rng: Random, name: str, data: bytes) -> bytes:
 
 def _bomb(rng: Random) -> dict[str, Any]:
     name, data = rng.choice([_gzip_bomb, _dictionary_bomb, _wide, _deep, _long])(rng)
+    file = File(name, data, [], mixed=True)
     if rng.random() < 0.3:
-        return {**_download(File(name, data, [], True), None), "fuzzed": None}
-    output, _ = _output(rng)
-    command = ["flaxtext", "predict", "-m", "model", "-i", name, "-o", output]
-    return {"files": {**_some_model(rng), name: data}, "command": command}
+        return _download(file, None)
+    return {**_predict(rng, file, name.split(".")[1]), "valid": False, "texts": None}
 
 
 def _gzip_bomb(rng: Random) -> tuple[str, bytes]:

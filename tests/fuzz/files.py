@@ -15,56 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 WORDS = [
-    *(
-        "a",
-        "good",
-        "film",
-        "bad",
-        "the",
-        "actors",
-        "were",
-        "plot",
-        "of",
-        "it",
-        "never",
-        "boring",
-        "and",
-        "time",
-        "music",
-    ),
-    *(
-        "10/10",
-        "don't",
-        "naïve",
-        "Übung",
-        "日本語",
-        "привет",
-        "😀",
-        "e\u0301",
-        "x\u00a0y",
-        "“quoted”",
-        "<br />",
-        "&amp;",
-    ),
-    "http://x.y/z?a=b&c",
+    *("a", "good", "film", "bad", "the", "actors", "were", "plot", "of", "it", "never", "boring", "and", "time"),
+    *("10/10", "don't", "naïve", "Übung", "日本語", "привет", "😀", "e\u0301", "x\u00a0y", "“quoted”", "<br />"),
+    *("music", "&amp;", "http://x.y/z?a=b&c"),
 ]
 ODD_WORDS = [
-    *(
-        'say "hi"',
-        "a,b",
-        "a;b",
-        "a|b",
-        "two\nlines",
-        "tab\there",
-        "cr\rhere",
-        "=1+1",
-        "-x",
-        "'",
-        "\\",
-        "\\n",
-        "{}",
-        "#",
-    ),
+    *('say "hi"', "a,b", "a;b", "a|b", "two\nlines", "tab\there", "cr\rhere", "=1+1", "-x", "'", "\\", "\\n", "{}"),
+    "#",
 ]
 """What a format has to quote, or a reader could stumble on."""
 LABELS = [["neg", "pos"], ["1", "2"], ["sport", "World news", "é"], ["-1", "0", "1"], ["a", "b", "c", "d"]]

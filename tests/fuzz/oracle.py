@@ -31,7 +31,15 @@ class MalformedError(Exception):
     """The file cannot be read in any right way: it is to be refused."""
 
 
-def input_records(path: Path, kind: str, *, errors: str = "strict") -> list[list[Record]] | None:
+def input_records(
+    path: Path,
+    kind: str,
+    *,
+    errors: str = "strict",
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    quoting: str | None = None,
+) -> list[list[Record]] | None:
     """Return the rows of a file that may be damaged, once for each way to read it; None where that is not known.
 
     Raises `MalformedError`. With `errors="surrogateescape"`, columns may hold what is not UTF-8.
@@ -41,14 +49,17 @@ def input_records(path: Path, kind: str, *, errors: str = "strict") -> list[list
     data = _decompressed(path.read_bytes())
     if data is None:
         return None
-    encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
+    encoding = encoding or next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding, errors)
-    except (UnicodeDecodeError, UnicodeError) as error:
+    except (UnicodeError, LookupError) as error:
         raise MalformedError(str(error)) from None
     if kind == "jsonl":
         return [_json_records(text)]
-    ways = [_csv_records(text)] + ([_unquoted_records(text)] if kind == "tsv" else [])
+    delimiters = delimiter or ",\t;|"
+    ways = [] if quoting == "none" else [_csv_records(text, delimiters)]
+    if quoting == "none" or (kind == "tsv" and quoting is None):
+        ways.append(_unquoted_records(text, delimiters))
     if known := [way for way in ways if way is not None]:
         return known
     raise MalformedError("no table with a column 'text'")
@@ -89,10 +100,10 @@ def _decompressed(data: bytes) -> bytes | None:
     return plain if len(plain) <= MOST else None
 
 
-def _csv_records(text: str) -> list[Record] | None:
+def _csv_records(text: str, delimiters: str) -> list[Record] | None:
     """Read CSV by the one delimiter that makes a column `text`; None where it is not well-formed by any."""
     csv.field_size_limit(MOST)
-    for delimiter in ",\t;|":
+    for delimiter in delimiters:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
             rows = list(reader)
@@ -103,10 +114,13 @@ def _csv_records(text: str) -> list[Record] | None:
     return None
 
 
-def _unquoted_records(text: str) -> list[Record] | None:
+def _unquoted_records(text: str, delimiters: str) -> list[Record] | None:
+    """Read a table in which a quote is a letter as any other."""
     lines = re.split("\r\n|\r|\n", text)
-    rows = [line.split("\t") for line in (lines if lines[-1] else lines[:-1])]
-    return _records(rows)
+    for delimiter in delimiters:
+        if records := _records([line.split(delimiter) for line in (lines if lines[-1] else lines[:-1])]):
+            return records
+    return None
 
 
 def _records(rows: list[list[str]]) -> list[Record] | None:

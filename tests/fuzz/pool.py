@@ -83,6 +83,8 @@ class Worker:
 
     def _end(self, rule: str, how: str, seconds: float, peak: int) -> Verdict:
         said = f"{how}\n{self._said()}"
+        if self._process is not None:
+            self._process.kill()
         self._stop()
         return Verdict(rule, said, seconds, peak)
 

@@ -103,13 +103,15 @@ def _check_refusal(case: Case, run: Run, folder: Path, lines: list[str]) -> None
     while lines and lines[0].startswith(("warning: ", "note: ")):
         lines = lines[1:]
     error, *others, end = lines if len(lines) > 1 else ["", *lines]
-    a_line_each = "params.yaml" in case.files and all(line.startswith("params.yaml") for line in others)
+    a_line_each = all(line.startswith(tuple(case.files)) for line in others)  # for each key, or each file
     if not error.startswith("error: ") or end or (others and not a_line_each):
         raise BrokenRuleError("message", f"expected one line, error: ...\n{stderr}")
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if left != sorted(case.files):
         raise BrokenRuleError("left behind", f"{set(left) - set(case.files)}\n{stderr}")
-    if run.stdout and case.kind != "predict texts":  # which answers the texts before the bad one
+    if (
+        run.stdout and "-o" not in case.command and case.kind != "predict texts"
+    ):  # which answers the texts before the bad one
         raise BrokenRuleError("message", f"output beside an error: {run.stdout[:200]!r}")
 
 
@@ -180,9 +182,11 @@ def _check_set(case: Case, _: Run, folder: Path) -> None:
         _expect(params.data.verify is False, f"verify is {params.data.verify}")
 
 
-def _check_table(case: Case, _: Run, folder: Path) -> None:
+def _check_table(case: Case, run: Run, folder: Path) -> None:
     """Check a table with predictions: the rows of the input, as many and in order, each with its own columns."""
-    source, target = (folder / case.command[case.command.index(option) + 1] for option in ("-i", "-o"))
+    source, target = (folder / name for name in case.tables)
+    if not target.exists():
+        target.write_bytes(run.stdout)
     kind, to = str(format_of(source.name)), str(format_of(target.name))
     if to == "parquet":
         pq.ParquetFile(target).close()
@@ -203,10 +207,19 @@ def _check_table(case: Case, _: Run, folder: Path) -> None:
             back = pq.ParquetFile(target).read(use_threads=False).select(range(len(own.schema)))
             _expect(_same_tables(back, own), f"other columns than those of the input: {back.schema} for {own.schema}")
         return
-    ways = _ways(source, kind)
+    ways = _ways(source, kind, **_reading(case.command))
     if ways is not None:
+        if "--skip-empty" in case.command:
+            ways = [[record for record in way if not _is_empty(record["text"])] for way in ways]
         differences = [_difference(found, way, prefix, kind == to == "jsonl") for way in ways]
         _expect("" in differences, "; or ".join(differences))
+
+
+def _reading(command: list[str]) -> dict[str, str]:
+    """Return the options of `input_records` that a command names."""
+    names = ("delimiter", "encoding", "quoting")
+    given = {name: command[command.index(f"--{name}") + 1] for name in names if f"--{name}" in command}
+    return {name: "\t" if value == "tab" else value for name, value in given.items()}
 
 
 def _same_tables(one: Any, other: Any) -> bool:
@@ -276,11 +289,13 @@ def _check_corpus(case: Case, _: Run, folder: Path) -> None:
 
 
 def _documents(records: list[Record]) -> list[tuple[str, str]]:
-    return [(_word(record.get("text")), _word(record.get("label"))) for record in records if not _empty(record)]
+    """Return the pairs of text and label, except for rows with neither."""
+    pairs = [(_word(record.get("text")), _word(record.get("label"))) for record in records]
+    return [pair for pair in pairs if not all(map(_is_empty, pair))]
 
 
-def _empty(record: Record) -> bool:
-    return not _word(record.get("text")).strip() and not _word(record.get("label")).strip()
+def _is_empty(value: Any) -> bool:
+    return not _word(value).strip()
 
 
 def _word(value: Any) -> str:
