@@ -154,8 +154,8 @@ def _ending(name: str) -> str:
     return "".join(Path(name).suffixes)
 
 
-def _download(train: File, test: File | None, **source: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {"train": train.name, "text": "text", "label": "label", "test_fraction": 0.4, **source}
+def _download(train: File, test: File | None) -> dict[str, Any]:
+    described: dict[str, Any] = {"train": train.name, "text": "text", "label": "label", "test_fraction": 0.4}
     if test:
         described["test"] = test.name
     params = {"data": {"source": "own"}, "sources": {"own": described}}
@@ -242,23 +242,40 @@ def _set(rng: Random) -> dict[str, Any]:
     return {"files": {"params.yaml": text}, "command": ["flaxtext", "set", "--", assignment]}
 
 
+SOURCE = {
+    "text": ["text", ["text", "label"], ["text", "title"], "meta.x", 1],
+    "label": ["label", "title", "own", 2],
+    "keep": [["title"], ["id", "date"], ["text"], ["own"]],
+    "header": [True, False],
+    "delimiter": [None, ",", ";", "\t", "|", " "],
+    "encoding": [None, "utf-8", "cp1252", "utf-16"],
+    "quoting": [None, "csv", "none"],
+    "skip_empty": [True, False],
+    "format": [None, *TABLES],
+    "classes": [
+        None,
+        ["a", "b"],
+        {"1": "x", "2": "y"},
+        {"neg": "x", "pos": "y"},
+        {"a": "x", "b": "x", "c": "y", "d": "y"},
+    ],
+    "test_fraction": [0.1, 0.5, 0.99],
+    "md5": [{}, {"train": None}, {"train": "0" * 32}],
+}
+"""Keys of a source -> values that are right for some files."""
+
+
 def _download_by_params(rng: Random) -> dict[str, Any]:
-    """Download a valid table by a description of it that was damaged."""
-    file = write_file(rng, rng.choice(TABLES), 20)
-    known: dict[str, Any] = {
-        "header": True,
-        "format": rng.choice((None, "csv")),
-        "classes": {"a": "x", "b": "y"},
-        "md5": {},
-    }
-    some = {key: value for key, value in known.items() if rng.random() < 0.2}
-    parts = _download(file, None, **some)
+    """Download a valid table by a description of it with other values, or values that are damaged."""
+    parts = _download(write_file(rng, rng.choice(TABLES), 20), None)
     params = json.loads(parts["files"]["params.yaml"])
     source = params["sources"]["own"]
-    if rng.random() < 0.8:
-        key = rng.choice([*source, "header", "format", "classes", "md5"])
-        source[key] = rng.choice(YAML_VALUES) if rng.random() < 0.5 else mutate_tree(rng, source.get(key), YAML_VALUES)
-    else:
+    for key in rng.sample(list(SOURCE), rng.choice((1, 1, 2, 3))):
+        source[key] = rng.choice(SOURCE[key])
+    if rng.random() < 0.3:
+        key = rng.choice(list(source))
+        source[key] = rng.choice(YAML_VALUES) if rng.random() < 0.5 else mutate_tree(rng, source[key], YAML_VALUES)
+    elif rng.random() < 0.1:
         params = mutate_tree(rng, params, YAML_VALUES)
     parts["files"]["params.yaml"] = _dump(params)
     return {**parts, "fuzzed": "params.yaml"}

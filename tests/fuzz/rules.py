@@ -22,6 +22,8 @@ from tests.fuzz.oracle import MOST, MalformedError, Record, input_records, outpu
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What does not belong on a terminal's line."""
+LONGEST = 1000
+"""Characters of a line that is still read."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def judge(case: Case, run: Run, folder: Path, temporary: Path, limits: Limits) -
             raise BrokenRuleError("memory", f"{run.peak / 1e6:,.0f} MB\n{stderr}")
         if any(CONTROL.search(line) for line in lines):
             raise BrokenRuleError("message", f"not printable: {stderr!r}")
+        if any(len(line) > LONGEST for line in lines):
+            raise BrokenRuleError("message", f"{max(map(len, lines)):,} characters in a line: {stderr[:LONGEST]}")
         changed = [name for name, data in case.files.items() if (folder / name).read_bytes() != data]
         if changed and (run.status or case.command[:2] != ["flaxtext", "set"]):
             raise BrokenRuleError("left behind", f"changed: {', '.join(changed)}")
