@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 Record = dict[str, Any]
 MOST = 8 << 20
 """Bytes of a file that is looked into, decompressed."""
+csv.field_size_limit(MOST)
 MARKS = [
     (b"\xff\xfe\0\0", "utf-32"),
     (b"\0\0\xfe\xff", "utf-32"),
@@ -102,7 +103,6 @@ def _decompressed(data: bytes) -> bytes | None:
 
 def _csv_records(text: str, delimiters: str) -> list[Record] | None:
     """Read CSV by the one delimiter that makes a column `text`; None where it is not well-formed by any."""
-    csv.field_size_limit(MOST)
     for delimiter in delimiters:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
