@@ -47,6 +47,7 @@ class Case:
         texts: the texts of the table, where they are known.
         tables: what a prediction reads and writes: names of files, also where they are standard input and output.
         stdin: what comes in by standard input.
+        long: whether there is so much to do that it may go on beyond the limit of time, in bounded memory.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Case:
     texts: list[str] | None = None
     tables: tuple[str, str] = ("", "")
     stdin: bytes = b""
+    long: bool = False
 
     def with_fuzzed(self, data: bytes) -> "Case":
         """Return the same case with other content of the file that was damaged."""
@@ -358,9 +360,10 @@ def _mutated_part(rng: Random, name: str, data: bytes) -> bytes:
 def _bomb(rng: Random) -> dict[str, Any]:
     name, data = rng.choice([_gzip_bomb, _dictionary_bomb, _wide, _deep, _long])(rng)
     file = File(name, data, [], mixed=True)
+    long = name == "in.parquet"  # gigabytes, once decoded
     if rng.random() < 0.3:
-        return _download(file, None)
-    return {**_predict(rng, file, name.split(".")[1]), "valid": False, "texts": None}
+        return {**_download(file, None), "long": long}
+    return {**_predict(rng, file, name.split(".")[1]), "valid": False, "texts": None, "long": long}
 
 
 def _gzip_bomb(rng: Random) -> tuple[str, bytes]:

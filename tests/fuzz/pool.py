@@ -48,10 +48,11 @@ class Worker:
         while not self._pipe.poll(0.05):
             seconds = time.perf_counter() - started
             largest = max(largest, memory_of(self._process.pid or 0, "VmRSS"))
-            if largest > 2 * self._limits.bytes:
+            late = seconds > self._limits.seconds + GRACE
+            if largest > (1 if late else 2) * self._limits.bytes:
                 return self._end("memory", f"more than {largest / 1e6:,.0f} MB", seconds, largest)
-            if seconds > self._limits.seconds + GRACE:
-                return self._end("hang", f"more than {seconds:.1f} s", seconds, largest)
+            if late:
+                return self._end("long" if case.long else "hang", f"more than {seconds:.1f} s", seconds, largest)
         try:
             verdict: Verdict = self._pipe.recv()
         except (EOFError, OSError):

@@ -19,6 +19,7 @@ class Figures:
     cases: int = 0
     right: int = 0
     refused: int = 0
+    long: int = 0
     failed: int = 0
     seconds: float = 0
     peak: int = 0
@@ -28,6 +29,7 @@ class Figures:
         self.cases += 1
         self.right += verdict.outcome == "right"
         self.refused += verdict.outcome == "refused"
+        self.long += verdict.outcome == "long"
         self.failed += verdict.failed
         self.seconds = max(self.seconds, verdict.seconds)
         self.peak = max(self.peak, verdict.peak)
@@ -41,11 +43,11 @@ def table(results: Iterable[tuple[str, Verdict]]) -> str:
         kinds[kind].add(verdict)
         every.add(verdict)
     lines = [
-        "| kind | cases | right answer | one line | failed | longest, s | most memory, MB |",
-        "|---|---|---|---|---|---|---|",
+        "| kind | cases | right answer | one line | went on | failed | longest, s | most memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {kind} | {own.cases:,} | {own.right:,} | {own.refused:,} | {own.failed:,} | {own.seconds:.1f} "
+        f"| {kind} | {own.cases:,} | {own.right:,} | {own.refused:,} | {own.long:,} | {own.failed:,} | {own.seconds:.1f} "
         f"| {own.peak / 1e6:,.0f} |"
         for kind, own in {**kinds, "all": every}.items()
     ]
@@ -55,6 +57,8 @@ def table(results: Iterable[tuple[str, Verdict]]) -> str:
 def describe(case: Case, verdict: Verdict) -> str:
     """Say in a few lines what failed, and how to run it again."""
     said = verdict.said.strip().split("\n")
+    if verdict.outcome == "hang":  # where it stands, the innermost first
+        said = [said[0], *(line for line in said if "/flaxtext/" in line)][:5]
     shown = said if len(said) <= 6 else [said[0], "...", *said[-4:]]
     lines = "\n".join(f"    {line[:300]}" for line in shown)
     return (

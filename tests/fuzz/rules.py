@@ -48,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of a case: `outcome` is right, refused or the rule that it broke; `said` is why, or the line that it ended on."""
+    """Of a case: `outcome` is right, refused, long or the rule that it broke; `said` is why, or how it ended."""
 
     outcome: str
     said: str
@@ -58,7 +58,7 @@ class Verdict:
     @property
     def failed(self) -> bool:
         """Whether a rule was broken."""
-        return self.outcome not in ("right", "refused")
+        return self.outcome not in ("right", "refused", "long")
 
 
 class BrokenRuleError(Exception):
@@ -72,7 +72,7 @@ def judge(case: Case, run: Run, folder: Path, temporary: Path, limits: Limits) -
     try:
         if run.raised or "Traceback (most" in stderr or "Exception ignored" in stderr:
             raise BrokenRuleError("traceback", run.raised or stderr)
-        if run.seconds > limits.seconds:
+        if run.seconds > limits.seconds and not case.long:
             raise BrokenRuleError("hang", f"{run.seconds:.1f} s\n{stderr}")
         if run.peak > limits.bytes:
             raise BrokenRuleError("memory", f"{run.peak / 1e6:,.0f} MB\n{stderr}")
