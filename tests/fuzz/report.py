@@ -47,8 +47,8 @@ def table(results: Iterable[tuple[str, Verdict]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {kind} | {own.cases:,} | {own.right:,} | {own.refused:,} | {own.long:,} | {own.failed:,} | {own.seconds:.1f} "
-        f"| {own.peak / 1e6:,.0f} |"
+        f"| {kind} | {own.cases:,} | {own.right:,} | {own.refused:,} | {own.long:,} | {own.failed:,} "
+        f"| {own.seconds:.1f} | {own.peak / 1e6:,.0f} |"
         for kind, own in {**kinds, "all": every}.items()
     ]
     return "\n".join(lines)

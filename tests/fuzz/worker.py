@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -41,10 +42,13 @@ def _commands() -> dict[str, Callable[[], None]]:
     """Import what cases run, once: name -> a function that reads `sys.argv` and ends as a script does."""
     sys.path.insert(0, str(PROJECT / "stages"))  # Python does so for a script
     download = import_module("stages.download")
+    from tqdm import tqdm
+
     from flaxtext.cli.main import main
     from flaxtext.config.params import read_params
     from flaxtext.core import errors
 
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a worker that is killed would leave
     return {
         "flaxtext": main,
         "download": lambda: errors.run(download.main),
