@@ -93,6 +93,8 @@ def _tsv(rng: Random, columns: dict[str, list[str]], _: bool) -> bytes:
 
 
 def _delimited(rng: Random, columns: dict[str, list[str]], delimiter: str, quoting: Any) -> bytes:
+    if any("\r" in value for values in columns.values() for value in values):
+        quoting = csv.QUOTE_ALL  # which Python's csv, before 3.13, leaves without quotes otherwise
     file = io.StringIO(newline="")
     end = rng.choice(("\n", "\n", "\r\n"))
     rows = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=end)
