@@ -16,6 +16,7 @@ with fast_start():
     from flaxtext.artifacts.vocabulary import write_vocabulary
     from flaxtext.config.build_vocab import BuildVocab
     from flaxtext.core.errors import UserError
+    from flaxtext.core.printable import name_some
     from flaxtext.io.word_vectors import find_vectors
     from flaxtext.text.vocabulary import fit_vocabulary
 
@@ -37,7 +38,7 @@ def main() -> None:
     write_vocabulary(args.vocab, words)
     write_pretrained(args.pretrained, known)
 
-    top = ", ".join(words.words[:8].to_pylist())
+    top = name_some(words.words[:8].to_pylist())
     print(f"{len(words):,} words from {' and '.join(section.fit_on)}, by falling count: {top}, ...")
     if section.vectors:
         print(f"{len(known.ids):,} of them ({len(known.ids) / len(words):.0%}) have a vector in {section.vectors}")

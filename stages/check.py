@@ -33,7 +33,8 @@ def main() -> None:
     section, max_len = Check.read("check"), Train.read("train").max_len
     args.passed.unlink(missing_ok=True)
 
-    documents = checks.read_documents(Corpus(args.train), Corpus(args.test), read_vocabulary(args.vocab))
+    train = Corpus(args.train)
+    documents = checks.read_documents(train, Corpus(args.test), read_vocabulary(args.vocab))
     findings = checks.find(documents, similarity=section.similarity, shingle_words=section.shingle_words)
     shares = checks.shares(documents, findings, max_len)
     figures = checks.figures(documents)
@@ -43,7 +44,7 @@ def main() -> None:
     write_json(args.metrics, {split: figures[split] | values[split] for split in SPLITS})
 
     print_table(figures, shares)
-    print_warnings(figures, shares, listed)
+    print_warnings(figures, shares, listed, train.class_of, checks.to_merge(documents))
     if exceeded := over(figures, shares, section.limits):
         raise UserError("\n".join([*exceeded, f"{args.findings} lists the documents, {args.metrics} has the figures"]))
     write_text(args.passed, "No limit of section check of params.yaml is exceeded.\n")

@@ -1,10 +1,12 @@
 """Judge one variant; the only stage that reads the test split for figures.
 
-Reads the model and both splits' token ids; writes every document's prediction, by the model and
-by each seed, the figures, and the test split's true and predicted classes for the confusion matrix.
+Reads the model and both splits' token ids, and from the texts' files the columns that the source keeps; writes every
+document's prediction, by the model and by each seed, with these columns, the figures, and the test split's true and
+predicted classes for the confusion matrix.
 """
 
 import argparse
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ with fast_start():
     import numpy as np
 
     from flaxtext.artifacts.bundle import read_bundle
+    from flaxtext.artifacts.corpus import Corpus
     from flaxtext.artifacts.metrics import write_confusion, write_json
     from flaxtext.artifacts.predictions import write_predictions
     from flaxtext.artifacts.token_ids import read_token_ids
@@ -28,6 +31,7 @@ def main() -> None:
     parser.add_argument("variant")
     for name in ("model", "train", "test", "predictions", "confusion", "metrics"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--texts", type=Path, nargs=2, default=(), help="both splits, if they have columns to keep")
     args = parser.parse_args()
     bins = Evaluate.read("evaluate").calibration_bins
 
@@ -63,6 +67,7 @@ def main() -> None:
         labels=labels,
         probabilities=probability,
         by_seed=by_seed,
+        kept=chain.from_iterable(Corpus(path).kept_columns() for path in args.texts),
     )
     names = np.array(model.classes, object)
     write_confusion(args.confusion, zip(names[labels[is_test]], names[predicted[is_test]], strict=True))

@@ -18,7 +18,9 @@ from flaxtext.artifacts.findings import write_findings
 from flaxtext.artifacts.vocabulary import write_vocabulary
 from flaxtext.check import checks
 from flaxtext.check.checks import Share
+from flaxtext.check.class_names import merging_line, similar_classes
 from flaxtext.config.check import Check
+from flaxtext.config.data import FileSource
 from flaxtext.core.errors import UserError
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import fit_vocabulary
@@ -27,11 +29,11 @@ CLASSES = ["cats", "dogs", "birds"]
 SETTINGS = {"similarity": 0.7, "shingle_words": 2}
 
 
-def write(path, documents):
+def write(path, documents, classes=CLASSES, **described):
     """Write (text, class) pairs as download does."""
     texts, labels = zip(*documents, strict=True)
-    label = pa.DictionaryArray.from_arrays(pa.array([CLASSES.index(name) for name in labels], pa.int32()), CLASSES)
-    with open_corpus(path, classes=CLASSES, source="animals") as writer:
+    label = pa.DictionaryArray.from_arrays(pa.array([classes.index(name) for name in labels], pa.int32()), classes)
+    with open_corpus(path, classes=classes, source="animals", **described) as writer:
         writer.write_batch(pa.record_batch([pa.array(texts, pa.string()), label], schema=SCHEMA))
 
 
@@ -148,6 +150,7 @@ def test_shares(documents):
         "cut": Share(3, 609),  # 603, 607 and 608
         "cut_words": Share(5 + 3 + 1, 605 * 24 + 5 + 24 + 3 + 24 + 1),
         "unknown_words": Share(0, 605 * 24 + 5 + 24 + 3 + 24 + 1),
+        "similar_classes": Share(0, 609),
         "imbalance": Share(2, 204),  # 204 cats, 203 dogs, 202 birds
     }
     counts = {name: share.count for name, share in found["test"].items()}
@@ -262,11 +265,11 @@ def test_any_corpus_is_judged_by_definition(tmp_path_factory, train, test, simil
     assert {name: found[name].rows.tolist() for name in expected} == expected
 
 
-def run_script(folder, monkeypatch, splits, **limits):
+def run_script(folder, monkeypatch, splits, described=None, **limits):
     """Run the stage on two splits, with limits, in a folder of its own."""
     monkeypatch.chdir(folder)
     for split, rows in zip(("train", "test"), splits, strict=True):
-        write(folder / f"{split}.parquet", rows)
+        write(folder / f"{split}.parquet", rows, **(described or {}))
     write_vocabulary("vocab.parquet", fit_vocabulary([pa.array([text for text, _ in splits[0]])]))
     values = YAML(typ="safe").load(PROJECT / "params.yaml")
     values["check"].update(limits)
@@ -367,3 +370,61 @@ def test_ag_news(ag_news, tmp_path):
         "empty": 0,
         "markup": 23334,
     }
+
+
+def test_names_that_look_alike():
+    names = ["Yes", "no", "yes", "YES", "New York", "New\u00a0York", "new  york", "Ｎｏ", "straße", "STRASSE", "a"]
+    assert similar_classes([*names, "ﬁ", "FI"]) == [[0, 2, 3], [1, 7], [4, 5, 6], [8, 9], [11, 12]]
+    assert similar_classes(["a", "b", "c", "á", "a-b", "ab"]) == []
+
+
+ODD = ["yes", "no", "null", "1", "01", "1e3", "~", "", "a: b", "- a", "#a", "{", "'", '"', "\\", "a,b", "é"]
+ODD += ["a\u00a0b", "\x1b[", "\u2028", "\U000e0041", "New York", "x-y_z 2", "true", "2026-01-02"]
+ODD += ["&a", "*a", "!a", "%a", "@a", "a\tb", "9" * 5000]
+
+
+@pytest.mark.parametrize("name", ["Yes", "a b", "\x9f: "])
+def test_the_line_that_merges_classes_is_yaml(name):
+    class_of = {own: f"{own}!" for own in ODD} | {name: "small"}
+    line = merging_line(class_of, {"small": name})
+    assert "\n" not in line
+    assert YAML(typ="safe").load(line) == {"classes": class_of | {name: name}}
+    assert YAML(typ="safe", pure=True).load(line) == {"classes": class_of | {name: name}}
+
+
+def test_classes_that_differ_in_case_alone_are_warned_about_with_the_line_that_merges_them(
+    tmp_path, monkeypatch, capsys
+):
+    """And that line, under the source, does it."""
+    classes = ["Yes", "maybe", "yes"]
+    documents = [(f"word{i}", classes[i % 5 % 3]) for i in range(60)]
+    class_of = {"1": "Yes", "2": "yes", "maybe": "maybe"}
+    run_script(tmp_path, monkeypatch, (documents, documents[:9]), {"classes": classes, "class_of": class_of})
+    printed = capsys.readouterr()
+    assert "similar classes                   12 (20.0%)         2 (22.2%)" in printed.out
+    lines = printed.err.splitlines()
+    differs = "are of a class whose name is a larger one's except for case, spacing or form: are they one?"
+    at = next(number for number, line in enumerate(lines) if line.endswith(differs))
+    assert lines[at : at + 4] == [
+        f"warning: 12 of 60 train documents (20.0%) {differs}",
+        "  'yes' and 'Yes'; in params.yaml, under the source, this merges them:",
+        '  classes: {"1": "Yes", "2": "Yes", maybe: maybe}',
+        f"warning: 2 of 9 test documents (22.2%) {differs}",
+    ]
+    assert sum("classes: {" in line for line in lines) == 1
+    figures = json.loads((tmp_path / "metrics/data.json").read_text())
+    assert (figures["train"]["similar_classes"], figures["test"]["similar_classes"]) == (0.2, 0.222222)
+    described = {"classes": classes, "class_of": class_of}
+    with pytest.raises(UserError, match=r"check\.max_similar_classes: the limit is 0\.1, .+; merge the classes, or"):
+        run_script(tmp_path, monkeypatch, (documents, documents[:9]), described, max_similar_classes=0.1)
+    pasted = YAML(typ="safe").load(lines[at + 2])["classes"]
+    assert FileSource(train="a.csv", classes=pasted).class_of == {"1": "Yes", "2": "Yes", "maybe": "maybe"}
+
+
+def test_what_commands_a_terminal_is_printed_visibly(tmp_path, monkeypatch, capsys):
+    classes = ["a\x1b[31m", "b\u202e"]
+    documents = [("<b>text \x1b[31m \x9b</b>", name) for name in classes]
+    run_script(tmp_path, monkeypatch, (documents, documents), {"classes": classes})
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).replace("\n", "").isprintable()
+    assert r"  test row 0, a\x1b[31m: <b>text \x1b[31m \x9b</b>" in printed.err.splitlines()

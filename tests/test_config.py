@@ -1,5 +1,7 @@
 """params.yaml: every mistake is one clear line."""
 
+from datetime import date
+
 import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
@@ -11,6 +13,11 @@ from flaxtext.config.params import SECTIONS, check_params, read_params
 from flaxtext.config.train import LinearVariant, NetworkVariant, Train, read_variant
 from flaxtext.config.vectorize import Vectorize
 from flaxtext.core.errors import UserError
+
+NOT_TEXT = "to YAML, not text; put it in quotes, as it stands in the file, such as"
+NO_COLUMN = "expected a column, by its name or, with header: false, by its number from 1, got"
+QUOTES = "put a name in quotes"
+DELIMITER = r'expected one character of ASCII in quotes, such as ";" or "\t", got'
 
 
 @pytest.fixture
@@ -143,17 +150,62 @@ def test_a_variant_overrides_train(values):
         (
             "sources.mine",
             {"train": "a.csv", "header": False},
-            "sources.mine: with header: false, text and label are column numbers from 1",
+            "sources.mine: with header: false, text, label and keep are column numbers from 1",
         ),
         (
             "sources.mine",
             {"train": "a.csv", "classes": ["one"]},
-            "sources.mine: classes needs two names or more, each once",
+            "sources.mine.classes: classes needs two names or more, each once",
         ),
-        (
-            "sources.mine",
-            {"train": "a.csv", "classes": {1: "bad", "1": "good"}},
-            "sources.mine: classes names a label twice: as a number and as text it is the same",
+        *(
+            ("sources.mine", {"train": "a.csv", "classes": classes}, f"sources.mine.classes: {message}")
+            for classes, message in [
+                ({1: "bad", "1": "good"}, "label '1' has two names, 'bad' and 'good'; leave one of them"),
+                ({"a": "bad", "a\u200b ": "good"}, "label 'a' has two names, 'bad' and 'good'; leave one of them"),
+                (["a", "b", "a "], "classes needs two names or more, each once"),
+                ({1: "bad", 2: "bad"}, "classes needs two names or more that differ"),
+                ({}, "classes needs two names or more that differ"),
+                ([], "classes needs two names or more, each once"),
+                ([1, 2], f'1 is a number {NOT_TEXT} "1"'),
+                ([True, False], f'true is a truth value {NOT_TEXT} "true"'),
+                ({True: "T", False: "F"}, f'true is a truth value {NOT_TEXT} "true"'),
+                ({1.0: "a", 2.0: "b"}, f'1.0 is a number {NOT_TEXT} "1.0"'),
+                ({None: "a", "b": "b"}, f'null is nothing {NOT_TEXT} "null"'),
+                ({date(2026, 1, 2): "a", "b": "b"}, f'2026-01-02 is a date {NOT_TEXT} "2026-01-02"'),
+                ({"a": 1, "b": "b"}, f'1 is a number {NOT_TEXT} "1"'),
+                ({"a": None, "b": "b"}, f'null is nothing {NOT_TEXT} "null"'),
+                (["a", ["b"]], "['b'] is neither a label nor a name of a class; expected text"),
+                (["a", " "], "' ' is no name of a class; give it one"),
+                ({" ": "a", "b": "b"}, "' ' is no label, but how a row without one looks; remove it"),
+                ("a, b", "expected a list of labels, or label: name for each, got 'a, b'"),
+                (5, "expected a list of labels, or label: name for each, got 5"),
+            ]
+        ),
+        *(
+            ("sources.mine", {"train": "a.csv", **own}, f"sources.mine{message}")
+            for own, message in [
+                ({"text": True}, f".text.0: {NO_COLUMN} true; {QUOTES}"),
+                ({"text": ["a", None]}, f".text.1: {NO_COLUMN} null; {QUOTES}"),
+                ({"label": 1.0}, f".label: {NO_COLUMN} 1.0; {QUOTES}"),
+                ({"label": date(2026, 1, 2)}, f".label: {NO_COLUMN} 2026-01-02; {QUOTES}"),
+                ({"keep": ["row"]}, ": keep: 'row' is a column of flaxtext's own; rename yours to keep it"),
+                ({"keep": ["id", "id"]}, ": keep: 'id' stands there twice; remove one"),
+                ({"keep": 3}, ": columns go by number only with header: false"),
+                ({"delimiter": "||"}, f".delimiter: {DELIMITER} '||'"),
+                ({"delimiter": "¦"}, f".delimiter: {DELIMITER} '¦'"),
+                ({"delimiter": '"'}, f""".delimiter: {DELIMITER} '"'"""),
+                ({"delimiter": 1}, f".delimiter: {DELIMITER} 1"),
+                ({"quoting": "all"}, ".quoting: expected 'csv' or 'none', got 'all'"),
+                ({"encoding": 8859}, ".encoding: expected text, got 8859; put it in quotes"),
+                ({"skip_empty": "yes"}, ".skip_empty: expected true or false, got 'yes'"),
+                ({"train": " "}, ".train: expected a path or URL, got ' '"),
+                ({"train": 5}, ".train: expected text, got 5; put it in quotes"),
+                ({"train": ["a.csv"]}, ".train: expected text, got ['a.csv']"),
+                ({"md5": {"train": 12}}, ".md5.train: expected text, got 12; put it in quotes"),
+                ({"md5": {"train": 5e31}}, ".md5.train: expected text, got 5e+31; put it in quotes"),
+                ({"test": "http://[x"}, ".test: expected a path or URL, got 'http://[x': Invalid IPv6 URL"),
+                ({"train": "a\0b"}, r".train: expected a path or URL, got 'a\x00b'"),
+            ]
         ),
         ("sources.pydocs", {"format": "pydocs"}, "sources.pydocs.packages: missing"),
     ],
@@ -163,6 +215,44 @@ def test_one_mistake_is_one_line(values, key, value, message):
     with pytest.raises(UserError) as error:
         check_params(values)
     assert str(error.value) == f"params.yaml: {message}"
+
+
+def test_all_options_of_a_source(values):
+    own = {
+        "train": "a.csv",
+        "text": ["title", "meta.body"],
+        "keep": "id",
+        "delimiter": ";",
+        "encoding": "cp1252",
+        "quoting": "none",
+        "skip_empty": True,
+        "classes": {1: "bad", 2: "bad ", " 4": "go\u00adod", "5": "good"},
+    }
+    put(values, "sources.mine", own)
+    source = check_params(values).sources["mine"]
+    assert source.class_of == {"1": "bad", "2": "bad", "4": "good", "5": "good"}
+    assert (source.keep, source.delimiter, source.encoding, source.quoting) == (["id"], ";", "cp1252", "none")
+    assert source.skip_empty
+    put(values, "sources.mine", {"train": "a.csv"})
+    assert check_params(values).sources["mine"].class_of is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "found"),
+    [
+        ("[1, 2]", "1 is a number"),
+        ("{true: T, false: F}", "true is a truth value"),
+        ("{1.0: a, 2.0: b}", "1.0 is a number"),
+    ],
+)
+def test_classes_that_are_no_text_as_they_stand_in_the_file(tmp_path, classes, found):
+    text = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    mine = f"sources:\n  mine: {{train: a.csv, classes: {classes}}}\n"
+    (tmp_path / "params.yaml").write_text(text.replace("sources:\n", mine), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        read_params(tmp_path / "params.yaml")
+    spelled = found.partition(" ")[0]
+    assert str(error.value) == f'{tmp_path}/params.yaml: sources.mine.classes: {found} {NOT_TEXT} "{spelled}"'
 
 
 def test_all_mistakes_are_told_at_once(values):

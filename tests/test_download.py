@@ -1,5 +1,7 @@
+import csv
 import hashlib
 import importlib.util
+import json
 import os
 import random
 import subprocess
@@ -55,7 +57,8 @@ def message(monkeypatch, own: dict, content: str, **data) -> str:
     Path("data/inputs/train.csv").write_text(content)
     with pytest.raises(UserError) as caught:
         stage(monkeypatch, own, **data)
-    assert list(Path("raw").iterdir()) == []  # neither output, nor a temporary one
+    for folder in ("raw", "data/checks"):
+        assert list(Path(folder).iterdir()) == []  # neither output, nor a temporary one
     return str(caught.value)
 
 
@@ -67,6 +70,8 @@ def test_ag_news(ag_news, monkeypatch, capsys):
     stage(monkeypatch, source="ag_news", mirror=str(ag_news), verify=False)
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
+        f"{ag_news}/train.csv: 65,689 rows read; 65,689 kept",
+        f"{ag_news}/test.csv: 7,600 rows read; 7,600 kept",
         "ag_news: 65,689 + 7,600 documents",
         "  World: 16,854 + 1,900",
         "  Sports: 15,982 + 1,900",
@@ -181,15 +186,108 @@ def test_documents_that_no_classifier_can_learn_from(monkeypatch):
         assert message(monkeypatch, own, "text,label\na,x\nb,x\n") == (
             f"{name}: all training documents are of class 'x'; a classifier needs two classes or more"
         )
-    assert message(monkeypatch, test | classes, "text,label\na,x\nb,y\n") == f"{name}: no training document of class z"
+    assert message(monkeypatch, test | classes, "text,label\na,x\nb,y\n") == (
+        f"{name}: no training document of class z; add some to the file, or take the class out of sources.own.classes"
+    )
     assert message(monkeypatch, {}, "text,label\na,x\n") == (
         f"{name}: no document falls to the test split; give more of them, or another test_fraction"
     )
     assert message(monkeypatch, {}, "text,label\n") == f"{name}: no documents in the file"
     Path("data/inputs/test.csv").write_text("text,label\na,w\n")
     assert message(monkeypatch, test, "text,label\na,x\nb,y\n") == (
-        "data/inputs/test.csv: row 2: label 'w' is not one of x, y; correct the row, or classes"
+        "data/inputs/test.csv: label 'w' in row 2 is not one of x, y; correct the file or add the label to "
+        "sources.own.classes"
     )
+
+
+def test_rows_that_are_left_out_are_listed(monkeypatch, capsys):
+    rows = [f"t{i},{'xy'[i % 2]}\n" for i in range(50)]
+    rows[10:10] = [",x\n", '"a ""b"",\nc",\n', "\n", f'"{"long " * 1000}",\n']
+    Path("data/inputs/train.csv").write_text("text,label\n" + "".join(rows))
+    stage(monkeypatch, {"skip_empty": True})
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == (
+        "data/inputs/train.csv: 54 rows read; 1 blank, 1 without text, 2 without label; 50 kept"
+    )
+    assert printed.err == ""
+    with Path("data/checks/rejected.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["file", "row", "reason", "label", "text"],
+            ["data/inputs/train.csv", "12", "without text", "x", ""],
+            ["data/inputs/train.csv", "13", "without label", "", 'a "b",\nc'],
+            ["data/inputs/train.csv", "15", "without label", "", "long " * 200],
+        ]
+    Path("data/inputs/train.csv").write_text("text,label\n" + "".join(rows[:10] + rows[14:]))
+    stage(monkeypatch, {"skip_empty": True})
+    assert Path("data/checks/rejected.csv").read_text() == "file,row,reason,label,text\n"
+
+
+def test_labels_that_are_cleaned_are_said_once(monkeypatch, capsys):
+    labels = ["sport", "money", "sport ", "money\u00a0"] * 20
+    Path("data/inputs/train.csv").write_text("text,label\n" + "".join(f"t{i},{own}\n" for i, own in enumerate(labels)))
+    stage(monkeypatch, {})
+    assert Corpus("raw/train.parquet").classes == ["money", "sport"]
+    assert capsys.readouterr().err == (
+        "note: data/inputs/train.csv: white space or invisible characters removed around or in 40 labels\n"
+    )
+
+
+def test_what_commands_a_terminal_is_made_visible(monkeypatch, capsys):
+    red = "\x1b[31mred\u202e"
+    content = "text,label\n" + "".join(f"t{i},{own}\n" for i, own in enumerate([red, "blue", "blue"] * 10))
+    test = {"test": "data/inputs/test.csv"}
+    Path("data/inputs/test.csv").write_text(f"text,label\nt,{red}!\n")
+    assert message(monkeypatch, test, content).startswith(
+        r"data/inputs/test.csv: label '\x1b[31mred\u202e!' in row 2 is not one of \x1b[31mred, blue; "
+    )
+    Path("data/inputs/test.csv").write_text("text,label\nt,blue\n")
+    stage(monkeypatch, test)
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-2:] == [r"  \x1b[31mred: 10 + 0", "  blue: 20 + 1"]
+    assert printed.err.splitlines()[0] == r"warning: data/inputs/train.csv: no test document of class \x1b[31mred"
+    assert printed.err.replace("\n", "").isprintable()
+
+
+def test_the_only_document_of_a_class_stays_in_train(monkeypatch, capsys):
+    """Everything is read twice then, and what is printed and listed is that of one reading."""
+    rows = "".join(f"t{i},{'xy'[i % 2]}\n" for i in range(50))
+    for only in range(30):  # one of some that the hash alone sends to test
+        content = f"text,label\n{rows},x\nonly {only},z\n"
+        Path("data/inputs/train.csv").write_text(content)
+        stage(monkeypatch, {"skip_empty": True, "test_fraction": 0.5})
+        assert {"text": f"only {only}", "label": "z"} in read("train")
+        assert len(read("train")) + len(read("test")) == 51
+        printed = capsys.readouterr()
+        assert printed.out.splitlines()[0] == "data/inputs/train.csv: 52 rows read; 1 without text; 51 kept"
+        assert printed.err == "warning: data/inputs/train.csv: no test document of class z\n"
+        assert Path("data/checks/rejected.csv").read_text().count("\n") == 2
+
+
+def test_columns_that_are_kept_stand_in_both_splits(monkeypatch):
+    lines = [json.dumps({"text": f"t{i}", "label": "xy"[i % 2], "meta": {"id": i}, "note": None}) for i in range(50)]
+    Path("data/inputs/train.jsonl").write_text("\n".join(lines))
+    stage(monkeypatch, {"train": "data/inputs/train.jsonl", "keep": ["note"]})
+    rows = read("train") + read("test")
+    assert {tuple(row) for row in rows} == {("text", "label", "note")}
+    corpus = Corpus("raw/test.parquet")
+    assert corpus.kept == ["note"]
+    batches = list(corpus.kept_columns())
+    assert sum(len(batch) for batch in batches) == len(corpus)
+    assert batches[0].schema.field("note").type == "string"
+    stage(monkeypatch, {"train": "data/inputs/train.jsonl"})
+    assert (Corpus("raw/test.parquet").kept, list(Corpus("raw/test.parquet").kept_columns())) == ([], [])
+
+
+def test_which_labels_are_a_class_is_known_later(monkeypatch):
+    Path("data/inputs/train.csv").write_text("text,label\n" + "".join(f"t{i},{i % 5 + 1}\n" for i in range(50)))
+    classes = {1: "bad", 2: "bad", 3: "so-so", 4: "good", 5: "good"}
+    stage(monkeypatch, {"classes": classes})
+    corpus = Corpus("raw/train.parquet")
+    assert corpus.classes == ["bad", "so-so", "good"]
+    assert corpus.class_of == {str(label): name for label, name in classes.items()}
+    assert set(corpus.origin) == {"source", "checksums"}
+    stage(monkeypatch, {"classes": {label: str(label) for label in classes}})
+    assert Corpus("raw/train.parquet").class_of == {name: name for name in "12345"}
 
 
 def test_a_failed_run_leaves_what_was_there(monkeypatch):
@@ -197,7 +295,7 @@ def test_a_failed_run_leaves_what_was_there(monkeypatch):
     stage(monkeypatch, {})
     before = [Path(f"raw/{split}.parquet").read_bytes() for split in ("train", "test")]
     Path("data/inputs/train.csv").write_text("text,label\n" + "".join(f"t{i},{i % 2}\n" for i in range(50)) + "t,\n")
-    with pytest.raises(UserError, match="row 52: no label"):
+    with pytest.raises(UserError, match="no label in row 52; "):
         stage(monkeypatch, {})
     assert [Path(f"raw/{split}.parquet").read_bytes() for split in ("train", "test")] == before
     assert len(list(Path("raw").iterdir())) == 2

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -122,7 +123,27 @@ def test_unknown_protocol():
 
 def test_no_such_file(tmp_path):
     assert message(f"{tmp_path}/a.csv") == f"{tmp_path}/a.csv: no such file; ADVICE"
-    assert message(str(tmp_path)) == f"cannot read {tmp_path}: is a directory; ADVICE"
+    for name in ("a\0b", "a" * 300):
+        assert message(name).startswith(f"cannot read {name}: ")
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    """Some of it has no end."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    kinds = {
+        str(tmp_path): "a folder",
+        "/dev/zero": "a device",
+        f"{tmp_path}/pipe": "a pipe",
+        f"{tmp_path}/link": "a device",
+    }
+    for location, kind in kinds.items():
+        for url in (location, f"file://{location}", f"local://{location}"):
+            assert message(url) == f"{url}: {kind}, not a file; ADVICE"
+    (tmp_path / "a.csv").write_bytes(CONTENT)
+    (tmp_path / "to a file").symlink_to(tmp_path / "a.csv")
+    with fetch(f"{tmp_path}/to a file", "") as file:
+        assert file.md5 == MD5
 
 
 def test_wrong_md5(tmp_path, capsys):

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flaxtext.artifacts.predictions import read_predictions, write_predictions
+from flaxtext.core.errors import UserError
 
 CLASSES = ["a", "b", "c"]
 PROBABILITIES = np.float32([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
@@ -99,3 +100,23 @@ def test_further_columns_and_another_order_of_them_change_nothing(tmp_path, colu
     found = read_predictions(path)
     assert found.is_of_the_same_split(before)
     assert np.array_equal(found.by_seed, before.by_seed)
+
+
+def test_own_columns_stand_beside_the_answers_of_their_documents(tmp_path):
+    kept = [
+        pa.record_batch({"id": ["1", None], "lang": ["en", "de"]}),
+        pa.record_batch({"id": ["3"], "lang": ["fr"]}),
+        pa.record_batch({"id": ["4"], "lang": ["it"]}),
+    ]
+    path = write(tmp_path / "v.parquet", kept=iter(kept))
+    alone = write(tmp_path / "alone.parquet")
+    found, without = pq.read_table(path), pq.read_table(alone)
+    assert found.select(["id", "lang"]).to_pydict() == {"id": ["1", None, "3", "4"], "lang": ["en", "de", "fr", "it"]}
+    assert found.drop_columns(["id", "lang"]).equals(without)
+    assert found.schema.metadata == without.schema.metadata
+    assert read_predictions(path).is_of_the_same_split(read_predictions(alone))
+    with pytest.raises(UserError, match="4 documents, but 3 rows of own columns; run `dvc repro`"):
+        write(tmp_path / "short.parquet", kept=iter(kept[:2]))
+    with pytest.raises(UserError, match="4 documents, but 6 rows of own columns"):
+        write(tmp_path / "long.parquet", kept=iter([*kept, kept[0]]))
+    assert not (tmp_path / "short.parquet").exists()

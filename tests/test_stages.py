@@ -172,6 +172,20 @@ def test_seeds_from_train_to_evaluate(project, monkeypatch, ensemble):
     assert metrics["parameters"] == (3 if ensemble else 1) * sum(array.size for array in members[0].values())
 
 
+def test_columns_that_the_source_keeps_stand_beside_the_predictions(project, monkeypatch):
+    ids = {}
+    for split in ("train", "test"):
+        path = project / f"data/raw/{split}.parquet"
+        table = pq.read_table(path)
+        ids[split] = [f"{split} {row}" for row in range(len(table))]
+        pq.write_table(table.append_column("id", pa.array(ids[split])), path)
+    run_here(monkeypatch, "train", "linear")
+    run_here(monkeypatch, "evaluate", "linear")
+    found = pq.read_table(project / "data/predictions/linear.parquet")
+    assert found["id"].to_pylist() == ids["train"] + ids["test"]
+    assert found["row"].to_pylist() == [*range(len(ids["train"])), *range(len(ids["test"]))]
+
+
 def test_one_seed_has_no_spread(project, monkeypatch):
     for variant in ("sum_20", "linear"):
         run_here(monkeypatch, "train", variant)

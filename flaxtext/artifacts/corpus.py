@@ -1,10 +1,10 @@
 """A split of labelled text: a Parquet file, or a folder of them.
 
-`text: string`, `label: dictionary<int32, string>` in class order; the schema's metadata names the source, its classes
-and its origin.
+`text: string`, `label: dictionary<int32, string>` in class order, then the user's own columns that are kept, `string`
+each; the schema's metadata names the source, its classes and its origin.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class Corpus:
 
     Attributes:
         classes: the class names, in the source's order; a label is an index into them.
+        class_of: label in the source's files -> class name.
+        kept: the names of the user's own columns.
         origin: the source's name, and its files' checksums or its packages' versions.
     """
 
@@ -38,6 +40,8 @@ class Corpus:
             self._dataset = ds.dataset(path, format="parquet")
         self.origin: dict[str, Any] = FORMAT.check(path, self._dataset.schema)
         self.classes: list[str] = self.origin.pop("classes")
+        self.class_of: dict[str, str] = self.origin.pop("class_of", None) or {name: name for name in self.classes}
+        self.kept = [name for name in self._dataset.schema.names if name not in SCHEMA.names]
 
     def __len__(self) -> int:
         return int(self._dataset.count_rows())
@@ -56,6 +60,11 @@ class Corpus:
         """Read all labels, `int32[n]`, and no text."""
         batches = [self._codes(batch.column("label")) for batch in self._scan(["label"])]
         return np.concatenate([np.zeros(0, np.int32), *batches])
+
+    def kept_columns(self) -> Iterator[pa.RecordBatch]:
+        """Yield the user's own columns, `string[rows]` each; none of them leaves nothing to yield."""
+        if self.kept:
+            yield from self._scan(self.kept)
 
     def take(self, rows: set[int]) -> dict[int, str]:
         """Read the texts of some rows, batch by batch: row -> text, in file order."""
@@ -81,9 +90,22 @@ class Corpus:
 
 
 @contextmanager
-def open_corpus(path: str | Path, *, classes: list[str], source: str, **origin: Any) -> Iterator[pq.ParquetWriter]:
-    """Open a split for writing record batches of `SCHEMA`; the file appears, whole, at the end."""
-    schema = FORMAT.stamp(SCHEMA, source=source, classes=classes, **origin)
+def open_corpus(
+    path: str | Path,
+    *,
+    classes: list[str],
+    source: str,
+    class_of: Mapping[str, str] | None = None,
+    keep: Sequence[str] = (),
+    **origin: Any,
+) -> Iterator[pq.ParquetWriter]:
+    """Open a split for writing record batches of `SCHEMA` and the columns `keep`; it appears, whole, at the end.
+
+    `class_of` says of which class a label in the source's files is, where labels are not the names of the classes.
+    """
+    details = origin if class_of is None else {**origin, "class_of": dict(class_of)}
+    columns = pa.schema([*SCHEMA, *((name, pa.string()) for name in keep)])
+    schema = FORMAT.stamp(columns, source=source, classes=classes, **details)
     with (
         atomic(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=["label"]) as writer,

@@ -2,20 +2,27 @@
 
 `row: int64`, `split: string` (train, validation or test), `label` and `predicted: string`, `probabilities:
 fixed_size_list<float32>[classes]`, and `by_seed: fixed_size_list<string>[seeds]`, what each seed's model predicted.
+Then the user's own columns that the source keeps, `string` each, for figures of one's own; nothing here reads them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from flaxtext.artifacts import Format
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import atomic
 
 FORMAT = Format("predictions", 1)
+COLUMNS = ["row", "split", "label", "predicted", "probabilities", "by_seed"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,12 @@ def write_predictions(
     labels: np.ndarray,
     probabilities: np.ndarray,
     by_seed: np.ndarray,
+    kept: Iterable[pa.RecordBatch] = (),
 ) -> None:
-    """Write what `Predictions` describes, of all splits; `splits: object[n]` names each document's."""
+    """Write what `Predictions` describes, of all splits; `splits: object[n]` names each document's.
+
+    `kept` holds the user's own columns of the same documents, in the same order; a batch at a time is in memory.
+    """
     names = pa.array(classes, pa.string())
     seeds = pa.array(by_seed.T.reshape(-1))
     table = pa.table(
@@ -73,12 +84,25 @@ def write_predictions(
             "by_seed": pa.FixedSizeListArray.from_arrays(names.take(seeds), len(by_seed)),
         }
     )
-    FORMAT.write(path, table, classes=classes)
+    first = next(batches := iter(kept), None)
+    if first is None:
+        FORMAT.write(path, table, classes=classes)
+        return
+    schema = FORMAT.stamp(pa.schema([*table.schema, *first.schema.remove_metadata()]), classes=classes)
+    start = 0
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for batch in chain([first], batches):
+            own = table.slice(start, len(batch))
+            start += len(batch)
+            if start <= len(table):
+                writer.write_table(pa.table([*own.columns, *batch.columns], schema=schema))
+        if start != len(table):
+            raise UserError(f"{path}: {len(table):,} documents, but {start:,} rows of own columns; run `dvc repro`")
 
 
 def read_predictions(file: str | Path | IO[bytes], split: str = "test") -> Predictions:
     """Read one split of a variant's predictions, from a path or an open file."""
-    table = FORMAT.read(file, filters=pc.field("split") == split).sort_by("row")
+    table = FORMAT.read(file, columns=COLUMNS, filters=pc.field("split") == split).sort_by("row")
     classes: list[str] = FORMAT.check(str(file), table.schema)["classes"]
     names = pa.array(classes, pa.string())
 

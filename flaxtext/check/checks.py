@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flaxtext.artifacts.corpus import Corpus
+from flaxtext.check.class_names import similar_classes
 from flaxtext.check.near_duplicates import most_similar, shingle_sets
 from flaxtext.core.parallel import ordered_map
+from flaxtext.core.printable import LENGTH, name_some, visible
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -73,6 +75,11 @@ CHECKS = {
         "are not in the vocabulary: they are dropped",
         "let build_vocab keep more words, or fit it on more text",
         bearable=0.1,
+    ),
+    "similar_classes": CheckDescription(
+        "documents",
+        "are of a class whose name is a larger one's except for case, spacing or form: are they one?",
+        "merge the classes",
     ),
     "imbalance": CheckDescription(
         "documents of the largest class",
@@ -295,14 +302,28 @@ def class_sizes(documents: CheckedDocuments, split: str) -> np.ndarray:
     return np.bincount(labels, minlength=len(documents.classes))
 
 
+def to_merge(documents: CheckedDocuments) -> dict[str, str]:
+    """Name the classes that differ from a larger one in case, spacing or form alone -> that class.
+
+    The larger one is that with more documents in train.
+    """
+    sizes, names = class_sizes(documents, "train"), documents.classes
+    main = {}
+    for group in similar_classes(names):
+        largest = max(group, key=lambda code: (sizes[code], -code))
+        main.update({names[code]: names[largest] for code in group if code != largest})
+    return main
+
+
 def shares(documents: CheckedDocuments, findings: dict[str, Finding], max_len: int) -> dict[str, dict[str, Share]]:
     """Count what each check found: split -> name of the check -> share.
 
     Besides those of `find`: `cut`, documents with more than `max_len` words that the vocabulary knows; `cut_words`, the
-    known words that are cut off; `unknown_words`, words that the vocabulary lacks; `imbalance`, what the smallest class
-    lacks of the largest.
+    known words that are cut off; `unknown_words`, words that the vocabulary lacks; `similar_classes`, documents of the
+    classes that `to_merge` names; `imbalance`, what the smallest class lacks of the largest.
     """
     result = {}
+    smaller = np.isin(documents.classes, list(to_merge(documents)))
     for split in SPLITS:
         mask = documents.is_test == (split == "test")
         known, lengths, sizes = documents.known[mask], documents.lengths[mask], class_sizes(documents, split)
@@ -311,6 +332,7 @@ def shares(documents: CheckedDocuments, findings: dict[str, Finding], max_len: i
             "cut": Share(int((known > max_len).sum()), len(known)),
             "cut_words": Share(int(np.maximum(known - max_len, 0).sum()), int(known.sum())),
             "unknown_words": Share(int((lengths - known).sum()), int(lengths.sum())),
+            "similar_classes": Share(int(sizes[smaller].sum()), len(known)),
             "imbalance": Share(int(sizes.max() - sizes.min()), int(sizes.max())),
         }
         result[split] = {name: counted[name] for name, check in CHECKS.items() if split in check.splits}
@@ -341,10 +363,10 @@ def sentence(name: str, split: str, share: Share, sizes: dict[str, int]) -> str:
             f"{share.count:,} of {share.total:,} {split} {CHECKS[name].of} ({percent(share.value)}) {CHECKS[name].says}"
         )
     if missing := [label for label, size in sizes.items() if size == 0]:
-        return f"no {split} document of class {', '.join(missing)}"
+        return f"no {split} document of class {name_some(missing)}"
     large, small = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
     times = sizes[large] / sizes[small]
-    many, few = f"{large} ({sizes[large]:,})", f"{small} ({sizes[small]:,})"
+    many, few = (f"{visible(name, LENGTH)} ({sizes[name]:,})" for name in (large, small))
     return f"{times:.1f} times as many {split} documents of class {many} as of {few}"
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from flaxtext.check.checks import CHECKS, SPLITS, Share, percent, sentence
+from flaxtext.check.class_names import merging_line
+from flaxtext.core.printable import LENGTH, SHOWN, visible
 
 EXAMPLES = {"leakage": 2, "near_leakage": 2, "label_conflicts": 2, "duplicates": 1, "near_duplicates": 1, "markup": 2}
 """Findings that are printed, by check."""
@@ -27,8 +29,17 @@ def print_table(figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, 
     sys.stdout.flush()  # ahead of the warnings
 
 
-def print_warnings(figures: dict[str, dict[str, Any]], shares: dict[str, dict[str, Share]], listed: pa.Table) -> None:
-    """Print a sentence for each fault, with an example or two."""
+def print_warnings(
+    figures: dict[str, dict[str, Any]],
+    shares: dict[str, dict[str, Share]],
+    listed: pa.Table,
+    class_of: dict[str, str],
+    merged: dict[str, str],
+) -> None:
+    """Print a sentence for each fault, with an example or two.
+
+    `class_of` says of which class a label in the source's files is, and `merged` what `checks.to_merge` does.
+    """
     for name, check in CHECKS.items():
         for split in check.splits:
             share = shares[split][name]
@@ -40,12 +51,21 @@ def print_warnings(figures: dict[str, dict[str, Any]], shares: dict[str, dict[st
                 print(f"  {_place(row)}", file=sys.stderr)
                 if row["other_row"] is not None:
                     print(f"    {row['similarity']:.0%} like {_place(row, 'other_')}", file=sys.stderr)
+            if name == "similar_classes" and merged:
+                print(f"  {_pairs(merged)}; in params.yaml, under the source, this merges them:", file=sys.stderr)
+                print(f"  {merging_line(class_of, merged)}", file=sys.stderr)
+                merged = {}  # is said once
+
+
+def _pairs(merged: dict[str, str]) -> str:
+    pairs = [f"'{visible(name, LENGTH)}' and '{visible(main, LENGTH)}'" for name, main in merged.items()]
+    return ", ".join(pairs[:SHOWN]) + (", ..." if len(pairs) > SHOWN else "")
 
 
 def _place(row: dict[str, Any], prefix: str = "") -> str:
     """Describe one of the documents of a finding, on one line."""
-    text = " ".join(row[f"{prefix}text"].split())
-    return f"{row[f'{prefix}split']} row {row[f'{prefix}row']}, {row[f'{prefix}label']}: {text[:WIDTH]}"
+    text, label = " ".join(row[f"{prefix}text"].split()), visible(row[f"{prefix}label"], LENGTH)
+    return f"{row[f'{prefix}split']} row {row[f'{prefix}row']}, {label}: {visible(text[:WIDTH])}"
 
 
 def over(

@@ -20,6 +20,7 @@ class Check(Section):
     max_cut: Limit | None = None
     max_cut_words: Limit | None = None
     max_unknown_words: Limit | None = None
+    max_similar_classes: Limit | None = None
     max_imbalance: Limit | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -18,6 +19,16 @@ PAUSE = 1.0
 """Seconds before the second try; twice as long before the third."""
 TIMEOUT = 30
 """Seconds that an HTTP server may take to answer, and may fall silent."""
+LOCAL = ("file://", "local://")
+"""What a URL begins with that names a file of this machine."""
+KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+}
+"""What a path may lead to that is no file."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +59,13 @@ def fetch(location: str, advice: str, md5: str | None = None, verify: bool = Tru
             path = Path(folder, "download")
             _download(location, path, advice)
         else:
-            path = Path(location.removeprefix("file://"))
+            path = Path(location.partition("://")[2] if location.startswith(LOCAL) else location)
+            _refuse_other_than_file(path, location, advice)
         try:
             actual = _md5(path)
         except FileNotFoundError:
             raise UserError(f"{location}: no such file; {advice}") from None
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter for a path that no system has
             raise UserError(f"cannot read {location}: {_reason(error)}; {advice}") from None
         if md5 not in (None, actual):
             found = f"MD5 is {actual}, expected {md5}"
@@ -68,7 +80,18 @@ def fetch(location: str, advice: str, md5: str | None = None, verify: bool = Tru
 
 def is_remote(location: str) -> bool:
     """Whether `location` is a URL of another machine."""
-    return "://" in location and not location.startswith("file://")
+    return "://" in location and not location.startswith(LOCAL)
+
+
+def _refuse_other_than_file(path: Path, location: str, advice: str) -> None:
+    """Raise `UserError` for a folder, a device or a pipe: some of them have no end."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # what is not there, or cannot be read, is told when it is opened
+        return
+    if not stat.S_ISREG(mode):
+        kind = next((kind for is_of, kind in KINDS.items() if is_of(mode)), "a special file")
+        raise UserError(f"{location}: {kind}, not a file; {advice}")
 
 
 def _download(url: str, path: Path, advice: str) -> None:

@@ -1,15 +1,9 @@
-"""Labelled documents from the user's files or from docstrings, as record batches of one shape.
+"""Labelled documents from the user's files or from docstrings, as record batches of one shape."""
 
-Every bad row is an error that names the file and the row. Rows without text and label are skipped.
-"""
-
-import functools
-import hashlib
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,15 +15,14 @@ import pyarrow.compute as pc
 from flaxtext.config import Split
 from flaxtext.config.data import Data, FileSource, PydocsSource, Source
 from flaxtext.core.errors import UserError
+from flaxtext.core.printable import LENGTH, name_some, visible
 from flaxtext.download import pydocs
 from flaxtext.download.fetch import fetch, is_remote
-from flaxtext.io.reading import Frame, join_columns, read_frames
-from flaxtext.io.table import Options, Table, excerpt, format_of, is_blank, listed
-
-MAX_CLASSES = 1000
-"""Different labels that are believed to be classes where the source does not name them."""
-
-Batches = Iterator[tuple[Split, pa.RecordBatch]]
+from flaxtext.download.labels import Classes, found_classes
+from flaxtext.download.rows import Reject, Sieve
+from flaxtext.download.splits import Batches, HashSplit
+from flaxtext.io.reading import join_columns, read_frames
+from flaxtext.io.table import Options, Table, format_of, is_blank
 
 
 @dataclass(frozen=True)
@@ -38,15 +31,23 @@ class SourceDocuments:
 
     Attributes:
         name: what to call the source in messages.
-        classes: the class names, in order.
+        key: where it stands in params.yaml.
+        classes: what labels there are.
         origin: checksums of the files, or versions of the packages.
-        batches: pairs of a split and a record batch of `artifacts.corpus.SCHEMA`, to be read once.
+        keep: what the columns that are carried along are called.
+        read: yields pairs of a split and a record batch of `artifacts.corpus.SCHEMA` and the columns `keep`, and hands
+            the rows that are left out to the function given. Raises `ReadAgain` at the end where all is to be read once
+            more, and `UserError` for bad rows.
+        sieves: what each file was found to hold in the last reading.
     """
 
     name: str
-    classes: list[str]
+    key: str
+    classes: Classes
     origin: dict[str, Any]
-    batches: Batches
+    read: Callable[[Reject], Batches]
+    keep: Sequence[str] = ()
+    sieves: list[Sieve] = field(default_factory=list)
 
 
 @contextmanager
@@ -54,10 +55,11 @@ def open_source(data: Data, source: Source) -> Iterator[SourceDocuments]:
     """Yield the documents of `source`, which `data.source` names.
 
     Raises:
-        UserError: a file or package that cannot be read; while the batches are read, a bad row.
+        UserError: a file or package that cannot be read; while the batches are read, bad rows.
     """
+    key = f"sources.{data.source}"
     if isinstance(source, PydocsSource):
-        yield _read_packages(source, data.source)
+        yield _read_packages(source, key)
         return
     with ExitStack() as stack:
         train, md5 = stack.enter_context(_open_file(source, data, "train"))
@@ -65,10 +67,19 @@ def open_source(data: Data, source: Source) -> Iterator[SourceDocuments]:
         checksums = {"train": md5}
         if source.test is not None:
             files["test"], checksums["test"] = stack.enter_context(_open_file(source, data, "test"))
-        labels = _labels(train, source)
-        classes = list(source.classes.values()) if isinstance(source.classes, dict) else labels
-        batches = _read_files(files, source, labels, classes)
-        yield SourceDocuments(train.name, classes, {"checksums": checksums}, batches)
+        if source.class_of is None:
+            classes = found_classes(train, source.label, _read_labels(train, source), key)
+        else:
+            classes = Classes(source.class_of)
+        keep, sieves = [str(column) for column in source.keep], list[Sieve]()
+        split = None if "test" in files else HashSplit(source.test_fraction, len(classes.names))
+
+        def read(reject: Reject) -> Batches:
+            skipping = reject if source.skip_empty else None
+            sieves[:] = [Sieve(file, len(source.text), classes, skipping, keep) for file in files.values()]
+            return _read_files(files, source, sieves, split, key)
+
+        yield SourceDocuments(train.name, key, classes, {"checksums": checksums}, read, keep, sieves)
 
 
 def check_splits(counts: dict[str, np.ndarray], documents: SourceDocuments) -> None:
@@ -78,42 +89,36 @@ def check_splits(counts: dict[str, np.ndarray], documents: SourceDocuments) -> N
             raise UserError(
                 f"{documents.name}: no document falls to the {split} split; give more of them, or another test_fraction"
             )
-    classes = np.array(documents.classes)
-    present, missing = classes[counts["train"] > 0], classes[counts["train"] == 0]
+    names = np.array(documents.classes.names, object)
+    present, missing = names[counts["train"] > 0], names[counts["train"] == 0]
     if len(present) == 1:
         raise UserError(
-            f"{documents.name}: all training documents are of class {str(present[0])!r}; "
+            f"{documents.name}: all training documents are of class '{visible(present[0], LENGTH)}'; "
             "a classifier needs two classes or more"
         )
     if len(missing):
-        raise UserError(f"{documents.name}: no training document of class {', '.join(missing)}")
-    if len(missing := classes[counts["test"] == 0]):
-        print(f"warning: {documents.name}: no test document of class {', '.join(missing)}", file=sys.stderr)
+        raise UserError(
+            f"{documents.name}: no training document of class {name_some(missing.tolist())}; add some to the file, or "
+            f"take the class out of {documents.key}.classes"
+        )
+    if len(missing := names[counts["test"] == 0]):
+        print(f"warning: {documents.name}: no test document of class {name_some(missing.tolist())}", file=sys.stderr)
 
 
-def split_by_hash(batch: pa.RecordBatch, test_fraction: float) -> Batches:
-    """Send about `test_fraction` of the documents to test, each by a hash of its own text.
-
-    So other rows change nothing for a document, equal texts stay together, and each class keeps its share.
-    """
-    limit = test_fraction * 2**64
-    texts = batch["text"].cast(pa.binary()).to_pylist()
-    hashes = (int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") for text in texts)
-    in_test = pa.array([value < limit for value in hashes], pa.bool_())
-    yield "train", batch.filter(pc.invert(in_test))
-    yield "test", batch.filter(in_test)
-
-
-def _read_packages(source: PydocsSource, name: str) -> SourceDocuments:
+def _read_packages(source: PydocsSource, key: str) -> SourceDocuments:
     documents = pydocs.documents(source.packages)
-    classes = list(source.packages)
+    classes = Classes({name: name for name in source.packages})
     texts = pa.array([text for text, _ in documents], pa.string())
-    labels = pa.array([label for _, label in documents], pa.string())
-    batch = _batch(texts, pc.index_in(labels, pa.array(classes)), classes)
-    versions = pydocs.versions(source.packages)
-    return SourceDocuments(
-        f"sources.{name}", classes, {"versions": versions}, split_by_hash(batch, source.test_fraction)
-    )
+    names = pa.array(classes.names, pa.string())
+    codes = pc.index_in(pa.array([label for _, label in documents], pa.string()), names)
+    batch = pa.record_batch([texts, pa.DictionaryArray.from_arrays(codes, names)], names=["text", "label"])
+    split = HashSplit(source.test_fraction, len(classes.names))
+
+    def read(_: Reject) -> Batches:
+        yield from split.split(batch)
+        split.settle()
+
+    return SourceDocuments(key, key, classes, {"versions": pydocs.versions(source.packages)}, read)
 
 
 @contextmanager
@@ -141,7 +146,11 @@ def _open_file(source: FileSource, data: Data, split: Split) -> Iterator[tuple[T
     with fetch(location, advice, md5, data.verify) as file:
         if not file.path.stat().st_size:
             raise UserError(f"{location}: the file is empty")
-        yield Table(location, file.path, file_format, Options(header=source.header)), file.md5
+        try:
+            options = Options(source.header, source.delimiter, source.encoding, source.quoting)
+        except UserError as error:
+            raise UserError(f"{key}: {error}") from None
+        yield Table(location, file.path, file_format, options), file.md5
 
 
 def _file_name(location: str) -> str:
@@ -150,65 +159,32 @@ def _file_name(location: str) -> str:
 
 def _is_tracked(location: str) -> bool:
     """Whether the file is under data/inputs, which dvc.yaml names as a dependency."""
-    return not is_remote(location) and Path(location).resolve().is_relative_to(Path("data/inputs").resolve())
+    try:
+        return not is_remote(location) and Path(location).resolve().is_relative_to(Path("data/inputs").resolve())
+    except (OSError, RuntimeError):  # links that lead round in a circle
+        return False
 
 
-def _labels(train: Table, source: FileSource) -> list[str]:
-    """Return the labels as they stand in the files, in the order of the classes."""
-    if source.classes is not None:
-        return [str(label) for label in source.classes]
-    found: set[str] = set()
-    for frame in read_frames(train, [source.label]):
-        [column] = frame.columns
-        found.update(label for label in column.unique().to_pylist() if label)
-        if len(found) > MAX_CLASSES:
-            raise UserError(
-                f"{train.name}: more than {MAX_CLASSES:,} different labels in column {source.label!r}; "
-                "is it the label column? If it is, list the classes"
-            )
-    if all(re.fullmatch("-?[0-9]+", label) for label in found):
-        return sorted(found, key=lambda label: (int(label), label))
-    return sorted(found)
+def _read_labels(train: Table, source: FileSource) -> Iterator[pa.StringArray]:
+    """Yield the labels of the training file, `string[n]` a batch; where rows without text are left out, not theirs."""
+    texts = source.text if source.skip_empty else []
+    for frame in read_frames(train, [source.label, *texts]):
+        label, *text = frame.columns
+        yield label.filter(pc.invert(is_blank(join_columns(text)))) if text else label
 
 
-def _read_files(files: dict[Split, Table], source: FileSource, labels: list[str], classes: list[str]) -> Batches:
-    for split, file in files.items():
-        count = 0
-        for frame in read_frames(file, [*source.text, source.label]):
-            batch = _checked(file, frame, labels, classes)
-            count += batch.num_rows
-            if "test" in files:
-                yield split, batch
+def _read_files(
+    files: dict[Split, Table], source: FileSource, sieves: list[Sieve], split: HashSplit | None, key: str
+) -> Batches:
+    """Yield the documents of all files. Raises `UserError` at the end, a line for each file with bad rows."""
+    for (name, file), sieve in zip(files.items(), sieves, strict=True):
+        for frame in read_frames(file, [*source.text, source.label, *source.keep]):
+            batch = sieve.documents(frame)
+            if split is None:
+                yield name, batch
             else:
-                yield from split_by_hash(batch, source.test_fraction)
-        if not count:
-            raise UserError(f"{file.name}: no documents in the file")
-
-
-def _checked(file: Table, frame: Frame, labels: list[str], classes: list[str]) -> pa.RecordBatch:
-    """Turn the columns of a frame, texts and then the label, into documents; refuse a bad row."""
-    columns = [column.fill_null("") for column in frame.columns]
-    filled = functools.reduce(pc.or_, [pc.not_equal(column, "") for column in columns])
-    rows = pc.indices_nonzero(filled)
-    *texts, label = [column.take(rows) for column in columns]
-    text = join_columns(texts)
-    codes = pc.index_in(label, pa.array(labels, pa.string()))
-
-    def refuse(bad: pa.Array, explain: Callable[[str, str], str]) -> None:
-        at = pc.index(bad, True).as_py()
-        if at >= 0:
-            message = explain(excerpt(text[at].as_py()), excerpt(label[at].as_py()))
-            raise UserError(f"{file.name}: row {frame.numbers[rows[at].as_py()]}: {message}")
-
-    refuse(is_blank(label), lambda text, _: f"no label for the text {text}; add it, or remove the row")
-    refuse(
-        codes.is_null(),
-        lambda _, label: f"label {label} is not one of {listed(labels)}; correct the row, or classes",
-    )
-    refuse(is_blank(text), lambda _, label: f"empty text, of label {label}; remove the row")
-    return _batch(text, codes, classes)
-
-
-def _batch(texts: pa.Array, codes: pa.Array, classes: list[str]) -> pa.RecordBatch:
-    labels = pa.DictionaryArray.from_arrays(codes, pa.array(classes, pa.string()))
-    return pa.RecordBatch.from_arrays([texts, labels], ["text", "label"])
+                yield from split.split(batch)
+    if problems := [problem for sieve in sieves if (problem := sieve.problem(key))]:
+        raise UserError("\n".join(problems))
+    if split is not None:
+        split.settle()

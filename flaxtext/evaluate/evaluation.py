@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from flaxtext.core.printable import LENGTH, visible
+
 
 def evaluate(probability: np.ndarray, labels: np.ndarray, classes: list[str], bins: int) -> dict[str, Any]:
     """Judge `float32[n, classes]` against `int32[n]`; plain floats, rounded to six digits.
@@ -58,14 +60,15 @@ def calibration_error(probability: np.ndarray, labels: np.ndarray, bins: int) ->
 def describe_figures(figures: dict[str, Any], matrix: np.ndarray) -> str:
     """Lay out what `evaluate` and `confusion` return for the terminal."""
     per_class = figures["per_class"]
+    names = [visible(name, LENGTH) for name in per_class]
     scores = [
         [name, *(f"{row[figure]:.3f}" for figure in ("precision", "recall", "f1")), str(row["support"])]
-        for name, row in per_class.items()
+        for name, row in zip(names, per_class.values(), strict=True)
     ]
-    counts = [[name, *map(str, row)] for name, row in zip(per_class, matrix.tolist(), strict=True)]
+    counts = [[name, *map(str, row)] for name, row in zip(names, matrix.tolist(), strict=True)]
     return (
         f"{_grid([['', 'precision', 'recall', 'f1', 'support'], *scores])}\n\n"
-        f"Confusion matrix (rows: true class, columns: predicted)\n{_grid([['', *per_class], *counts])}"
+        f"Confusion matrix (rows: true class, columns: predicted)\n{_grid([['', *names], *counts])}"
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from flaxtext.artifacts.predictions import Predictions
 from flaxtext.config.explain import Explain
 from flaxtext.core.errors import UserError
+from flaxtext.core.printable import LENGTH, visible
 from flaxtext.explain.explanation import as_json, explain, six_digits
 from flaxtext.explain.faithfulness import Document, Predict
 from flaxtext.model.classifier import Classifier
@@ -71,8 +72,9 @@ def summarize(documents: list[dict[str, Any]]) -> str:
     lines = [("row", "true", "predicted", "words for (+) and against (-) the predicted class")]
     for document in documents:
         words = document["explanations"][0]["words"][:6]
-        listed = ", ".join(f"{word['word']} {word['weight']:+.2f}" for word in words)
-        lines.append((str(document["row"]), document["true"]["class"], document["predicted"]["class"], listed))
+        listed = ", ".join(f"{visible(word['word'], LENGTH)} {word['weight']:+.2f}" for word in words)
+        true, predicted = (visible(document[which]["class"], LENGTH) for which in ("true", "predicted"))
+        lines.append((str(document["row"]), true, predicted, listed))
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     return "\n".join(f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in lines)
 

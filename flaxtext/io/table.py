@@ -39,9 +39,16 @@ class Options:
 
     Attributes:
         header: whether the first row of CSV and TSV holds names; without, columns are numbers from 1.
+        delimiter: what parts the fields of CSV and TSV, a single character; None: detected.
+        encoding: of CSV, TSV and JSON Lines; None: by byte order mark (UTF-8, 16 or 32), otherwise UTF-8.
+        quoting: whether quotes in CSV and TSV mean something ("csv") or are characters as others ("none"); None: csv,
+            and for TSV none unless a well-formed quoted field is seen.
     """
 
     header: bool = True
+    delimiter: str | None = None
+    encoding: str | None = None
+    quoting: Literal["csv", "none"] | None = None
 
 
 @dataclass(frozen=True)
