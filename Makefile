@@ -17,7 +17,8 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # A URL, because pip splits these two at spaces, and the path of this folder may contain some.
 EMPTY :=
-LOCK := file://$(subst $(EMPTY) ,%20,$(subst %,%25,$(CURDIR)))/requirements.lock
+HASH := \#
+LOCK := file://$(subst ?,%3F,$(subst $(HASH),%23,$(subst $(EMPTY) ,%20,$(subst %,%25,$(CURDIR)))))/requirements.lock
 export PIP_CONSTRAINT := $(LOCK)
 export PIP_BUILD_CONSTRAINT := $(LOCK)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

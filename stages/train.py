@@ -22,7 +22,7 @@ with fast_start():
     from flaxtext.model.compilation import configure_jax
     from flaxtext.text.token_ids import Examples
     from flaxtext.train.card import render_card
-    from flaxtext.train.variants import average, train_variant
+    from flaxtext.train.variants import average, check_extent, train_variant
 
 
 def main() -> None:
@@ -41,6 +41,7 @@ def main() -> None:
 
     configure_jax()
     words, train = read_vocabulary(args.vocab), read_token_ids(args.train)
+    check_extent(variant, len(train.labels), args.variant)
 
     def cut(split: VectorizedSplit) -> Examples:
         return Examples(split.documents.cut(variant.max_len, words.rows), split.labels)

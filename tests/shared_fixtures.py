@@ -15,7 +15,7 @@ from flaxtext.model.poolings import POOLINGS
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.text.features import Features, fit_features
 from flaxtext.text.token_ids import TokenIds
-from flaxtext.text.tokenizers import FILTERS, tokenize
+from flaxtext.text.tokenizers import SEPARATORS, tokenize
 
 FOLDER = Path(__file__).with_name("fixtures")
 
@@ -27,6 +27,7 @@ TEXTS = [
     "ΑΣ.Α ΣΑΣ İstanbul STRASSE ß",
     "שלום עולם 🦊 👩‍🚀 naïve NAÏVE",
     "line\u2028line\u2029line\r\nnext\tcolumn\u00a0same word",
+    "one\rtwo\vthree\ffour\x85five\u0084still\u2027still\u202astill six\r",
     "x<y>&z \"quoted\" 'single' {braces} [brackets] a|b ~c `d` \\e ^f",
     "1,000.5 % $100 #tag @name 3/4 a=b+c*d",
 ]
@@ -44,7 +45,7 @@ def tokenizer_cases():
     """Texts, and the words in them."""
     words = tokenize(pa.array(TEXTS, pa.string())).to_pylist()
     return {
-        "separators": FILTERS + " ",
+        "separators": SEPARATORS,
         "cases": [{"text": text, "words": found} for text, found in zip(TEXTS, words, strict=True)],
     }
 

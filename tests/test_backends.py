@@ -99,7 +99,7 @@ assert "numpy" not in sys.modules
 for name in ("network", "linear"):
     flaxtext.load(name).predict(["a1 b2", None, "É"])
 print(sorted((heavy | {"pydantic"}) & set(sys.modules)))  # pydantic, later, is typer's
-from flaxtext.cli.main import app
+from flaxtext.cli.app import app
 commands = [["predict", "a1"], ["explain", "a1 b2"], ["inspect"]]
 commands += [["predict", "-i", f"in.{one}", "-o", f"out.{one}"] for one in ("csv", "jsonl", "parquet")]
 for name in ("network", "linear"):

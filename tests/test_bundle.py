@@ -10,20 +10,20 @@ import sys
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
 from safetensors.numpy import load_file, save_file
 
 import flaxtext
-from flaxtext.artifacts import vocabulary
-from flaxtext.artifacts.bundle import FILES, check_size, read_bundle, write_bundle
+from flaxtext.artifacts.bundle import FILES, VOCABULARY, check_size, read_bundle, write_bundle
+from flaxtext.artifacts.bundle_vocabulary import read_words, write_words
+from flaxtext.artifacts.vocabulary import write_vocabulary
 from flaxtext.core.errors import UserError
 from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.text.features import NO_KEYS, Features
-from flaxtext.text.vocabulary import fit_vocabulary
+from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
 from flaxtext.train.card import render_card
 
 SIZES = {"max_len": 4, "pooling": "padded_mean", "embed_dim": 3, "hidden": 5}
@@ -140,7 +140,7 @@ def run(code, *arguments):
 
 def test_importing_flaxtext_is_cheap():
     heavy = "{'jax', 'flax', 'numpy', 'pyarrow', 'pandas'}"
-    assert run(f"import sys, flaxtext, flaxtext.cli.main; print({heavy} & set(sys.modules))") == "set()"
+    assert run(f"import sys, flaxtext, flaxtext.cli.app; print({heavy} & set(sys.modules))") == "set()"
 
 
 ABSENT = {"jax", "jaxlib", "flax", "optax", "pydantic", "ruamel", "pandas", "scipy", "sklearn", "jinja2"}
@@ -250,32 +250,24 @@ def edit_header(change):
     return damage
 
 
-SCHEMA = vocabulary.FORMAT.stamp(vocabulary.SCHEMA)
+def vocabulary_of(spelled=tuple("wxyz"), **arrays):
+    """Write another vocabulary: these words, or else any arrays."""
 
-
-def vocabulary_of(words, ids=None, **options):
     def damage(folder):
-        n = len(words)
-        numbers = pa.array(range(1, n + 1) if ids is None else ids, pa.int32())
-        table = pa.table([pa.array(words, pa.string()), pa.array([1] * n, pa.int64()), numbers], schema=SCHEMA)
-        pq.write_table(table, folder / "vocab.parquet", **{"compression": "none", **options})
+        letters = [word.encode() for word in spelled]
+        whole = {
+            "words": np.frombuffer(b"".join(letters), np.uint8),
+            "offsets": np.cumsum([0, *map(len, letters)]).astype(np.int32),
+            "counts": np.ones(len(letters), np.int64),
+        }
+        given = {name: array for name, array in (whole | arrays).items() if array is not DROP}
+        save_file(given, folder / "vocabulary.safetensors")
 
     return damage
 
 
-def bomb(folder, word="a", rows=1_000_000, times=20, **options):
-    """Millions of rows in a few kilobytes: one word, over and over."""
-    word = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array([word])).cast(pa.string())
-    columns = [word, pa.array(np.ones(rows, np.int64)), pa.array(np.arange(rows, dtype=np.int32))]
-    with pq.ParquetWriter(folder / "vocab.parquet", SCHEMA, **{"compression": "none", **options}) as writer:
-        for _ in range(times):
-            writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
-
-
-def invalid_word(folder):
-    vocabulary_of(["zz1", "zz2", "zz3", "zz4"])(folder)
-    path = folder / "vocab.parquet"
-    path.write_bytes(path.read_bytes().replace(b"zz", b"\xff\xfe"))
+def integers(*values):
+    return np.array(values, np.int32)
 
 
 def instead_of(name, put):
@@ -322,19 +314,20 @@ EMBED_DIM = "architecture.embed_dim: expected a whole number from 1 to 100,000"
 HIDDEN = "architecture.hidden: expected a whole number from 0 to 100,000"
 PREFIX = "architecture.prefix: expected a whole number from 1 to 1,000, or null"
 POOLING = f"architecture.pooling: expected one of {', '.join(POOLINGS)}, or null"
-FORMAT = "this version of flaxtext reads format 3: train the model again"
+NO_WORDS = "not a vocabulary: the offsets do not part the letters into words; get the model again"
+FORMAT = "this version of flaxtext reads format 4: train the model again"
 HOSTILE = {
     "no config": (instead_of("config.json", lambda _: None), "not a model: no config.json"),
     "no tensors": (instead_of("model.safetensors", lambda _: None), "not a model: no model.safetensors"),
-    "no vocabulary": (instead_of("vocab.parquet", lambda _: None), "not a model: no vocab.parquet"),
+    "no vocabulary": (instead_of(VOCABULARY, lambda _: None), "not a model: no vocabulary.safetensors"),
     "no checksums": (instead_of("SHA256SUMS", lambda _: None), "not a model: no SHA256SUMS"),
     "a flipped bit": (flip, "model.safetensors: damaged, edited or of another model"),
     "an edited config": (unsealed(edit_config(max_len=5)), "config.json: damaged, edited or of another model"),
-    "a vocabulary of another model": (unsealed(vocabulary_of(list("wxyz"))), "vocab.parquet: damaged, edited or of"),
+    "a vocabulary of another model": (unsealed(vocabulary_of(list("wxyz"))), f"{VOCABULARY}: damaged, edited or of"),
     "empty checksums": (instead_of("SHA256SUMS", lambda path: path.touch()), "no checksum of config.json"),
     "binary checksums": (instead_of("SHA256SUMS", lambda path: path.write_bytes(b"\xff" * 99)), "not UTF-8"),
     "a folder instead of a file": (instead_of("model.safetensors", lambda path: path.mkdir()), "is not a file"),
-    "a link to a device": (instead_of("vocab.parquet", lambda path: path.symlink_to("/dev/zero")), "is not a file"),
+    "a link to a device": (instead_of(VOCABULARY, lambda path: path.symlink_to("/dev/zero")), "is not a file"),
     "a link to nothing": (instead_of("config.json", lambda path: path.symlink_to("nowhere")), "no config.json"),
     "a link in a circle": (instead_of("config.json", lambda path: path.symlink_to(path)), "cannot be read"),
     "a link to another file": (
@@ -344,7 +337,7 @@ HOSTILE = {
     "a pipe": (instead_of("config.json", os.mkfifo), "is not a file"),
     "a config of 64 GB": (sparse("config.json"), "at most 1,048,576 are read"),
     "tensors of 64 GB": (sparse("model.safetensors"), "at most 537,919,488 are read"),
-    "a vocabulary of 64 GB": (sparse("vocab.parquet"), "at most 537,919,488 are read"),
+    "a vocabulary of 64 GB": (sparse(VOCABULARY), "at most 537,919,488 are read"),
     "a config of another format": (
         edit_config(format=99),
         f"format 99; {FORMAT}",
@@ -388,7 +381,7 @@ HOSTILE = {
         edit_config(embed_dim=10**12),
         f"{EMBED_DIM}, got 1000000000000",
     ),
-    "embed_dim beyond the file": (edit_config(embed_dim=100_000), "config.json and vocab.parquet ask for"),
+    "embed_dim beyond the file": (edit_config(embed_dim=100_000), "config.json and vocabulary.safetensors ask for"),
     "absurd hidden": (
         edit_config(hidden=2**63),
         f"{HIDDEN}, got 9223372036854775808",
@@ -427,21 +420,21 @@ HOSTILE = {
         edit_config(prefix=True),
         PREFIX,
     ),
-    "a prefix beyond the file": (edit_config(prefix=2), "config.json and vocab.parquet ask for"),
+    "a prefix beyond the file": (edit_config(prefix=2), "config.json and vocabulary.safetensors ask for"),
     "absurd ngrams": (edit_config(ngrams=6), "architecture.ngrams: expected a whole number from 1 to 5, got 6"),
     "absurd ngram_rows": (edit_config(ngram_rows=2**40), "ngram_rows: expected a whole number from 0 to 16,777,216"),
-    "ngram_rows beyond the file": (edit_config(ngram_rows=2), "config.json and vocab.parquet ask for"),
+    "ngram_rows beyond the file": (edit_config(ngram_rows=2), "config.json and vocabulary.safetensors ask for"),
     "parameters beyond all bounds": (
         edit_config(max_len=10_000, pooling="flatten", embed_dim=100_000),
         "bytes; at most",
     ),
     "data of some keys": (edit_config(data={"source": "films"}), "data.documents: not of the right type: None"),
     "an odd library": (edit_config(versions={"j\na\x1bx" * 50: 1}), "not of the right type: 1"),
-    "a linear model": (edit_config(pooling=None), "config.json and vocab.parquet ask for"),
-    "another pooling": (edit_config(pooling="flatten"), "config.json and vocab.parquet ask for"),
+    "a linear model": (edit_config(pooling=None), "config.json and vocabulary.safetensors ask for"),
+    "another pooling": (edit_config(pooling="flatten"), "config.json and vocabulary.safetensors ask for"),
     "data of text": (edit_config(data="films"), "data: expected keys and values, got 'films'"),
     "versions of numbers": (edit_config(versions={"jax": 1}), "versions.jax: not of the right type: 1"),
-    "truncated tensors": (truncated("model.safetensors", 10), "config.json and vocab.parquet ask for"),
+    "truncated tensors": (truncated("model.safetensors", 10), "config.json and vocabulary.safetensors ask for"),
     "tensors of 3 bytes": (write("model.safetensors", b"abc"), "model.safetensors"),
     "empty tensors": (write("model.safetensors", b""), "model.safetensors"),
     "a pickle": (write("model.safetensors", b"\x80\x04\x95" + b"\x00" * 500), "model.safetensors"),
@@ -462,72 +455,78 @@ HOSTILE = {
     ),
     "a tensor of another name": (
         edit_header(lambda header: header.update(more=header.pop("output.bias"))),
-        "'more' is F32 of 2; config.json and vocab.parquet ask for nothing",
+        "'more' is F32 of 2; config.json and vocabulary.safetensors ask for nothing",
     ),
     "a missing tensor": (edit_tensors(lambda tensors: tensors.pop("hidden.bias")), "ask for"),
     "an extra tensor": (edit_tensors(lambda tensors: tensors.update(more=np.zeros(9, np.float32))), "ask for"),
     "an empty extra tensor": (
         edit_tensors(lambda tensors: tensors.update({"x\ny": np.zeros(0, np.float32)})),
-        r"'x\\ny' is F32 of 0; config.json and vocab.parquet ask for nothing",
+        r"'x\\ny' is F32 of 0; config.json and vocabulary.safetensors ask for nothing",
     ),
     "another shape": (edit_tensors(lambda t: t.update({"output.bias": np.zeros(3, np.float32)})), "ask for"),
     "swapped axes": (
         edit_tensors(lambda t: t.update({"hidden.kernel": np.ascontiguousarray(t["hidden.kernel"].T)})),
-        "'hidden.kernel' is F32 of 5 x 3; config.json and vocab.parquet ask for F32 of 3 x 5",
+        "'hidden.kernel' is F32 of 5 x 3; config.json and vocabulary.safetensors ask for F32 of 3 x 5",
     ),
     "float64": (edit_tensors(lambda t: t.update({"output.bias": np.zeros(2)})), "ask for"),
     "int32": (
         edit_tensors(lambda t: t.update({"output.bias": np.zeros(2, np.int32)})),
-        "'output.bias' is I32 of 2; config.json and vocab.parquet ask for F32 of 2",
+        "'output.bias' is I32 of 2; config.json and vocabulary.safetensors ask for F32 of 2",
     ),
     "NaN": (poison(np.nan), "embedding.embedding holds NaN or infinity"),
     "infinity": (poison(-np.inf), "embedding.embedding holds NaN or infinity"),
-    "a vocabulary that is no Parquet": (write("vocab.parquet", b"PAR1" + b"x" * 99), "not a vocabulary"),
-    "a vocabulary of another version": (
-        lambda folder: pq.write_table(
-            pq.read_table(folder / "vocab.parquet").replace_schema_metadata(
-                {"flaxtext": '{"format": "vocabulary", "version": "2\\n3"}'}
-            ),
-            folder / "vocab.parquet",
-            compression="none",
+    "a vocabulary that is no safetensors": (write(VOCABULARY, b"PAR1" + b"x" * 99), "a header of"),
+    "a vocabulary of a few bytes": (write(VOCABULARY, b"abc"), "vocabulary.safetensors: not safetensors, or damaged"),
+    "an empty vocabulary": (write(VOCABULARY, b""), "vocabulary.safetensors: not safetensors, or damaged"),
+    "a truncated vocabulary": (truncated(VOCABULARY, 30), "vocabulary.safetensors: not safetensors, or damaged"),
+    "a longer vocabulary": (vocabulary_of(list("uvwxyz")), "config.json and vocabulary.safetensors ask for"),
+    "no words": (
+        vocabulary_of(words=np.zeros(0, np.uint8), offsets=integers(0), counts=np.zeros(0, np.int64)),
+        "config.json and vocabulary.safetensors ask for",
+    ),
+    "no offsets": (
+        vocabulary_of(offsets=integers(), counts=np.zeros(0, np.int64)),
+        "not a vocabulary: 0 counts and 0 offsets, which are one more than the words; get the model again",
+    ),
+    "fewer counts than words": (vocabulary_of(counts=np.ones(3, np.int64)), "not a vocabulary: 3 counts and 5 offsets"),
+    "a vocabulary without counts": (
+        vocabulary_of(counts=DROP),
+        "'counts' is nothing; a vocabulary asks for I64 of any length",
+    ),
+    "a vocabulary of more": (
+        vocabulary_of(more=integers(1)),
+        "'more' is I32 of 1; a vocabulary asks for nothing",
+    ),
+    "offsets of 64 bits": (
+        vocabulary_of(offsets=np.arange(5)),
+        "'offsets' is I64 of 5; a vocabulary asks for I32 of any length",
+    ),
+    "words in a table": (
+        vocabulary_of(words=np.full((2, 2), 120, np.uint8)),
+        "'words' is U8 of 2 x 2; a vocabulary asks for U8 of any length",
+    ),
+    "offsets beyond the letters": (vocabulary_of(offsets=integers(0, 1, 2, 3, 2**31 - 1)), NO_WORDS),
+    "offsets below 0": (vocabulary_of(offsets=integers(-1, 1, 2, 3, 4)), NO_WORDS),
+    "offsets that fall": (vocabulary_of(offsets=integers(0, 3, 2, 3, 4)), NO_WORDS),
+    "offsets that leave letters": (vocabulary_of(offsets=integers(0, 1, 2, 3, 3)), NO_WORDS),
+    "an empty word": (vocabulary_of(offsets=integers(0, 1, 1, 3, 4)), NO_WORDS),
+    "a count of 0": (vocabulary_of(counts=np.arange(4)), "not a vocabulary: a word occurs less than once"),
+    "a word twice": (vocabulary_of(["w", "x", "w", "z"]), "not a vocabulary: a word occurs twice; get the model again"),
+    "a word that is no UTF-8": (
+        vocabulary_of(words=np.frombuffer(b"wx\xffz", np.uint8)),
+        "not a vocabulary: a word is not UTF-8",
+    ),
+    "half a letter in two words": (
+        vocabulary_of(words=np.frombuffer("w\u00e9z".encode(), np.uint8)),
+        "not a vocabulary: a word is not UTF-8",
+    ),
+    "20 million words": (
+        vocabulary_of(
+            words=np.full(20_000_000, 97, np.uint8),
+            offsets=np.arange(20_000_001, dtype=np.int32),
+            counts=np.ones(20_000_000, np.int64),
         ),
-        "not vocabulary of version 1, but of version '2",
-    ),
-    "a vocabulary of many brackets": (
-        lambda folder: pq.write_table(
-            pq.read_table(folder / "vocab.parquet").replace_schema_metadata({"flaxtext": "[" * 100_000}),
-            folder / "vocab.parquet",
-            compression="none",
-        ),
-        "not vocabulary of version 1",
-    ),
-    "a vocabulary without its columns": (
-        lambda folder: pq.write_table(pa.table({"x": [1]}), folder / "vocab.parquet"),
-        "expected word, count and id",
-    ),
-    "a truncated vocabulary": (truncated("vocab.parquet", 30), "not a vocabulary"),
-    "a longer vocabulary": (vocabulary_of(list("uvwxyz")), "config.json and vocab.parquet ask for"),
-    "no words": (vocabulary_of([]), "config.json and vocab.parquet ask for"),
-    "an id twice": (vocabulary_of(list("wxyz"), ids=[1, 2, 2, 4]), "expected word, count and id, sorted by id from 1"),
-    "ids out of range": (vocabulary_of(list("wxyz"), ids=[1, 2, 3, 2**31 - 1]), "sorted by id from 1"),
-    "a word twice": (vocabulary_of(["w", "x", "w", "z"]), "a word stands twice"),
-    "a word that is missing": (vocabulary_of(["w", None, "y", "z"]), "a word, count or id is missing"),
-    "a word that is no UTF-8": (invalid_word, "a word is not UTF-8"),
-    "other columns": (
-        lambda folder: pq.write_table(
-            pa.table({"word": list("wxyz")}, schema=SCHEMA.remove(2).remove(1)), folder / "vocab.parquet"
-        ),
-        "expected word, count and id",
-    ),
-    "20 million words in little space": (bomb, "20,000,000 words; at most 16,777,216 are read"),
-    "long words in little space": (
-        lambda folder: bomb(folder, word="a" * 100_000, rows=4, times=1),
-        "a word stands twice",
-    ),
-    "a compressed vocabulary": (vocabulary_of(list("wxyz"), compression="zstd"), "not as this version of flaxtext"),
-    "prefixes in little space": (
-        vocabulary_of(list("wxyz"), use_dictionary=False, column_encoding={"word": "DELTA_BYTE_ARRAY"}),
-        "not as this version of flaxtext writes vocabularies",
+        "20,000,000 words of 19 MB; a model has at most 16,777,216, of 256 MB",
     ),
 }
 LOAD = """
@@ -578,21 +577,75 @@ def test_hostile_bundles_take_less_than_1_gb(refusals):
     assert refusals["peak"] < 1000  # MB
 
 
+MUTATE = """
+import hashlib, random, sys
+from pathlib import Path
+import flaxtext
+from flaxtext.core.errors import UserError
+folder, rng, right = Path(sys.argv[1]), random.Random(sys.argv[2]), 0
+path, sums = folder / "vocabulary.safetensors", folder / "SHA256SUMS"
+whole, others = path.read_bytes(), [line for line in sums.open() if path.name not in line]
+for _ in range(int(sys.argv[3])):
+    data = bytearray(whole)
+    for _ in range(rng.choice([1, 1, 2, 8])):
+        at = rng.randrange(len(data))
+        match rng.randrange(4):
+            case 0: data[at] ^= 1 << rng.randrange(8)
+            case 1: data[at : at + 4] = rng.choice([b"\\0" * 4, b"\\xff" * 4, b"\\xff" * 3 + b"\\x7f", b"9999"])
+            case 2: del data[at : at + 8]
+            case 3: data[at:at] = rng.randbytes(8)
+    path.write_bytes(data)
+    sums.write_text("".join(others) + f"{hashlib.sha256(data).hexdigest()}  {path.name}\\n")
+    try:
+        model = flaxtext.load(folder)
+        right += model.predict(["a good film", "\\xe9"]).shape == (2,)
+    except UserError as error:
+        assert str(error).isprintable() and len(str(error)) < 600, error
+print("right:", right)
+"""
+
+
+@pytest.mark.parametrize("cases", [300, pytest.param(2000, marks=pytest.mark.slow)])
+def test_no_damage_to_the_vocabulary_aborts(bundle, cases):
+    """Its bytes are changed at random, and its checksum with them."""
+    right = int(run(MUTATE, str(bundle), "0", str(cases)).removeprefix("right: "))
+    assert 0 < right < cases / 2  # a letter or a count for another
+
+
+def test_words_too_many_for_a_model_are_refused_when_they_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("flaxtext.artifacts.vocabulary.MAX_WORDS", 3)
+    with pytest.raises(
+        UserError, match=r"^4 words of 0 MB; a model has at most 3, of 256 MB: raise build_vocab\.min_c"
+    ):
+        write_vocabulary(tmp_path / "vocab.parquet", words())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_of_a_vocabulary_is_written_and_read(tmp_path):
+    part = Vocabulary(pa.array(["before", "é", "🦊 x", "after"])[1:3], np.array([5, 1]))
+    write_words(tmp_path / "words", part)
+    again = read_words(tmp_path / "words")
+    assert (again.words.to_pylist(), again.counts.tolist()) == (["é", "🦊 x"], [5, 1])
+    write_words(tmp_path / "words", Vocabulary(pa.array([], pa.string()), np.zeros(0, np.int64)))
+    assert len(read_words(tmp_path / "words")) == 0
+
+
 def test_what_is_no_folder(tmp_path):
     make(tmp_path / "here")
     with pytest.raises(UserError, match=r"nowhere: no such model; .* has here"):
         read_bundle(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_bundle_of_an_older_format_says_how_to_make_a_new_one(bundle, version):
     edit_config(format=version)(bundle)
     (bundle / "SHA256SUMS").unlink()
+    (bundle / VOCABULARY).rename(bundle / "vocab.parquet")
     message = f"config.json: format {version}; {FORMAT}, by `dvc repro` in its project"
     with pytest.raises(UserError) as error:
         read_bundle(bundle)
     assert str(error.value) == f"{bundle}/{message}"
-    seal(bundle)  # format 2 had checksums, too
+    (bundle / "SHA256SUMS").touch()  # which formats 2 and 3 had, too
     with pytest.raises(UserError) as error:
         read_bundle(bundle)
     assert str(error.value) == f"{bundle}/{message}"

@@ -24,7 +24,8 @@ from conftest import PROJECT
 from flaxtext.artifacts.bundle import read_bundle, write_bundle
 from flaxtext.artifacts.token_ids import write_token_ids
 from flaxtext.cli import extras
-from flaxtext.cli import main as cli
+from flaxtext.cli.app import COMMANDS
+from flaxtext.cli.main import script
 from flaxtext.cli.terminal import fit as fit_line
 from flaxtext.cli.terminal import plain
 from flaxtext.config.train import NetworkVariant
@@ -201,11 +202,9 @@ def test_types_of_parquet_are_kept(flaxtext, model, tmp_path):
     assert found["predicted"].to_pylist() == ["cats", None, "dogs"]
     assert found.schema.field("probability").type == pa.float32()
     assert flaxtext(*arguments, "-o", tmp_path / "out.jsonl")[0] == 0
-    assert read_table(tmp_path / "out.jsonl")[2]["when"] == "1970-01-02 00:00:00"
-    status, _, err = flaxtext(*arguments, "-o", tmp_path / "out.csv")
-    assert status == 1
-    assert "column 'tags' holds" in err
-    assert not (tmp_path / "out.csv").exists()
+    assert read_table(tmp_path / "out.jsonl")[2]["when"] == "1970-01-02T00:00:00"
+    assert flaxtext(*arguments, "-o", tmp_path / "out.csv")[0] == 0
+    assert [row["tags"] for row in read_table(tmp_path / "out.csv")] == ['["a"]', "[]", ""]
 
 
 def test_rows_without_text_stay(flaxtext, model, tmp_path):
@@ -291,12 +290,12 @@ def test_json_lines_keep_what_columns_cannot_hold(flaxtext, model, tmp_path):
     first, second, third = read_table(tmp_path / "out.jsonl")
     assert first["deep"] == {"a": [1, None]}
     assert first["half"] == "\ud83d"
-    assert second == {"text": None, "other": None, "predicted": None, "probability": None}
+    assert second == {"text": None, "other": float("inf"), "predicted": None, "probability": None}
     assert third["predicted"] in CLASSES
     status, _, err = flaxtext("predict", "-m", model, "-i", path, "-o", tmp_path / "out.parquet")
     assert status == 1
     assert err.count("\n") == 1
-    assert "write to .jsonl, which needs no columns" in err
+    assert "in.jsonl: row 1: half of a surrogate pair (\\ud83d) in half;" in err
 
 
 @pytest.mark.parametrize(
@@ -310,8 +309,8 @@ def test_json_lines_keep_what_columns_cannot_hold(flaxtext, model, tmp_path):
         ("in.csv.gz", gzip.compress(b"text\nmeow\n", mtime=0)[:-4], "in.csv.gz: not a whole gzip file"),
         ("in.jsonl", b'{"text": "meow"}\n{"text": \n', "in.jsonl: row 2: not JSON"),
         ("in.jsonl", b'{"text": "meow"}\n{"body": "x"}\n', "in.jsonl: row 2: no column 'text'; there are body"),
-        ("in.jsonl", b'{"text": ["meow"]}\n', "in.jsonl: row 1: text is ['meow'], not a string or number"),
-        ("in.jsonl", b"[" * 100_000 + b"\n", "in.jsonl: row 1: not JSON that can be read"),
+        ("in.jsonl", b'{"text": ["meow"]}\n', 'in.jsonl: row 1: text is ["meow"], not a string or number'),
+        ("in.jsonl", b"[" * 100_000 + b"\n", "in.jsonl: row 1: a JSON array"),
         ("in.jsonl.gz", gzip.compress(b'{"text": "meow"}\n' * 99, mtime=0)[:-9], "in.jsonl.gz: not a whole gzip file"),
         ("in.parquet", b"PAR1 and no more", "in.parquet: not a whole Parquet file"),
     ],
@@ -543,7 +542,7 @@ def test_help_and_version(flaxtext):
         "results": "figures",
         "sweep": "--minutes",
     }
-    assert set(options) == set(cli.COMMANDS)
+    assert set(options) == set(COMMANDS)
     for command, option in options.items():
         status, out, _ = flaxtext(command, "--help")
         assert status == 0
@@ -554,7 +553,7 @@ def test_help_and_version(flaxtext):
 def test_the_console_script_is_declared():
     with (PROJECT / "pyproject.toml").open("rb") as file:
         assert tomllib.load(file)["project"]["scripts"] == {"flaxtext": "flaxtext.cli.main:script"}
-    assert callable(cli.script)
+    assert callable(script)
 
 
 def test_as_a_module_without_warnings(model):

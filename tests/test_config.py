@@ -126,6 +126,24 @@ def test_a_variant_overrides_train(values):
             "masked_mean",
             "variants.sum_20.pooling: masked_mean is now mean, and what was mean and sum padded_mean and padded_sum",
         ),
+        ("variants.data", {}, "variants.data: metrics/data.json is another stage's; choose another name"),
+        ("variants.Data", {}, "variants.Data: metrics/data.json is another stage's; choose another name"),
+        (
+            "variants.comparison",
+            {},
+            "variants.comparison: metrics/comparison.json is another stage's; choose another name",
+        ),
+        ("variants.con", {}, "variants.con: Windows has no files of that name; choose another"),
+        ("variants.LPT1", {}, "variants.LPT1: Windows has no files of that name; choose another"),
+        ("variants." + "n" * 101, {}, f"variants.'{'n' * 56}...: a name has at most 100 characters"),
+        *(
+            (
+                f"variants.{name}",
+                {},
+                f"variants.{name}: a name is made of letters, digits, - and _, and begins with none of the last two",
+            )
+            for name in ("-x", "_x", "a b", "a/b", "a@b", "caf\u00e9", "")
+        ),
         ("variants.sum_20.prefix", 0, "variants.sum_20.prefix: expected greater than or equal to 1, got 0"),
         ("variants.sum_20.prefix", 1001, "variants.sum_20.prefix: expected less than or equal to 1000, got 1001"),
         ("train.min_steps", -1, "train.min_steps: expected greater than or equal to 0, got -1"),
@@ -215,6 +233,33 @@ def test_one_mistake_is_one_line(values, key, value, message):
     with pytest.raises(UserError) as error:
         check_params(values)
     assert str(error.value) == f"params.yaml: {message}"
+
+
+@pytest.mark.parametrize("name", [".", "..", "a.b", "a\n", "a\n.."])
+def test_a_name_of_dots_or_lines_is_refused(values, name):
+    values["variants"][name] = {"pooling": "max", "embed_dim": 3}
+    with pytest.raises(UserError, match="a name is made of letters, digits, - and _, and begins with none of the last"):
+        check_params(values)
+
+
+def test_names_that_differ_by_case_alone_are_refused(values, file):
+    put(values, "variants.Sum_20", {"pooling": "max", "embed_dim": 3})
+    with pytest.raises(UserError) as error:
+        check_params(values)
+    assert str(error.value).splitlines() == [
+        "params.yaml: variants.sum_20: not every file system tells it from Sum_20; choose another name",
+        "params.yaml: variants.Sum_20: not every file system tells it from sum_20; choose another name",
+    ]
+    path = file()
+    with pytest.raises(UserError, match=r"variants\.sum_20: not every file system tells it from Sum_20"):
+        read_variant("sum_20", path)
+    assert read_variant("linear", path).model == "linear"
+
+
+@pytest.mark.parametrize("name", ["2024", "null", "1e5", "x-", "COM10", "n" * 100])
+def test_names_that_may_be(values, name):
+    put(values, f"variants.{name}", {"pooling": "max", "embed_dim": 3})
+    assert name in check_params(values).variants
 
 
 def test_all_options_of_a_source(values):

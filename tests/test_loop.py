@@ -117,6 +117,24 @@ def test_any_batch_size_and_empty_documents(batch_size):
     assert sparse[0].train_loss == pytest.approx(dense[0].train_loss, rel=1e-2)
 
 
+@pytest.mark.parametrize("rng", [None, 5])
+def test_a_batch_is_no_larger_than_the_corpus(rng):
+    def ordered(batch_size):
+        return order(7, batch_size, rng and np.random.default_rng(rng))
+
+    assert ordered(7).shape == (1, 7)
+    assert np.array_equal(ordered(10**12), ordered(7))
+    assert order(0, 10**12, None).shape == (0, 1)
+
+
+def test_a_batch_beyond_the_corpus_trains_as_one_of_all_documents():
+    runs = [train_network(documents(20), none(), batch_size=size, epochs=2) for size in (20, 10**12)]
+    (first, history), (second, again) = runs
+    assert [epoch.train_loss for epoch in history] == [epoch.train_loss for epoch in again]
+    for name, array in flatten_parameters(first).items():
+        assert np.array_equal(array, flatten_parameters(second)[name])
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
     runs = [train_network(documents(), none(), seed=seed)[0] for seed in (0, 0, 1)]
     first, again, other = (np.asarray(flatten_parameters(run)["embedding.embedding"]).tobytes() for run in runs)

@@ -39,6 +39,30 @@ def test_the_vocabulary_s_words_are_kept_the_first_of_each(file, name, header):
     np.testing.assert_allclose(found.vectors, [[1, 2.5, -0.3], [0, 0, 1], [4, 5, 6]])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffcat 1 2\ndog 3 4\n",
+        "\ufeff2 2\ncat 1 2\ndog 3 4\n",
+        "cat\t1\t2\ndog\t3\t4\n",
+        "2\t2\r\ncat\t1\t2\r\ndog 3 4",
+        "\n\n2 2\n\ncat 1 2\n \r\n\ndog  3  4  \n\n",
+        "1 2\ncat 1 2\ndog 3 4\n",
+        "new york 7 7\ncat 1 2\nnew 1 7 7\ndog 3 4\n",
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_marks_tabs_line_ends_and_empty_lines_change_nothing(file, text, packed):
+    """Nor does an ending that says nothing of what is inside."""
+    words = fit_vocabulary([pa.array(["cat cat cat dog dog new"])])
+    found = find_vectors(file(gzip.compress(text.encode()) if packed else text), words)
+    assert (found.ids.tolist(), found.vectors.tolist()) == ([1, 2], [[1, 2], [3, 4]])
+    path = file("")
+    path = path.with_suffix(".gz")
+    path.write_text(text, encoding="utf-8")
+    assert find_vectors(path, words).ids.tolist() == [1, 2]
+
+
 def test_a_word_of_digits_is_no_header(file):
     words = fit_vocabulary([pa.array(["2004"])])
     assert find_vectors(file("2004 1.5 2\n"), words).vectors.tolist() == [[1.5, 2.0]]
@@ -48,11 +72,23 @@ def test_a_word_of_digits_is_no_header(file):
     ("text", "message"),
     [
         ("cat 1 2\ndog 1\n", "some.vec, line 2: expected a word and 2 numbers"),
-        ("cat 1 x\n", "some.vec, line 1: expected a word and 2 numbers"),
+        ("cat 1 x\n", "some.vec, line 1: expected a word and its numbers"),
         ("the 1 2\ncat 1 nan\n", "some.vec, line 2: expected a word and 2 numbers"),
         ("cat\n", "some.vec, line 1: expected a word and its numbers"),
         ("2 2\ncat 1\n", "some.vec, line 2: expected a word and 2 numbers"),
-        ("cat\t1\t2\n", "some.vec: has a vector for none of the 4 words of the vocabulary"),
+        (
+            "2 2\ncat 1 2 3\n",
+            "some.vec: 1 words, and its first line says 2: it was cut short; get it again, or correct that line",
+        ),
+        ("2 2\ncat 1 2 3\ndog 1 2 3\n", "some.vec, line 2: expected a word and 2 numbers"),
+        ("cat 1 2\ndog 1 1e39\n", "some.vec, line 2: expected a word and 2 numbers"),
+        ("cat 0,1 0,2\n", "some.vec, line 1: expected a word and its numbers"),
+        ("cat 1 2\n".encode("utf-16"), "some.vec: in UTF-16 or UTF-32; save it as UTF-8"),
+        (b"\xfe\xff" + "cat 1 2\n".encode("utf-16-be"), "some.vec: in UTF-16; save it as UTF-8"),
+        ("cat 1 2\n".encode("utf-16-le"), "some.vec, line 1: not text; word vectors are read in their text format"),
+        (b"2 2\ncat \x00\x00\x80\x3f", "some.vec, line 2: not text; word vectors are read in their text format"),
+        ("cat " + "1 " * 600_000, "some.vec, line 1: not text; word vectors are read in their text format"),
+        (b"PK\x03\x04" + b"\0" * 30, "some.vec: a zip archive; unpack it"),
         ("", "some.vec: has a vector for none of the 4 words of the vocabulary"),
     ],
 )
@@ -72,7 +108,10 @@ def test_a_file_that_cannot_be_read_is_one_line(file, tmp_path):
     with pytest.raises(UserError, match=r"cut\.gz: cannot be read: "):
         find_vectors(path, WORDS)
     path.write_bytes(b"no gzip")
-    with pytest.raises(UserError, match=r"cut\.gz: cannot be read: "):
+    with pytest.raises(UserError, match=r"cut\.gz: has a vector for none of the 4 words of the vocabulary$"):
+        find_vectors(path, WORDS)
+    path.write_bytes(gzip.compress(b"a" * 2**27))  # one line, in a few kilobytes
+    with pytest.raises(UserError, match=r"cut\.gz, line 1: not text"):
         find_vectors(path, WORDS)
 
 

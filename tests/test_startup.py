@@ -3,10 +3,12 @@
 A script that has done its work ends at once, whatever would go wrong while the interpreter takes itself apart.
 """
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -202,4 +204,111 @@ def test_output_that_cannot_be_written_is_an_error():
     program = [sys.executable, "-c", ABORT.format(end="pass")]
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(program, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (ended.returncode, ended.stderr) == (1, "error: [Errno 28] No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (1, "error: standard output: no space left on device\n")
+
+
+SCRIPT = """
+import os, signal, sys, threading, time
+from flaxtext.core.startup import run_script
+from flaxtext.core.files import atomic
+
+def main():
+{body}
+
+run_script(main{options})
+"""
+
+
+def script(body, options=""):
+    """The words that run a script of the project's kind."""
+    return [sys.executable, "-c", SCRIPT.format(body=textwrap.indent(textwrap.dedent(body), "    "), options=options)]
+
+
+ENDINGS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_signal_leaves_nothing_half_written(tmp_path, name, kind):
+    """Though a thread waits for what never comes, and an exception would be lost."""
+    body = f"""
+        threading.Thread(target=lambda: os.read(0, 1)).start()
+        with atomic({str(tmp_path / "out")!r}) as temporary:
+            if {kind!r} == "folder":
+                temporary.mkdir()
+                temporary = temporary / "half"
+            temporary.write_text("half")
+            print("ready", flush=True)
+            while True:
+                try:
+                    time.sleep(60)
+                except BaseException:
+                    pass
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(script(body), cwd=PROJECT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        assert [path.name for path in tmp_path.iterdir()] == [".out.tmp"]
+        process.send_signal(getattr(signal, name))
+        _, printed = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (
+        128 + getattr(signal, name),
+        f"{ENDINGS[name]}: nothing half-written was kept\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As `nohup` and a shell's background jobs have it."""
+    body = "os.kill(os.getpid(), signal.SIGHUP); os.kill(os.getpid(), signal.SIGINT); print('done')"
+    shell = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *script(body)]
+    ended = subprocess.run(shell, cwd=PROJECT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+def test_ctrl_c_while_imports_are_under_way_is_one_line():
+    program = "import os, signal\nfrom flaxtext.core.startup import fast_start\nwith fast_start():\n"
+    program += "    os.kill(os.getpid(), signal.SIGINT)\n    import flaxtext.io.table\n"
+    ended = run(program)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted: nothing half-written was kept\n")
+    program = "import signal\nfrom flaxtext.core.startup import fast_start\nbefore = signal.getsignal(signal.SIGINT)\n"
+    program += "with fast_start(): pass\nprint(signal.getsignal(signal.SIGINT) is before)"
+    assert words_of(program) == ["True"]
+
+
+def test_a_stage_does_its_work_though_nobody_reads_what_it_says(tmp_path):
+    body = f"""
+        for _ in range(9):
+            print("words " * 9_999, flush=True)
+        with atomic({str(tmp_path / "out")!r}) as temporary:
+            temporary.write_text("whole")
+    """
+    for options, written in (("", ["out"]), (", ends_unread=True", [])):
+        pipe = subprocess.PIPE
+        with subprocess.Popen(script(body, options), cwd=PROJECT, stdout=pipe, stderr=pipe) as process:
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 0
+        assert [path.name for path in tmp_path.iterdir()] == written
+        (tmp_path / "out").unlink(missing_ok=True)
+
+
+def test_a_terminal_of_ascii_gets_replacements():
+    body = "print('caf\\u00e9 \\udce9'); print('caf\\u00e9', file=sys.stderr)"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(script(body), cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "caf? ?\n", "caf\\xe9\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_take_no_files_place(tmp_path, closed):
+    body = f"""
+        with open({str(tmp_path / "out")!r}, "w") as file:
+            print("words")
+            print("words", file=sys.stderr)
+            sys.stdin.read() if sys.stdin.isatty() else None
+            file.write("whole")
+    """
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *script(body)]
+    assert subprocess.run(shell, cwd=PROJECT, capture_output=True).returncode == 0
+    assert (tmp_path / "out").read_text() == "whole"

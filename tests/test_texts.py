@@ -1,5 +1,7 @@
 """Texts as Python users have them, and a classifier's answers: labels, probabilities, none for what is missing."""
 
+from collections import UserDict
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -89,9 +91,13 @@ def test_nothing_but_what_is_missing():
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ("one text", "expected texts, one per item, got one string; write ['one text']"),
-        (np.str_("one text"), "expected texts, one per item, got one string; write ['one text']"),
-        (b"bytes", "expected texts, one per item, got one string"),
+        ("one text", "expected texts, one per item, got one string; pass a list, such as ['one text']"),
+        (np.str_("one text"), "expected texts, one per item, got one string; pass a list, such as ['one text']"),
+        ("", "expected texts, one per item, got one string; pass a list, such as ['']"),
+        (b"bytes", "expected texts, one per item, got bytes; decode them, and pass a list of str"),
+        (bytearray(b""), "expected texts, one per item, got bytearray; decode them, and pass a list of str"),
+        (UserDict(title=["a"]), "got a table; choose one of its columns: title"),
+        (np.zeros((0, 2), object), "expected texts, one per item, got ndarray: '[]'"),
         (pd.DataFrame({"title": ["a"], "body": ["b"]}), "got a table; choose one of its columns: title, body"),
         (pd.DataFrame({"text": ["a"]}), "got a table; choose one of its columns: text"),
         (pa.table({"title": ["a"], "body": ["b"]}), "got a table; choose one of its columns: title, body"),
@@ -104,7 +110,7 @@ def test_nothing_but_what_is_missing():
         ([0.5, "a"], "expected texts, got float at position 0: '0.5'"),
         (["a", b"b"], "expected texts, got bytes at position 1"),
         (["a", ["b"]], "expected texts, got list at position 1"),
-        (np.array([["a", "b"]]), "expected texts, got ndarray at position 0"),
+        (np.array([["a", "b"]]), "expected texts, one per item, got ndarray: \"[['a' 'b']]\""),
         (np.array([1, 2]), "expected texts, got int64 at position 0: '1'"),
         (pd.Series([1.5, 2]), "expected texts, got float at position 0: '1.5'"),
         (pa.array([1, 2]), "expected texts, got a column of int64"),
@@ -117,6 +123,12 @@ def test_what_is_no_column_of_texts_says_so(texts, message):
         as_texts(texts)
     assert message in str(error.value)
     assert str(error.value).isprintable()
+
+
+def test_half_a_surrogate_pair_is_no_text():
+    with pytest.raises(ValueError, match=r"^no text at position 2: half of a surrogate pair, 'a\\ud800'$"):
+        as_texts(["a", None, "a\ud800", "b\udc00"])
+    assert as_texts(["\U0001f98a"]).to_pylist() == ["🦊"]
 
 
 @pytest.fixture(scope="module")
@@ -161,11 +173,24 @@ def test_no_texts_have_no_answers(model, name):
     assert model.predict_proba(NONE[name]).shape == (0, 3)
 
 
-@pytest.mark.parametrize("texts", ["one text", pd.DataFrame({"text": ["a"]}), [1, 2], 7])
+@pytest.mark.parametrize("texts", ["one text", b"one", pd.DataFrame({"text": ["a"]}), [1, 2], 7])
 def test_a_classifier_refuses_what_is_no_column_of_texts(model, texts):
-    for ask in (model.predict, model.predict_proba):
+    for ask in (model.predict, model.predict_proba, model.tokenize, model.probabilities, model.each):
         with pytest.raises(TypeError, match="expected "):
             ask(texts)
+
+
+@pytest.mark.parametrize("ids", [["a text"], np.array(["a text"]), np.array([1, 2]), np.ones((2, 4)), pa.array(["a"])])
+def test_probabilities_of_ids_take_no_texts(model, ids):
+    with pytest.raises(TypeError, match=r"^expected word ids, int32\[n, max_len\], got .*; predict_proba takes texts$"):
+        model.probabilities(ids)
+
+
+def test_words_are_split_from_any_column_and_looked_up_by_the_list(model):
+    assert model.tokenize(pd.Series(WITH_GAPS)) == [["good"], [], ["bad"]]
+    assert model.token_ids(("a", "no such word")).tolist() == [1, 0]
+    with pytest.raises(TypeError, match=r"^expected words, got one string; pass a list, such as \['good'\]$"):
+        model.token_ids("good")
 
 
 def test_labels_belong_into_the_users_frame(model):

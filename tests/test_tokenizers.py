@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.text import Tokenizer, text_to_word_sequence
 
-from flaxtext.text.tokenizers import FILTERS, tokenize
+from flaxtext.text.tokenizers import FILTERS, LINE_ENDS, tokenize
 
 
 def words(texts):
@@ -28,7 +28,10 @@ def test_the_embedded_corpus_equals_keras(pydocs_texts):
     assert words(pydocs_texts) == [text_to_word_sequence(text) for text in pydocs_texts]
 
 
-@given(st.lists(st.text()))
+unlike_line_ends = st.text(st.characters(exclude_characters=LINE_ENDS, exclude_categories=["Cs"]))
+
+
+@given(st.lists(unlike_line_ends))
 def test_any_unicode_equals_keras(texts):
     assert words(texts) == [text_to_word_sequence(text) for text in texts]
 
@@ -45,13 +48,30 @@ def test_separators_and_odd_capitals_equal_keras(texts):
         (" \t\n!", []),
         ("Wall St. Bears", ["wall", "st", "bears"]),
         ("Wall Street's dwindling\\band", ["wall", "street's", "dwindling", "band"]),
-        ("a\u00a0b\rc", ["a\u00a0b\rc"]),  # neither a no-break space nor a carriage return separates
+        ("a\u00a0b", ["a\u00a0b"]),  # a no-break space does not separate
+        ("ball\r\nteam\r\nwin\r", ["ball", "team", "win"]),
+        ("a\rb\vc\fd\x85e\u2028f\u2029g\nh", list("abcdefgh")),
+        ("\x85\u2028é\u2029\x85", ["é"]),
+        ("\u0084\u2027\u202a\x1c", ["\u0084\u2027\u202a\x1c"]),  # neighbours of those do not
         ("İZMİR", ["i\u0307zmi\u0307r"]),  # two characters each, where Arrow's own lower-casing gives one
         ("ΟΔΟΣ", ["οδος"]),  # a final sigma, which Arrow's own lower-casing does not know
     ],
 )
 def test_one_text(text, expected):
     assert words([text]) == [expected]
+
+
+@given(st.lists(st.text(alphabet="aé中\r\v\f\x85\u2028\u2029\u0085\u2027\u202a \n", max_size=12)))
+def test_ends_of_lines_are_spaces(texts):
+    """Keras' words of the same texts with spaces in their place."""
+    spaces = str.maketrans(dict.fromkeys(LINE_ENDS, " "))
+    assert words(texts) == [text_to_word_sequence(text.translate(spaces)) for text in texts]
+
+
+def test_no_other_line_end_is_known_to_python():
+    """But for the separators of files, groups and records, which no text has."""
+    ends = {chr(code) for code in range(0x110000) if len(f"a{chr(code)}b".splitlines()) == 2}
+    assert ends - set("\x1c\x1d\x1e") == {*LINE_ENDS, "\n"}
 
 
 def test_arrow_lower_cases_differently():

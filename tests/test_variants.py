@@ -20,7 +20,7 @@ from flaxtext.text.token_ids import Examples, number_words
 from flaxtext.text.vocabulary import fit_vocabulary
 from flaxtext.train.card import render_card
 from flaxtext.train.loop import best_epoch
-from flaxtext.train.variants import average, train_variant
+from flaxtext.train.variants import _check_batch, average, check_extent, train_variant
 
 MAX_LEN = 6
 TINY = {"max_len": MAX_LEN, "epochs": 2, "min_steps": 0, "batch_size": 2}  # with three classes, every batch lacks one
@@ -202,7 +202,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(case, tmp_pa
     if not case.is_linear:
         other = Case(case.variant.model_copy(update={"seed": 7})).write(tmp_path / "other")
         assert other.keys() == files.keys()
-        assert other["vocab.parquet"] == files["vocab.parquet"]
+        assert other["vocabulary.safetensors"] == files["vocabulary.safetensors"]
         assert all(other[name] != files[name] for name in files if name.startswith("model"))
 
 
@@ -363,3 +363,51 @@ def test_a_pooling_of_ones_own_is_trained_kept_and_read(monkeypatch, tmp_path):
     monkeypatch.delitem(poolings.POOLINGS, "first_and_last")
     with pytest.raises(UserError, match=r"architecture\.pooling: expected one of flatten, padded_mean, "):
         read_bundle(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("own", "n", "message"),
+    [
+        (
+            {"max_len": 10_000, "ngrams": 5},
+            100_000,
+            "v: the ids of 100,000 documents would take 18 GB, and 8 are allowed; lower max_len or ngrams",
+        ),
+        (
+            {"model": "linear", "max_len": 10_000, "prefix": 3},
+            200_000,
+            "v: the ids of 200,000 documents would take 14 GB, and 8 are allowed; lower max_len or ngrams",
+        ),
+        (
+            {"epochs": 10**9, "batch_size": 1},
+            100,
+            "v: 100,000,000,000 steps, and at most 33,554,432 are taken; lower epochs or min_steps, or raise "
+            "batch_size",
+        ),
+        (
+            {"min_steps": 10**18},
+            100,
+            "v: 1,000,000,000,000,000,000 steps, and at most 33,554,432 are taken; lower epochs or min_steps, or raise "
+            "batch_size",
+        ),
+    ],
+)
+def test_absurd_amounts_are_refused_before_any_memory_is_taken(own, n, message):
+    variant = LinearVariant(**own) if "model" in own else NetworkVariant(pooling="mean", embed_dim=4, **own)
+    with pytest.raises(UserError) as error:
+        check_extent(variant, n, "v")
+    assert str(error.value) == message
+
+
+def test_batches_of_absurd_size_are_refused_and_where_words_are_added_up_there_are_none():
+    ids = np.zeros((50_000, 1000), np.int32)  # nothing is written to it: it takes no memory
+    ids[0, 499] = 1
+    documents = Examples(ids, np.zeros(50_000, np.int32))
+    variant = NetworkVariant(pooling="max", embed_dim=100, batch_size=10**12)
+    with pytest.raises(UserError) as error:
+        _check_batch(variant, documents, "v")
+    assert str(error.value) == (
+        "v: the embeddings of a batch would take 9 GB, and 8 are allowed; lower batch_size, embed_dim or max_len"
+    )
+    _check_batch(variant.model_copy(update={"batch_size": 1024}), documents, "v")
+    _check_batch(variant.model_copy(update={"pooling": "padded_sum"}), documents, "v")

@@ -79,12 +79,20 @@ def test_a_file_that_is_no_vocabulary(tmp_path):
     with pytest.raises(UserError, match="no such file; run `dvc repro` to make it"):
         read_vocabulary(path)
     path.write_bytes(b"PAR1")
-    with pytest.raises(UserError, match="not a vocabulary"):
+    with pytest.raises(UserError, match=r"not vocabulary, or damaged: .*; run `dvc repro`$"):
         read_vocabulary(path)
     table = pa.table({"word": ["a"], "count": [1], "id": pa.array([2], pa.int32())})
     pq.write_table(table, path, compression="none")
     with pytest.raises(UserError, match=r"not vocabulary of version 1: another version of flaxtext wrote it; run `dvc"):
         read_vocabulary(path)
     pq.write_table(table.cast(FORMAT.stamp(SCHEMA)), path, compression="none")
-    with pytest.raises(UserError, match="expected word, count and id, sorted by id from 1"):
+    with pytest.raises(UserError, match="not a vocabulary: expected word, count and id, sorted by id from 1; run"):
+        read_vocabulary(path)
+    for words, said in ((["a", None], "a word, count or id is missing"), (["a", "a"], "a word occurs twice")):
+        columns = [pa.array(words), pa.array([1, 1]), pa.array([1, 2], pa.int32())]
+        pq.write_table(pa.table(columns, schema=FORMAT.stamp(SCHEMA)), path)
+        with pytest.raises(UserError, match=f"not a vocabulary: {said}; run `dvc repro`$"):
+            read_vocabulary(path)
+    FORMAT.write(path, pa.table({"word": ["a"], "count": [1]}))
+    with pytest.raises(UserError, match="not a vocabulary: expected word, count and id, sorted by id from 1; run"):
         read_vocabulary(path)

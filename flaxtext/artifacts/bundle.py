@@ -15,21 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 import flaxtext
+from flaxtext.artifacts.bundle_vocabulary import read_words, write_words
 from flaxtext.artifacts.metrics import write_json
-from flaxtext.artifacts.vocabulary import read_vocabulary, write_vocabulary
-from flaxtext.core.errors import UserError, one_line
+from flaxtext.artifacts.tensors import MAX_HEADER_BYTES, Tensor, read_tensors
+from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic, write_text
 from flaxtext.model.architecture import Architecture, flatten_parameters, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.text.features import MAX_NGRAMS, NO_KEYS, Features
 
-FORMAT = 3
-FILES = ("config.json", "model.safetensors", "vocab.parquet")
+FORMAT = 4
+VOCABULARY = "vocabulary.safetensors"
+FILES = ("config.json", "model.safetensors", VOCABULARY)
 SUMS = "SHA256SUMS"
 """The files' checksums, as `sha256sum --check` reads them."""
 LIBRARIES = ("flax", "jax", "numpy", "pyarrow", "safetensors")
@@ -39,7 +40,7 @@ MAX_BYTES = 512 * 1024**2
 KEYS = "ngrams.keys"
 """Where model.safetensors holds the hashes of the n-grams that it knows, uint32."""
 MAX_TEXT_BYTES = 1024**2
-"""Size of config.json and of the header of model.safetensors."""
+"""Size of config.json and of the checksums."""
 MAX_CLASSES = 100_000
 ARCHITECTURE = tuple(field.name for field in fields(Architecture) if field.name not in ("rows", "classes"))
 """What config.json says of the architecture; the rest follows from the vocabulary and the classes."""
@@ -62,8 +63,8 @@ def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
 def write_bundle(path: str | Path, model: Classifier, card: str | None = None) -> None:
     """Write a model into the folder `path`, all or none.
 
-    It holds `model.safetensors`, `config.json`, `vocab.parquet`, the model card `README.md` if there is one, and the
-    checksums of them all. The parameters of further seeds are in `model-2.safetensors` and so on.
+    It holds `model.safetensors`, `config.json`, `vocabulary.safetensors`, the model card `README.md` if there is one,
+    and the checksums of them all. The parameters of further seeds are in `model-2.safetensors` and so on.
     """
     keys = model.features.keys
     with atomic(path) as folder:
@@ -72,7 +73,7 @@ def write_bundle(path: str | Path, model: Classifier, card: str | None = None) -
             tensors = {name: np.asarray(array) for name, array in flatten_parameters(parameters).items()}
             (folder / _member(number)).write_bytes(save(tensors | ({KEYS: keys} if len(keys) else {})))
         write_json(folder / "config.json", _config(model))
-        write_vocabulary(folder / "vocab.parquet", model.vocabulary)
+        write_words(folder / VOCABULARY, model.vocabulary)
         if card is not None:
             write_text(folder / "README.md", card)
         names = sorted(file.name for file in folder.iterdir())
@@ -108,15 +109,16 @@ def read_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
     folder = Path(path)
     if not folder.is_dir():
         raise UserError(f"{path}: no such model{_neighbours(folder)}")
+    _check_file(folder / "config.json")
+    config = _read_config(folder / "config.json")  # first: another format has other files
     for name in (*FILES, SUMS):
         _check_file(folder / name)
-    config = _read_config(folder / "config.json")
     info = ModelInfo(**{field.name: config[field.name] for field in fields(ModelInfo) if field.name in config})
     names = [_member(number) for number in range(1, 1 + (info.seeds if every_seed or info.ensemble else 1))]
     for name in names[1:]:
         _check_file(folder / name)
     _verify(folder, {*FILES, *names})
-    words = read_vocabulary(folder / "vocab.parquet")
+    words = read_words(folder / VOCABULARY)
     sizes, n_keys = config["architecture"], config["ngram_rows"]
     reads = {"prefix": sizes["prefix"], "ngrams": sizes["ngrams"]}
     rows = Features(words.words, **reads, keys=NO_KEYS).rows + n_keys
@@ -128,7 +130,7 @@ def read_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
         )
     if n_keys:
         expected[KEYS] = (n_keys,)
-    members = [_read_tensors(folder / name, expected) for name in names]
+    members = [_read_parameters(folder / name, expected) for name in names]
     [keys, *_] = [member.pop(KEYS, NO_KEYS) for member in members]  # the same for each seed
     if (keys[1:] <= keys[:-1]).any():
         raise UserError(f"{folder / names[0]}: {KEYS} are not in ascending order; get the model again")
@@ -151,14 +153,12 @@ def _check_file(path: Path) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        if path.name == SUMS and (path.parent / "config.json").is_file():
-            _read_config(path.parent / "config.json")  # an older format has no checksums
         missing = isinstance(error, FileNotFoundError)
         reason = f"no {path.name}" if missing else f"{path.name} cannot be read: {error.strerror}"
         raise UserError(f"{path.parent}: not a model: {reason}") from None
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path.parent}: not a model: {path.name} is not a file")
-    limit = MAX_TEXT_BYTES if path.name in ("config.json", SUMS) else MAX_BYTES + MAX_TEXT_BYTES
+    limit = MAX_TEXT_BYTES if path.name in ("config.json", SUMS) else MAX_BYTES + MAX_HEADER_BYTES
     if status.st_size > limit:
         raise UserError(f"{path}: {status.st_size:,} bytes; at most {limit:,} are read")
 
@@ -265,39 +265,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Read arrays of these names and shapes, float32 or `KEYS`, and no others; nothing is allocated before that."""
-    size = _bytes(shapes)
-    with path.open("rb") as file:
-        header = int.from_bytes(file.read(8), "little")
-    if header > MAX_TEXT_BYTES:
-        raise UserError(f"{path}: not safetensors, or damaged: a header of {header:,} bytes; get the model again")
-    if path.stat().st_size != 8 + header + size:
-        raise UserError(
-            f"{path}: {path.stat().st_size:,} bytes; config.json and vocab.parquet ask for {8 + header + size:,}; "
-            "get the model again"
-        )
-    try:
-        with safe_open(path, framework="numpy") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, not a dict
-            found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-            for name in sorted(found.keys() | shapes.keys()):
-                expected = ("U32" if name == KEYS else "F32", shapes[name]) if name in shapes else None
-                if found.get(name) != expected:
-                    raise UserError(
-                        f"{path}: {name[:60]!r} is {_describe(found.get(name))}; "
-                        f"config.json and vocab.parquet ask for {_describe(expected)}"
-                    )
-            tensors = {name: file.get_tensor(name) for name in shapes}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not safetensors, or damaged: {one_line(error)}") from None
+def _read_parameters(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Read arrays of these names and shapes, float32 or `KEYS`, and no others."""
+    expected: dict[str, Tensor] = {name: ("U32" if name == KEYS else "F32", shape) for name, shape in shapes.items()}
+    tensors = read_tensors(path, expected, f"config.json and {VOCABULARY} ask")
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or infinity; train the model again")
         if name == "linear.temperature" and array <= 0:
             raise UserError(f"{path}: {name} is {array:g}, and what divides is above 0; train the model again")
     return tensors
-
-
-def _describe(tensor: tuple[str, tuple[int, ...]] | None) -> str:
-    return f"{tensor[0]} of {' x '.join(map(str, tensor[1]))}" if tensor else "nothing"

@@ -1,6 +1,5 @@
 """The command `compare`."""
 
-import json
 import sys
 from contextlib import closing
 from dataclasses import asdict
@@ -40,7 +39,7 @@ def compare(
     the section `compare` of params.yaml has the settings.
     """
     from flaxtext.cli.revisions import Revision, changes, project, readable_changes
-    from flaxtext.cli.terminal import plain_lines
+    from flaxtext.cli.terminal import json_line, plain_lines
     from flaxtext.config.compare import Compare
 
     settings = Compare.read("compare", project() / "params.yaml")
@@ -54,4 +53,4 @@ def compare(
         print(plain_lines(readable_changes(results, settings.confidence)))
         return
     for change in results:
-        print(json.dumps({**asdict(change), "says": str(change)}, ensure_ascii=False))
+        print(json_line({**asdict(change), "says": str(change)}))

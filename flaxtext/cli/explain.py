@@ -1,6 +1,5 @@
 """The command `explain`."""
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -37,7 +36,7 @@ def explain(
 
     from flaxtext.artifacts.bundle import read_bundle
     from flaxtext.cli import terminal
-    from flaxtext.core.files import write_text
+    from flaxtext.core.files import open_output
     from flaxtext.explain import explanation
     from flaxtext.explain.pages import render_explanations
 
@@ -73,11 +72,12 @@ def explain(
             if html:
                 documents.append(document)
             if as_json:
-                print(json.dumps(document, ensure_ascii=False), flush=True)
+                print(terminal.json_line(document), flush=True)
             else:
                 print("" if first else "\n\n", end="")
                 print(terminal.explained(document, terminal.wants_colour(sys.stdout)), flush=True)
             first = False
     if html:
-        write_text(html, render_explanations(loaded.info.variant or model.name, documents))
+        with open_output(html) as page:
+            page.write(render_explanations(loaded.info.variant or model.name, documents).encode())
         print(f"{html}: {len(documents):,} texts explained", file=sys.stderr)

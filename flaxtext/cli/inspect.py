@@ -1,6 +1,5 @@
 """The command `inspect`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -33,18 +32,18 @@ def inspect(
     """
     from flaxtext.artifacts.bundle import read_bundle
     from flaxtext.cli.description import describe_model, nearest_words, readable_facts
-    from flaxtext.cli.terminal import plain, plain_lines
+    from flaxtext.cli.terminal import json_line, plain, plain_lines
 
     loaded = read_bundle(model)
     if not word:
         facts = describe_model(loaded, model, metrics)
-        print(json.dumps(facts, ensure_ascii=False) if as_json else plain_lines(readable_facts(facts)))
+        print(json_line(facts) if as_json else plain_lines(readable_facts(facts)))
         return
     for one in word:
         neighbours = nearest_words(loaded, one, nearest)
         if as_json:
             words = [{"word": near, "cosine": cosine} for near, cosine in neighbours]
-            print(json.dumps({"word": one, "nearest": words}, ensure_ascii=False))
+            print(json_line({"word": one, "nearest": words}))
         else:
             print(plain(one))
             print("\n".join(f"  {cosine:6.3f}  {plain(near)}" for near, cosine in neighbours))

@@ -1,67 +1,35 @@
-"""The command line, put together from its commands.
+"""The command line: what a program calls, and what the shell does.
 
-The module of a command imports what is heavy, JAX above all, only when the command runs: --help is quick, and a
-prediction imports no more than it needs.
+It imports nothing at first, so that from the start on Ctrl-C ends in one line.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+import sys
 
-import typer
-
-import flaxtext
-from flaxtext.cli.compare import compare
-from flaxtext.cli.explain import explain
-from flaxtext.cli.export import export
-from flaxtext.cli.extras import says_what_to_install
-from flaxtext.cli.inspect import inspect
-from flaxtext.cli.predict import predict
-from flaxtext.cli.results import results
-from flaxtext.cli.set import set_values
-from flaxtext.cli.sweep import sweep
 from flaxtext.core import errors
 from flaxtext.core.startup import run_script
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Ends with 0; 1 if something in your files or texts is wrong; 2 if the command is; 130 on Ctrl-C.",
-)
-
-COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
-    "predict": (predict, "train"),
-    "explain": (explain, "train"),
-    "inspect": (inspect, "train"),
-    "export": (export, "train"),
-    "compare": (compare, "pipeline"),
-    "set": (set_values, "pipeline"),
-    "results": (results, "pipeline"),
-    "sweep": (sweep, "pipeline"),
-}
-"""Name -> the command, and the extra of the package that brings whatever it may need."""
-
-for name, (command, extra) in COMMANDS.items():
-    app.command(name)(says_what_to_install(name, extra)(command))
-
-
-@app.callback(invoke_without_command=True)
-def version(
-    show: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """Use a trained model, a folder such as data/models/average_20; or work on a project, in its folder."""
-    if show:
-        print(flaxtext.__version__)
-        raise typer.Exit
 
 
 def main() -> None:
     """Run the command line within a program."""
-    errors.run(app)
+    errors.run(_run)
 
 
 def script() -> None:
     """Run the command line as a program of its own, which ends as a stage's script does."""
-    run_script(app)
+    run_script(_run, ends_unread=True)
+
+
+def _run() -> None:
+    from flaxtext.cli.app import app
+
+    try:
+        app()
+    except SystemExit as ended:
+        # Typer makes a status of what `errors.run` knows better; so does Rich, of help that is no longer read.
+        told: BaseException | None = ended
+        while told is not None:
+            if isinstance(told, BrokenPipeError | KeyboardInterrupt):
+                raise told from None
+            told = told.__cause__ or told.__context__
+        sys.stdout.flush()  # here, where `errors.run` hears of a full disk
+        raise

@@ -17,6 +17,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per
 
 
 def check_target(path: Path | None, option: str) -> None:
-    """Refuse what a file cannot be written to."""
-    if path is not None and path.exists() and not path.is_file():
-        raise typer.BadParameter(f"{path} is not a file", param_hint=option)
+    """Refuse a folder, which would be lost if a file were written in its place."""
+    if path is not None and path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder, not a file", param_hint=option)

@@ -1,19 +1,22 @@
 """The command `predict`."""
 
-import json
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flaxtext.cli.options import AsJson, Model, Texts, check_target
+from flaxtext.cli.options import AsJson, Model, Texts
 from flaxtext.cli.texts import read_texts
-from flaxtext.core.errors import UserError
 
 if TYPE_CHECKING:
     from flaxtext.io.table import Table
+
+FORMATS = Literal["csv", "tsv", "jsonl", "parquet"]
+TABLE = "Tables"
+"""What the help calls the options that go with --input."""
 
 
 def predict(
@@ -21,32 +24,99 @@ def predict(
     texts: Texts = None,
     input_: Annotated[
         Path | None,
-        typer.Option("--input", "-i", metavar="FILE", help="A file of rows: .csv, .tsv, .jsonl (.gz too) or .parquet."),
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="A file of rows: .csv, .tsv, .jsonl (.gz too) or .parquet; - for standard input.",
+            rich_help_panel=TABLE,
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to write them with the predictions; any of these."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write them with the predictions; any of these, - for standard output.",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    format_: Annotated[
+        FORMATS | None,
+        typer.Option(
+            "--format",
+            help="The format of what has none of these endings. Output without one takes the input's.",
+            rich_help_panel=TABLE,
+            show_default=False,
+        ),
     ] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(
-            "--text", metavar="COLUMN", help="The text's column; repeat it to join several by a space.  [default: text]"
+            "--text",
+            metavar="COLUMN",
+            help="The text's column; repeat it to join several by a space.  [default: text]",
+            rich_help_panel=TABLE,
         ),
     ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many classes, the most probable first.")] = 1,
-    prefix: Annotated[str, typer.Option(help="Put this before the names of the new columns.", show_default=False)] = "",
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="COLUMN",
+            help="Write this column of the input; repeatable.  [default: all]",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    skip_empty: Annotated[
+        bool,
+        typer.Option("--skip-empty", help="Leave out rows without text, and count them.", rich_help_panel=TABLE),
+    ] = False,
     header: Annotated[
         bool,
         typer.Option(
-            "--header/--no-header", help="Whether CSV and TSV begin with names; else columns go by number, from 1."
+            "--header/--no-header",
+            help="Whether CSV and TSV begin with names; else columns go by number, from 1.",
+            rich_help_panel=TABLE,
         ),
     ] = True,
-    keep_formulas: Annotated[
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHARACTER",
+            help="What parts the fields of CSV and TSV input, such as ';' or tab.  [default: found out]",
+            rich_help_panel=TABLE,
+            show_default=False,
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of the input, such as cp1252.  [default: UTF-8, or what a byte order mark says]",
+            rich_help_panel=TABLE,
+            show_default=False,
+        ),
+    ] = None,
+    quoting: Annotated[
+        Literal["csv", "none"] | None,
+        typer.Option(
+            help="Whether a quote in CSV and TSV input may begin a field, or is always text.  [default: found out]",
+            rich_help_panel=TABLE,
+            show_default=False,
+        ),
+    ] = None,
+    escape_formulas: Annotated[
         bool,
         typer.Option(
-            "--keep-formulas", help="Leave cells of CSV and TSV as they are that a spreadsheet would run as a formula."
+            "--escape-formulas",
+            help="Put an apostrophe before cells of CSV and TSV output that a spreadsheet would run.",
+            rich_help_panel=TABLE,
         ),
     ] = False,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many classes, the most probable first.")] = 1,
+    prefix: Annotated[str, typer.Option(help="Put this before the names of the new columns.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:
     """Say which class texts are of, and how probable that is.
@@ -54,21 +124,56 @@ def predict(
     - `flaxtext predict -m data/models/average_20 "some text" "another one"`
     - `flaxtext predict -m data/models/average_20 < lines.txt`
     - `flaxtext predict -m data/models/average_20 -i reviews.csv -o predicted.parquet --text title --text body`
+    - `zcat reviews.jsonl.gz | flaxtext predict -m data/models/average_20 -i - -o - --format jsonl | head`
 
     Rows keep their own columns; `predicted` and `probability` are added (and `predicted_2`, ... with --top-k).
     Rows without text stay, without a prediction.
     """
     if input_ is None and output is None:
+        given = {
+            "--format": format_,
+            "--text": text,
+            "--keep": keep,
+            "--skip-empty": skip_empty,
+            "--no-header": not header,
+            "--delimiter": delimiter,
+            "--encoding": encoding,
+            "--quoting": quoting,
+            "--escape-formulas": escape_formulas,
+        }
+        for option, value in given.items():
+            if value:
+                raise typer.BadParameter("goes with --input and --output", param_hint=option)
         _predict_texts(model, texts, top_k, prefix, as_json)
         return
     if input_ is None or output is None:
-        raise typer.BadParameter("--input and --output go together")
+        raise typer.BadParameter("--input and --output go together; - is standard input or output")
     if texts or as_json:
         raise typer.BadParameter(
             "--input reads the texts from a file" if texts else "for JSON, give an --output FILE.jsonl"
         )
-    source, target = _table(input_, "--input", header), _table(output, "--output", header)
-    _predict_file(model, source, target, text or ["text"], top_k, prefix, keep_formulas)
+
+    from flaxtext.cli.tables import input_table, output_table, refuse_same, to_columns
+    from flaxtext.io.table import Options
+
+    with ExitStack() as stack:
+        options = Options(header=header, delimiter=delimiter, encoding=encoding, quoting=quoting)
+        source = input_table(input_, format_, options, stack)
+        target = output_table(output, format_, source)
+        refuse_same(source, target)
+        columns = to_columns(text or ["text"], source, "--text")
+        kept = to_columns(keep, source, "--keep") if keep else None
+        _predict_table(
+            model,
+            source,
+            target,
+            columns,
+            keep=kept,
+            skip_empty=skip_empty,
+            top_k=top_k,
+            prefix=prefix,
+            escape=escape_formulas,
+        )
 
 
 def _predict_texts(path: Path, texts: list[str] | None, top_k: int, prefix: str, as_json: bool) -> None:
@@ -86,7 +191,7 @@ def _predict_texts(path: Path, texts: list[str] | None, top_k: int, prefix: str,
             if as_json:
                 rounded = [round(value, 6) if isinstance(value, float) else value for value in values]
                 row = dict(zip(columns, rounded, strict=True))
-                print(json.dumps({"text": text, **row}, ensure_ascii=False))
+                print(terminal.json_line({"text": text, **row}))
                 continue
             pairs = zip(values[::2], values[1::2], strict=True)
             cells = [
@@ -97,51 +202,21 @@ def _predict_texts(path: Path, texts: list[str] | None, top_k: int, prefix: str,
         sys.stdout.flush()
 
 
-def _table(path: Path, option: str, header: bool) -> "Table":
-    from flaxtext.io.table import Options, Table, format_of
-
-    kind = format_of(path.name)
-    if kind is None or (kind == "parquet" and path.suffix.lower() == ".gz"):
-        raise typer.BadParameter(
-            f"{path}: unknown ending; .csv, .tsv, .jsonl (.gz too) or .parquet are known", param_hint=option
-        )
-    return Table(str(path), path, kind, Options(header))
-
-
-def _predict_file(
-    path: Path, source: "Table", target: "Table", text: list[str], top_k: int, prefix: str, keep_formulas: bool
-) -> None:
-    check_target(target.path, "--output")
-    if not source.path.is_file():
-        raise UserError(f"{source.name}: no such file")
-    columns: list[str | int] = [*text]
-    if not source.options.header and source.format in ("csv", "tsv"):
-        if not all(column.isdigit() for column in text):
-            raise typer.BadParameter("with --no-header, columns go by number, from 1", param_hint="--text")
-        columns = [int(column) for column in text]
-
+def _predict_table(path: Path, source: "Table", target: "Table", columns: list[str | int], **settings: Any) -> None:
     from flaxtext.artifacts.bundle import read_bundle
     from flaxtext.cli.rows import count_rows, predict_file
 
     model = read_bundle(path)
     started = time.perf_counter()
     with _progress(count_rows(source)) as bar:
-        tally = predict_file(
-            model,
-            source,
-            target,
-            columns,
-            top_k=top_k,
-            prefix=prefix,
-            escape=not keep_formulas,
-            report=bar.update,
-        )
+        tally = predict_file(model, source, target, columns, **settings, report=bar.update)
     seconds = time.perf_counter() - started
     rate = f"{seconds:.2f} s, {tally.rows / seconds:,.0f} a second"
-    print(f"{target.name}: {tally.rows:,} rows in {rate}", file=sys.stderr)
+    print(f"{target.name}: {tally.written:,} rows in {rate}", file=sys.stderr)
     if tally.empty:
+        became = "were left out" if settings["skip_empty"] else "so no prediction"
         print(
-            f"note: {tally.empty:,} rows have no text and so no prediction; the first is row {tally.first_empty}",
+            f"note: {tally.empty:,} rows have no text and {became}; the first is row {tally.first_empty}",
             file=sys.stderr,
         )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.files import write_text
+from flaxtext.core.files import open_output
 
 
 def set_values(
@@ -27,7 +27,8 @@ def edit(assignments: list[str], path: str | Path = "params.yaml") -> None:
     """Set values such as `data.source=ag_news` in params.yaml, keeping its comments; all or none."""
     text = edited(assignments, path)
     if text != Path(path).read_text(encoding="utf-8"):
-        write_text(path, text)
+        with open_output(path) as file:
+            file.write(text.encode())
 
 
 def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
@@ -35,8 +36,9 @@ def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from flaxtext.config import parse
+    from flaxtext.config import short
     from flaxtext.config.params import check_params
+    from flaxtext.config.parsing import parse_file, parse_text
 
     yaml = YAML()
     yaml.width = 4096
@@ -44,7 +46,7 @@ def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
     yaml.representer.add_representer(
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    values = parse(Path(path), yaml)
+    values = parse_file(Path(path), yaml)
     for assignment in (each for given in assignments for each in _for_each_variant(given, values)):
         key, equals, text = assignment.partition("=")
         *parents, last = key.split(".")
@@ -52,16 +54,23 @@ def edited(assignments: list[str], path: str | Path = "params.yaml") -> str:
         for parent in parents:
             place = place.get(parent) if isinstance(place, dict) else None
         if not equals or not isinstance(place, dict):
-            raise UserError(f"{assignment!r}: expected KEY=VALUE with a key of {path}, such as data.source=ag_news")
+            said = f"expected KEY=VALUE with a key of {path}, such as data.source=ag_news"
+            raise UserError(f"{short(assignment)}: {said}")
         try:
-            value = yaml.load(text)  # round-trip: a list stays on its line
-        except YAMLError:
-            raise UserError(f"{assignment!r}: the value is not YAML; put it in quotes") from None
+            value = parse_text(text, yaml)  # round-trip: a list stays on its line
+        except (YAMLError, ValueError):
+            raise UserError(f"{short(assignment)}: the value is not YAML; put it in quotes") from None
         if last not in place or place[last] != value:
             place[last] = value
     check_params(values, str(path))
     output = io.StringIO()
-    yaml.dump(values, output)
+    try:
+        yaml.dump(values, output)
+        kept = parse_text(output.getvalue(), YAML(typ="safe")) == values
+    except (YAMLError, ValueError, TypeError, AttributeError, AssertionError, NotImplementedError):
+        kept = False
+    if not kept:  # there is YAML that the library reads and cannot write with its comments
+        raise UserError(f"{path}: cannot be written anew; edit it by hand")
     return output.getvalue()
 
 

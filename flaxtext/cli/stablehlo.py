@@ -34,7 +34,7 @@ README = """\
     probabilities = model.call(ids)
 
 `config.json` names the classes, in the order of the columns. `vocab.parquet` has the words and their ids.
-A text is lower-cased and split at spaces, tabs, line feeds and any of {filters}
+A text is lower-cased and split at spaces, tabs, line ends (U+000A to U+000D, U+0085, U+2028, U+2029), and {filters}
 Words that are not in `vocab.parquet` are dropped; the first {max_len} ids of the rest make a row, filled up with 0.
 """
 """What lies beside the function for whoever finds it."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flaxtext.cli.set import edited
+from flaxtext.core import signals
 from flaxtext.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,11 +53,14 @@ def sweep(
     for number, setting in enumerate(settings, 1):
         started = time.monotonic()
         try:
-            name = experiment(variant, setting, end - started)
+            with signals.raising():  # so that what DVC runs is stopped, too
+                name = experiment(variant, setting, end - started)
         except TimeoutError:
             print(f"{minutes:g} minutes are over", flush=True)
             break
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            if isinstance(stop, signals.Stopped) and stop.number != signal.SIGINT:
+                raise
             print("stopped", flush=True)
             break
         if name is not None:

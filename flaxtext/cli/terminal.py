@@ -1,8 +1,10 @@
 """What goes to a terminal: colours where they are wanted, and never a control character of a text or a file."""
 
+import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -16,6 +18,11 @@ AGAINST = (223, 215, 208)
 def wants_colour(stream: IO[str]) -> bool:
     """Tell whether to colour: on a terminal, unless NO_COLOR is set (no-color.org) or the terminal is dumb."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def json_line(value: Any) -> str:
+    """Write a value as JSON on one line, in ASCII where standard output has no other characters to show."""
+    return json.dumps(value, ensure_ascii=not (sys.stdout.encoding or "").lower().startswith("utf"))
 
 
 def plain(text: str) -> str:

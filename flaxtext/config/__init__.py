@@ -1,13 +1,14 @@
 """What all sections of params.yaml share: how they are read, checked, and what is said of a wrong key or value."""
 
 import difflib
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from flaxtext.config.parsing import parse_file
 from flaxtext.core.errors import UserError
 
 PARAMS = "params.yaml"
@@ -16,7 +17,10 @@ Split = Literal["train", "test"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Limit = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
+MOST = 2**63 - 1
+"""The largest whole number of a setting that has no limit of its own: what files of results can hold."""
+Amount = Annotated[int, Field(ge=0, le=MOST)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -24,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class Section(BaseModel):
     """A section of params.yaml: its values keep their YAML type, and a key it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     renamed: ClassVar[dict[str, str]] = {}
     """Keys of earlier versions, and what is to be set today."""
@@ -40,7 +44,7 @@ class Section(BaseModel):
 
 def read_yaml(path: str | Path = PARAMS) -> dict[str, Any]:
     """Parse params.yaml. Raises `UserError` where it is not there, or holds no sections."""
-    values = parse(Path(path), YAML(typ="safe"), YAML(typ="safe", pure=True))
+    values = parse_file(Path(path))
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected sections such as data and train, found {short(values)}")
     return values
@@ -54,26 +58,6 @@ def variant_names(path: str | Path = PARAMS) -> list[str]:
     return [str(name) for name in variants]
 
 
-def parse(path: Path, *parsers: YAML) -> Any:
-    """Parse a file by the first parser, and what it refuses by the next: one in C is faster, one in Python says why.
-
-    Raises `UserError` where there is no such file, or what it holds is not YAML in UTF-8.
-    """
-    yaml, *others = parsers
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the project's folder") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8; save it as that") from None
-    except YAMLError as error:
-        if others:
-            return parse(path, *others)
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
-
-
 def checked(model: type[Model], values: Any, path: str, at: tuple[str, ...] = ()) -> Model:
     """Check `values`, which stand at the keys `at` of the file `path`. Raises `UserError`, a line for each problem."""
     try:
@@ -84,16 +68,34 @@ def checked(model: type[Model], values: Any, path: str, at: tuple[str, ...] = ()
 
 def short(value: Any) -> str:
     """Quote a value for a message, on one line and not too long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits, nor what holds one
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def shown(key: Any) -> str:
+    """Write a key for a message: as it is, or quoted where it is not of a few printable characters."""
+    try:
+        text = str(key)
+    except ValueError:  # as in `short`
+        return short(key)
+    return text if text.isprintable() and len(text) <= 60 else short(key)
+
+
+def listed(keys: Iterable[Any]) -> str:
+    """List keys for a message, the first 20."""
+    some = list(islice(keys, 21))
+    return ", ".join(map(shown, some[:20])) + (", ..." if len(some) > 20 else "")
 
 
 def _message(problem: Any, model: type[BaseModel], path: str, at: tuple[str, ...]) -> str:
     """Say what is wrong with a value that `model` refused."""
     location = list(problem["loc"])
-    where = f"{path}: {'.'.join(map(str, [*at, *location]))}" if (at or location) else path
+    where = f"{path}: {'.'.join(map(shown, [*at, *location]))}" if (at or location) else path
     kind, given = problem["type"], problem["input"]
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):  # invalid: no text
         return f"{where}: unknown key; {_hint(model, location)}"
     if kind == "missing":
         return f"{where}: missing"
@@ -114,6 +116,7 @@ PLAIN = {
     "bool_type": "expected true or false",
     "string_type": "expected text",
     "list_type": "expected a list",
+    "finite_number": "expected a finite number",
 }
 """What to say of a value of the wrong kind, in words of YAML rather than of Python."""
 
@@ -122,7 +125,8 @@ def _hint(model: type[BaseModel], location: list[Any]) -> str:
     """Say what may have been meant by a key that the model at `location`, less its last part, does not know."""
     *parents, key = map(str, location)
     for parent in parents:
-        inner = model.model_fields[parent].annotation
+        field = model.model_fields.get(parent)
+        inner = field.annotation if field else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return "remove it"
         model = inner

@@ -4,15 +4,15 @@ from pathlib import PurePosixPath
 
 from pydantic import Field, field_validator
 
-from flaxtext.config import Section, Split, short
+from flaxtext.config import Count, Section, Split, short
 
 
 class BuildVocab(Section):
     """Which words become rows of the embedding table."""
 
     fit_on: list[Split] = Field(default=["train"], min_length=1)
-    max_words: int | None = Field(default=None, ge=1)
-    min_count: int = Field(default=1, ge=1)
+    max_words: Count | None = None
+    min_count: Count = 1
     vectors: str | None = None
 
     @field_validator("vectors")

@@ -8,4 +8,4 @@ from flaxtext.config import Section
 class Evaluate(Section):
     """How predictions are judged."""
 
-    calibration_bins: int = Field(default=15, ge=1)
+    calibration_bins: int = Field(default=15, ge=1, le=10_000)

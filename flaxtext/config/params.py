@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flaxtext.config import PARAMS, Section, checked, read_yaml, short
+from flaxtext.config import PARAMS, Section, checked, read_yaml, short, shown
 from flaxtext.config.build_vocab import BuildVocab
 from flaxtext.config.check import Check
 from flaxtext.config.compare import Compare
@@ -108,6 +108,6 @@ def _check_section(name: str, values: dict[str, Any], path: str) -> Any:
 
 def _unknown(name: Any, path: str) -> str:
     close = difflib.get_close_matches(str(name), SECTIONS, n=1)
-    return f"{path}: {name}: unknown key; " + (
+    return f"{path}: {shown(name)}: unknown key; " + (
         f"did you mean {close[0]}?" if close else f"known: {', '.join(SECTIONS)}"
     )

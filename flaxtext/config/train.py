@@ -1,16 +1,26 @@
 """Sections `train` and `variants`: what is trained, and how."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from flaxtext.config import PARAMS, Section, Seed, Split, checked, read_yaml, short
+from flaxtext.config import PARAMS, Amount, Count, Section, Seed, Split, checked, listed, read_yaml, short, shown
 from flaxtext.core.errors import UserError
 from flaxtext.model.poolings import POOLINGS
 
 Optimizer = Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"]
-NAME = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")])
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+MAX_NAME = 100
+"""Characters of a variant's name, which names files, too."""
+OTHERS = ("data", "comparison")
+"""What lies in metrics/ beside the variants' figures."""
+DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))]
+)
+"""Names that Windows takes for devices."""
 
 
 class Train(Section):
@@ -19,13 +29,13 @@ class Train(Section):
     renamed: ClassVar[dict[str, str]] = {"validation": "vectorize.validation, for all variants"}
 
     max_len: int = Field(default=50, ge=1, le=10_000)
-    epochs: int = Field(default=15, ge=1)
-    min_steps: int = Field(default=0, ge=0)
-    batch_size: int = Field(default=1024, ge=1)
+    epochs: Count = 15
+    min_steps: Amount = 0
+    batch_size: Count = 1024
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(default=0.001, gt=0)
     schedule: Literal["constant", "linear"] = "constant"
-    hidden: int = Field(default=100, ge=0)
+    hidden: int = Field(default=100, ge=0, le=100_000)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["balanced"] | None = None
@@ -33,7 +43,7 @@ class Train(Section):
     seeds: int = Field(default=1, ge=1, le=100)
     shuffle: bool = True
     validation_from: Split = "train"
-    patience: int | None = Field(default=None, ge=1)
+    patience: Count | None = None
     calibrate: bool = False
 
     @model_validator(mode="after")
@@ -53,7 +63,7 @@ class Reading(Section):
 
     prefix: int | None = Field(default=None, ge=1, le=1000)
     ngrams: int = Field(default=1, ge=1, le=5)
-    ngram_min_count: int = Field(default=1, ge=1)
+    ngram_min_count: Count = 1
 
 
 class NetworkVariant(Reading, Train):
@@ -61,7 +71,7 @@ class NetworkVariant(Reading, Train):
 
     model: Literal["network"] = "network"
     pooling: str
-    embed_dim: int = Field(ge=1)
+    embed_dim: int = Field(ge=1, le=100_000)
     init: Literal["random", "log_ratios"] = "random"
     pretrained: bool = False
     ensemble: bool = False
@@ -106,6 +116,7 @@ def check_variants(train: Any, variants: Any, path: str) -> dict[str, Variant]:
     found: dict[str, Variant] = {}
     for name, own in variants.items():
         try:
+            _check_name(name, variants, path)
             found[name] = _check_variant(train, name, own, path)
         except UserError as error:
             problems.append(str(error))
@@ -119,19 +130,33 @@ def read_variant(name: str, path: str | Path = PARAMS) -> Variant:
     values = read_yaml(path)
     variants = values.get("variants")
     if not isinstance(variants, dict) or name not in variants:
-        listed = ", ".join(map(str, variants)) if isinstance(variants, dict) else "none"
-        raise UserError(f"{path}: variants: no {name!r}; there are {listed}")
+        names = listed(variants) if isinstance(variants, dict) else "none"
+        raise UserError(f"{path}: variants: no {short(name)}; there are {names}")
+    _check_name(name, variants, str(path))
     return check_variants(values.get("train"), {name: variants[name]}, str(path))[name]
 
 
-def _check_variant(train: dict[str, Any], name: Any, own: Any, path: str) -> Variant:
-    at = ("variants", str(name))
-    try:
-        NAME.validate_python(name, strict=True)
-    except ValidationError:
-        raise UserError(
-            f"{path}: variants.{name}: a name is made of letters, digits, - and _, and begins with none of the last two"
-        ) from None
+def _check_name(name: Any, names: Iterable[Any], path: str) -> None:
+    """Refuse a name that could not name a variant's files on every system, beside those of the other `names`."""
+    at = f"{path}: variants.{shown(name)}"
+    if not isinstance(name, str):
+        quoted = f'; put it in quotes: "{name}"' if type(name) is int and NAME.fullmatch(shown(name)) else ""
+        raise UserError(f"{at}: a name is text{quoted}")
+    if not NAME.fullmatch(name):
+        raise UserError(f"{at}: a name is made of letters, digits, - and _, and begins with none of the last two")
+    if len(name) > MAX_NAME:
+        raise UserError(f"{at}: a name has at most {MAX_NAME} characters")
+    folded = name.lower()
+    if folded in OTHERS:
+        raise UserError(f"{at}: metrics/{folded}.json is another stage's; choose another name")
+    if folded in DEVICES:
+        raise UserError(f"{at}: Windows has no files of that name; choose another")
+    if twin := next((other for other in names if other != name and str(other).lower() == folded), None):
+        raise UserError(f"{at}: not every file system tells it from {shown(twin)}; choose another name")
+
+
+def _check_variant(train: dict[str, Any], name: str, own: Any, path: str) -> Variant:
+    at = ("variants", name)
     if isinstance(own, dict) and "validation_from" in own:
         raise UserError(f"{path}: variants.{name}.validation_from: set it under train, for all variants")
     kind = own.get("model", "network") if isinstance(own, dict) else "network"

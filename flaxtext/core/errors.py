@@ -1,8 +1,13 @@
-"""Errors that a user can fix, and how a stage ends on one: one line, no traceback."""
+"""Errors that a user can fix, and how a script ends on one: one line, no traceback."""
 
 import os
+import re
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+
+from flaxtext.core.signals import Stopped, farewell
 
 
 class UserError(Exception):
@@ -15,24 +20,47 @@ def one_line(said: object) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
+def visible(text: str) -> str:
+    """Write control characters and line breaks as escapes: what is printed stays on its line, and commands nothing."""
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", lambda found: ascii(found[0])[1:-1], text
+    )
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a script's `main`; end with status 1 and one line on a `UserError` or an `OSError`, 130 on Ctrl-C.
 
-    Where the output is no longer read, it ends with status 1 and says nothing, as command lines do.
+    Where the output is no longer read, it ends with status 0 and says nothing: whoever reads has all that they want.
     """
     try:
         main()
         sys.stdout.flush()  # here, where a full disk is told as any other
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
     except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush goes there
-        sys.exit(1)
+        with suppress(OSError, ValueError):  # no file of the system's, in a program that has its own
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush goes there
+        sys.exit(0)
     except OSError as error:  # no permission, no space, a folder that is a file
-        said = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        print(f"error: {said}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted: nothing half-written was kept", file=sys.stderr)
-        sys.exit(130)
+        _fail(describe(error))
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
+        _say(farewell(number))
+        sys.exit(128 + number)
+
+
+def describe(error: OSError) -> str:
+    """Say on one line what the system refused, and of which file."""
+    if not error.filename or not error.strerror:
+        return one_line(error)
+    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+
+
+def _fail(message: str) -> None:
+    _say(f"error: {visible(message)}")
+    sys.exit(1)
+
+
+def _say(line: str) -> None:
+    with suppress(OSError, ValueError):  # no longer read, or closed
+        print(line, file=sys.stderr)

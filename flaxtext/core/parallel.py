@@ -21,10 +21,11 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> It
     """Yield `function(item)` for each item, in order, a thread a core.
 
     At most two items a core are on their way, however long the stream. Threads serve where `function` spends its
-    time in Arrow and NumPy, which let go of the interpreter's lock.
+    time in Arrow and NumPy, which let go of the interpreter's lock. After an error, what was not begun is left undone.
     """
     workers = cores()
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         under_way: deque[Future[Result]] = deque()
         for item in items:
             under_way.append(pool.submit(function, item))
@@ -32,3 +33,5 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> It
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -4,7 +4,6 @@ import hashlib
 import os
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flaxtext.core.errors import UserError
+from flaxtext.core.files import scratch_folder
 
 TRIES = 3
 PAUSE = 1.0
@@ -54,9 +54,9 @@ def fetch(location: str, advice: str, md5: str | None = None, verify: bool = Tru
     Raises:
         UserError: no such file, no connection, cut short, or not the file of that MD5.
     """
-    with tempfile.TemporaryDirectory(prefix="flaxtext-") as folder:
+    with scratch_folder() as folder:
         if is_remote(location):
-            path = Path(folder, "download")
+            path = folder / "download"
             _download(location, path, advice)
         else:
             path = Path(location.partition("://")[2] if location.startswith(LOCAL) else location)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flaxtext.text.tokenizers import FILTERS
+from flaxtext.text.tokenizers import SEPARATORS
 
 TEXT_CHARACTERS = 4000
 
-_SEPARATORS = re.compile(f"([{re.escape(FILTERS)} ]+)")
+_SEPARATORS = re.compile(f"([{re.escape(SEPARATORS)}]+)")
 
 
 def render_explanations(variant: str, documents: Sequence[dict[str, Any]]) -> str:

@@ -1,38 +1,45 @@
 """Writes frames of a table with columns added, in CSV, TSV, JSON Lines or Parquet."""
 
 import gzip
-import json
-import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from flaxtext.core.arrow import string_array
-from flaxtext.core.errors import UserError
-from flaxtext.core.files import atomic
+from flaxtext.core.errors import UserError, one_line
+from flaxtext.core.files import open_output
 from flaxtext.io.formulas import neutralize
+from flaxtext.io.json_values import parse
 from flaxtext.io.reading import Frame
-from flaxtext.io.table import Record, Table, excerpt
+from flaxtext.io.table import Keep, Table
+from flaxtext.io.values import NoTextError, json_tokens, object_template, quote_text, value_texts
+
+ESCAPED_KEY = re.compile(rb'"[^"]*\\u[^"]*"[ \t]*:')
+"""A key of JSON that is written with an escape, or what looks like one."""
 
 
-def encode_frame(frame: Frame, added: dict[str, pa.Array], table: Table, *, escape: bool = True) -> Any:
-    """Add columns to a frame that kept its rows, and bring it into the form that the writer of `table`'s format takes.
+KEEP: dict[str, Keep] = {"csv": "texts", "tsv": "texts", "jsonl": "records", "parquet": "batch"}
+"""Format of a file to write -> what is to be kept of the rows that are read for it."""
 
-    It is safe to call in several threads at once. With `escape`, cells of CSV and TSV that a spreadsheet would take
-    for a formula get a leading apostrophe; numbers do not.
+
+def encode_frame(frame: Frame, added: dict[str, pa.Array], table: Table, *, escape: bool = False) -> Any:
+    """Add columns to a frame that kept its rows as `KEEP` says, and bring it into the form that the writer takes.
+
+    Values stay as they are; docs/formats.md lists the forms of those that the format of `table` does not have. It is
+    safe to call in several threads at once. With `escape`, cells of CSV and TSV that a spreadsheet would take for a
+    formula get a leading apostrophe; numbers do not.
 
     Raises:
         UserError: a column of that name is there already, or one that the format cannot hold.
     """
     if isinstance(frame.rows, list):
-        for number, record in zip(frame.numbers, frame.rows, strict=True):
-            _refuse_clash(table, f"row {number} of the input", added, list(record))
-        new = pa.RecordBatch.from_pydict(added).to_pylist()
-        return _json_lines(record | values for record, values in zip(frame.rows, new, strict=True))
+        _refuse_clash_of_lines(table, frame, added)
+        return _extended(frame.rows, added)
     batch: Any = frame.rows
     _refuse_clash(table, "the input", added, batch.schema.names)
     for name, array in added.items():
@@ -40,7 +47,7 @@ def encode_frame(frame: Frame, added: dict[str, pa.Array], table: Table, *, esca
     if table.format == "parquet":
         return batch
     if table.format == "jsonl":
-        return _json_lines(batch.to_pylist())
+        return _json_lines(table, batch)
     return _csv_lines(batch, table, header=table.options.header and frame.index == 0, escape=escape)
 
 
@@ -50,41 +57,64 @@ def _refuse_clash(table: Table, where: str, added: dict[str, pa.Array], names: S
             raise UserError(f"{table.name}: {where} has a column {name!r} already; give the new ones a --prefix")
 
 
+def _refuse_clash_of_lines(table: Table, frame: Frame, added: dict[str, pa.Array]) -> None:
+    """Refuse lines of JSON that have a key of one of the new ones."""
+    keys = [quote_text(name).encode() for name in added]
+    for number, line in zip(frame.numbers, frame.rows or (), strict=True):
+        # What is quoted may be a value, and a key may be written with escapes; both are rare enough to look again.
+        if any(key in line for key in keys) or ESCAPED_KEY.search(line):
+            _refuse_clash(table, f"row {number} of the input", added, list(parse(line.decode())))
+
+
 @contextmanager
 def open_writer(table: Table) -> Iterator[Callable[[Any], object]]:
     """Yield a function that writes what `encode_frame` returned, in order; the file appears, whole, at the end.
 
-    CSV, TSV and JSON Lines are compressed with gzip if their name ends in .gz.
+    A device, a pipe or standard output has it block by block. CSV, TSV and JSON Lines are compressed with gzip if their
+    name ends in .gz.
     """
-    with atomic(table.path) as temporary:
-        if table.format != "parquet":
-            with ExitStack() as stack:
-                file: Any = stack.enter_context(temporary.open("wb"))
-                if table.path.name.lower().endswith(".gz"):  # no name inside, no clock: the same bytes every time
-                    file = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
-                yield file.write
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(open_output(table.path) if table.stream is None else _flushed(table.stream))
+        if table.format == "parquet":
+            yield stack.enter_context(_parquet_writer(file))
             return
-        writers: list[pq.ParquetWriter] = []
+        if table.path.name.lower().endswith(".gz"):  # no name inside, no clock: the same bytes every time
+            file = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
+        yield file.write
 
-        def write(batch: pa.RecordBatch) -> None:
-            if not writers:
-                writers.append(pq.ParquetWriter(temporary, batch.schema, compression="zstd"))
-            writers[0].write_batch(batch)
 
-        try:
-            yield write
-        finally:
-            for writer in writers:
-                writer.close()
+@contextmanager
+def _flushed(stream: BinaryIO) -> Iterator[BinaryIO]:
+    yield stream
+    stream.flush()  # here, where a full disk is told before success is
+
+
+@contextmanager
+def _parquet_writer(file: Any) -> Iterator[Callable[[pa.RecordBatch], object]]:
+    writers: list[pq.ParquetWriter] = []
+
+    def write(batch: pa.RecordBatch) -> None:
+        if not writers:
+            writers.append(pq.ParquetWriter(file, batch.schema, compression="zstd"))
+        writers[0].write_batch(batch)
+
+    try:
+        yield write
+        for writer in writers:
+            writer.close()
+    except BaseException:
+        for writer in writers:
+            writer.is_open = False  # or it would write its end as Python lets go of it, where there may be no room
+        raise
 
 
 def _csv_lines(batch: pa.RecordBatch, table: Table, *, header: bool, escape: bool) -> bytes:
-    columns = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        column = _csv_column(table, name, column)
-        columns[name] = neutralize(column) if escape and pa.types.is_string(column.type) else column
-    names = string_array(columns)
-    lines = pa.record_batch(list(columns.values()), names=(neutralize(names) if escape else names).to_pylist())
+    columns = [_csv_column(table, name, own) for name, own in zip(batch.schema.names, batch.columns, strict=True)]
+    names = string_array(batch.schema.names)
+    if escape:
+        columns = [neutralize(own) if pa.types.is_string(own.type) else own for own in columns]
+        names = neutralize(names)
+    lines = pa.record_batch(columns, names=names.to_pylist())
     sink = pa.BufferOutputStream()
     csv.write_csv(lines, sink, csv.WriteOptions(include_header=header, delimiter=table.delimiter))
     data: bytes = sink.getvalue().to_pybytes()
@@ -93,42 +123,39 @@ def _csv_lines(batch: pa.RecordBatch, table: Table, *, header: bool, escape: boo
 
 def _csv_column(table: Table, name: str, column: pa.Array) -> pa.Array:
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.dictionary_decode()
-        kind = column.type
-    if pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_null(kind):
-        return column
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        return column  # written by Arrow, without quotes
+    with _explained(table, name, column):
+        return value_texts(column)
+
+
+def _extended(lines: list[bytes], added: dict[str, pa.Array]) -> bytes:
+    """Write objects as they came, to the letter, with members added at their end."""
+    template = object_template([quote_text(name) for name in added], ", ", ": ") + "\n"
+    rows = zip(*(json_tokens(array) for array in added.values()), strict=True)
+    parts = []
+    for line, row in zip(lines, rows, strict=True):
+        own = line[:-1].rstrip()
+        comma = b"" if own == b"{" else b", "
+        parts += [own, comma, (template % row)[1:].encode()]
+    return b"".join(parts)
+
+
+def _json_lines(table: Table, batch: pa.RecordBatch) -> bytes:
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        with _explained(table, name, column):
+            columns.append(json_tokens(column))
+    template = object_template(list(map(quote_text, batch.schema.names)), ", ", ": ") + "\n"
+    return "".join(template % row for row in zip(*columns, strict=True)).encode()
+
+
+@contextmanager
+def _explained(table: Table, name: str, column: pa.Array) -> Iterator[None]:
+    """Say in a line that a column is of a type that has no form as text."""
     try:
-        return column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        yield
+    except (NoTextError, RecursionError, pa.ArrowNotImplementedError):
         raise UserError(
-            f"{table.name}: column {name!r} holds {excerpt(str(kind))}, which CSV cannot; write .jsonl or .parquet"
+            f"{table.name}: column {name!r} holds {one_line(column.type)}, which only .parquet can; write that"
         ) from None
-
-
-def _json_lines(records: Any) -> bytes:
-    return b"".join(_json_line(record) for record in records)
-
-
-def _json_line(record: Record) -> bytes:
-    try:
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False, default=_as_json)
-    except ValueError:  # NaN and infinity, which JSON does not have
-        line = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=_as_json)
-    try:
-        return line.encode() + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair, which came in as an escape
-        return json.dumps(json.loads(line)).encode() + b"\n"
-
-
-def _as_json(value: Any) -> Any:
-    """Turn what Parquet knows and JSON does not, such as dates, into strings."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

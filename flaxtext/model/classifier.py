@@ -1,5 +1,6 @@
 """The classifier that users hold: text in, labels and probabilities out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from flaxtext.core.arrow import numpy_array, string_array, text_scalar
+from flaxtext.core.arrow import numpy_array, text_scalar
 from flaxtext.model.architecture import Architecture, Parameters
 from flaxtext.model.prediction import Backend, choose_backend, class_probabilities
 from flaxtext.model.texts import as_texts
@@ -111,7 +112,8 @@ class Classifier:
     def predict(self, texts: Any) -> np.ndarray:
         """Return the most probable label of each text, `object[n]`; None where the text is None or NaN.
 
-        `texts` is a list, a NumPy array, or a column of pandas or Arrow. Raises `TypeError` for anything else.
+        `texts` is a list or another iterable, a NumPy array, or a column of pandas or Arrow. Raises `TypeError` for
+        anything else, and `ValueError` for half of a surrogate pair.
         """
         probability = self.predict_proba(texts)
         missing = np.isnan(probability[:, :1]).any(axis=1)
@@ -122,7 +124,7 @@ class Classifier:
     def predict_proba(self, texts: Any) -> np.ndarray:
         """Return the class probabilities of texts, `float32[n, classes]`; NaN where the text is None or NaN.
 
-        `texts` is what `predict` takes. Raises `TypeError` for anything else.
+        `texts` is what `predict` takes; raises what it raises.
         """
         strings = as_texts(texts)
         probability = self.probabilities(self.cut(strings.fill_null(text_scalar(""))))
@@ -136,12 +138,16 @@ class Classifier:
     def probabilities(self, ids: np.ndarray, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities of `ids: int32[n, max_len]`, `float32[n, classes]`: an ensemble's are averaged.
 
-        `backend` says what computes them; left out, the number of ids decides.
+        `backend` says what computes them; left out, the number of ids decides. Raises `TypeError` for texts.
         """
         return self.combine(self.each(ids, len(self.answering), backend))
 
     def each(self, ids: np.ndarray, members: int | None = None, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities by each seed, or by the first `members`: `float32[members, n, classes]`."""
+        if getattr(ids, "ndim", 0) != 2 or getattr(getattr(ids, "dtype", None), "kind", "") not in ("i", "u"):
+            raise TypeError(
+                f"expected word ids, int32[n, max_len], got {type(ids).__name__}; predict_proba takes texts"
+            )
         backend = backend or choose_backend(ids.size * self.architecture.per_word)
         chosen = (self._placed if backend == "jax" else self.members)[:members]
         parts = []
@@ -167,13 +173,18 @@ class Classifier:
         placed: list[Parameters] = jax.device_put(self.members)
         return placed
 
-    def tokenize(self, texts: list[str]) -> list[list[str]]:
-        """Split texts into words, those that it does not know included."""
-        words: list[list[str]] = tokenize(string_array(texts)).to_pylist()
+    def tokenize(self, texts: Any) -> list[list[str]]:
+        """Split texts, as `predict` takes them, into words, those that it does not know included.
+
+        Raises what `predict` raises.
+        """
+        words: list[list[str]] = tokenize(as_texts(texts).fill_null(text_scalar(""))).to_pylist()
         return words
 
-    def token_ids(self, tokens: list[str]) -> np.ndarray:
-        """Ids of words, `int32[len(tokens)]`: 0 for a word that it does not know."""
+    def token_ids(self, tokens: Sequence[str]) -> np.ndarray:
+        """Ids of words, `int32[len(tokens)]`: 0 for a word that it does not know. Raises `TypeError` for one string."""
+        if isinstance(tokens, str):
+            raise TypeError(f"expected words, got one string; pass a list, such as [{tokens[:20]!r}]")
         ids = self._ids
         return np.array([ids.get(token, 0) for token in tokens], np.int32)
 

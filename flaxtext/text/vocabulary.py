@@ -10,6 +10,9 @@ from flaxtext.core.arrow import numpy_array
 from flaxtext.core.parallel import ordered_map
 from flaxtext.text.tokenizers import tokenize
 
+MAX_WORDS, MAX_WORD_BYTES = 2**24, 2**28
+"""How many words a vocabulary has at most, and how many bytes all of them together."""
+
 
 class Vocabulary:
     """The words of a corpus by id.

@@ -110,8 +110,10 @@ def learning_rates(rate: float, schedule: str, steps: int) -> np.ndarray:
 def order(documents: int, batch_size: int, rng: np.random.Generator | None) -> np.ndarray:
     """Order an epoch: `int32[steps, batch_size]`, document numbers in file order, or shuffled by `rng`.
 
-    The last batch is filled up with -1, which is the empty document that the trainers put last.
+    The last batch is filled up with -1, which is the empty document that the trainers put last. A batch is no larger
+    than all documents together.
     """
+    batch_size = min(batch_size, max(1, documents))
     steps = -(-documents // batch_size)
     rows = np.full(steps * batch_size, -1, np.int32)
     rows[:documents] = rng.permutation(documents) if rng else np.arange(documents)

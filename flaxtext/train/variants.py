@@ -20,14 +20,52 @@ from flaxtext.model.prediction import class_probabilities
 from flaxtext.text.features import fit_features
 from flaxtext.text.token_ids import Examples
 from flaxtext.text.vocabulary import Vocabulary
+from flaxtext.train.fast.trainer import SUMS
 from flaxtext.train.initialization import start_from_log_ratios, start_from_pretrained
 from flaxtext.train.loop import best_epoch, fit_network, score
 from flaxtext.train.network import Network, build, split
 
 Say = Callable[[str], object]
 
+MAX_BYTES = 2**33
+"""What the ids of all documents may take in memory, and the embeddings of a batch."""
+MAX_STEPS = 2**25
+"""Steps of a training, whose learning rates lie in a table."""
 MAX_LINES = 50
 """Epochs whose progress is told: of more, every second one, or third, and so on."""
+
+
+def check_extent(variant: Variant, documents: int, name: str) -> None:
+    """Refuse settings that ask for absurd amounts of memory to train on so many documents, before any is taken."""
+    ids = 4 * documents * _per_document(variant)
+    if ids > MAX_BYTES:
+        raise UserError(
+            f"{name}: the ids of {documents:,} documents would take {ids >> 30:,} GB, and {MAX_BYTES >> 30} are "
+            "allowed; lower max_len or ngrams"
+        )
+    if isinstance(variant, LinearVariant):
+        return
+    steps = _epochs(variant, documents) * _steps(variant, documents)
+    if steps > MAX_STEPS:
+        raise UserError(
+            f"{name}: {steps:,} steps, and at most {MAX_STEPS:,} are taken; lower epochs or min_steps, or raise "
+            "batch_size"
+        )
+
+
+def _per_document(variant: Variant) -> int:
+    """Count the ids of a document, padding included."""
+    return Architecture(0, 0, max_len=variant.max_len, prefix=variant.prefix, ngrams=variant.ngrams).positions
+
+
+def _steps(variant: NetworkVariant, documents: int) -> int:
+    """Count the steps of an epoch."""
+    return max(1, -(-documents // variant.batch_size))
+
+
+def _epochs(variant: NetworkVariant, documents: int) -> int:
+    """Count the epochs: as many as are asked for, or as make so many steps."""
+    return max(variant.epochs, -(-variant.min_steps // _steps(variant, documents)))
 
 
 class Trained(NamedTuple):
@@ -65,6 +103,7 @@ def train_variant(
         UserError: the model would be too large, there is too little to learn from or to watch, or the loss is not
             finite.
     """
+    check_extent(variant, len(documents.labels), name)
     say(f"{name}: {len(documents.labels):,} documents, {len(validation.labels):,} for validation")
     _check_amounts(variant, name, classes, validation)
     prefix, ngrams, min_count = variant.prefix, variant.ngrams, variant.ngram_min_count
@@ -84,6 +123,7 @@ def train_variant(
             architecture, pooling=variant.pooling, embed_dim=variant.embed_dim, hidden=variant.hidden
         )
         check_size(architecture, seeds)
+        _check_batch(variant, documents, name)
         numbers = range(variant.seed, variant.seed + seeds)
         runs = [_train_network(variant, seed, architecture, documents, validation, known, say) for seed in numbers]
     histories = [history for _, history in runs]
@@ -122,6 +162,19 @@ def _check_amounts(variant: Variant, name: str, classes: list[str], validation: 
         )
 
 
+def _check_batch(variant: NetworkVariant, documents: Examples, name: str) -> None:
+    """Refuse batches whose embeddings would take too much memory; where the words are added up, nothing holds them."""
+    if variant.optimizer == "adam" and variant.pooling in SUMS and not variant.word_dropout:
+        return
+    widest = int(np.flatnonzero(documents.ids.any(axis=0)).max(initial=0)) + 1
+    batch = min(variant.batch_size, len(documents.labels))
+    if (size := 4 * batch * widest * variant.embed_dim) > MAX_BYTES:
+        raise UserError(
+            f"{name}: the embeddings of a batch would take {size >> 30:,} GB, and {MAX_BYTES >> 30} are allowed; "
+            "lower batch_size, embed_dim or max_len"
+        )
+
+
 def average(epochs: list[Epoch]) -> dict[str, float | None]:
     """Average the figures of epochs of several seeds, rounded to six digits; None for what is NaN."""
     figures = {name: float(np.mean([getattr(epoch, name) for epoch in epochs])) for name in Epoch._fields[1:]}
@@ -151,8 +204,7 @@ def _train_network(
             start_from_log_ratios(network, documents.ids, documents.labels)
         return network
 
-    steps = max(1, -(-len(documents.labels) // variant.batch_size))
-    epochs = max(variant.epochs, -(-variant.min_steps // steps))
+    epochs = _epochs(variant, len(documents.labels))
     every = -(-epochs // MAX_LINES)
 
     def report(epoch: Epoch, seconds: float) -> None:

@@ -1,0 +1,142 @@
+"""The tables that `predict` is told to read and write: files by their endings, standard input and output, pipes."""
+
+import errno
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import typer
+
+from flaxtext.cli.options import check_target
+from flaxtext.core.errors import UserError
+from flaxtext.core.files import descriptor, follow, is_special
+from flaxtext.io.table import Column, Options, Table, format_of
+
+KNOWN = ".csv, .tsv, .jsonl (.gz too) or .parquet"
+
+
+def input_table(path: Path, given: str | None, options: Options, stack: ExitStack) -> Table:
+    """Return the table that `path` names, or standard input for `-`, in the `given` format if its ending tells none.
+
+    Parquet is read from its end, so that what comes through a pipe is put into a temporary file first, which `stack`
+    closes; it has no name, so that nothing is left of it however the process ends.
+
+    Raises:
+        UserError: no such file, or a folder.
+        typer.BadParameter: no known format, or options that it does not have.
+    """
+    standard = _is_standard(path, 0)
+    name = "standard input" if standard else str(path)
+    found = _format(path, standard, given)
+    if found is None:
+        raise typer.BadParameter(_unknown(name, standard, given), param_hint="--input")
+    for option, value, formats in (
+        ("--delimiter", options.delimiter, ("csv", "tsv")),
+        ("--quoting", options.quoting, ("csv", "tsv")),
+        ("--encoding", options.encoding, ("csv", "tsv", "jsonl")),
+    ):
+        if value is not None and found not in formats:
+            raise typer.BadParameter(f"{name}: a {found} file has none", param_hint=option)
+    if standard:
+        stream: BinaryIO = sys.stdin.buffer
+        if stream.isatty():
+            print(f"reading {found} from the terminal; Ctrl-D ends", file=sys.stderr)
+        if found == "parquet":
+            return Table(name, _spooled(name, stream, stack), found, options)
+        return Table(name, Path("-"), found, options, stream)
+    if not path.exists():
+        raise UserError(f"{name}: no such file")
+    if path.is_dir():
+        raise UserError(f"{name}: a folder, not a file")
+    if found == "parquet" and stat.S_ISFIFO(path.stat().st_mode):
+        with path.open("rb") as pipe:
+            return Table(name, _spooled(name, pipe, stack), found, options)
+    return Table(name, path, found, options)
+
+
+def output_table(path: Path, given: str | None, source: Table) -> Table:
+    """Return the table to write to `path`, or to standard output for `-`.
+
+    Where the ending tells no format, it is the `given` one or, for what is no file, the source's. Fields are parted by
+    a comma in .csv and a tab in .tsv, whatever parts those of the source.
+
+    Raises:
+        typer.BadParameter: no known format, a folder, or Parquet for a terminal.
+    """
+    standard = _is_standard(path, 1)
+    name = "standard output" if standard else str(path)
+    check_target(None if standard else path, "--output")
+    found = _format(path, standard, given)
+    if found is None and (standard or is_special(path)):
+        found = source.format
+    if found is None:
+        raise typer.BadParameter(_unknown(name, standard, given), param_hint="--output")
+    options = Options(header=source.options.header)
+    if not standard:
+        return Table(name, path, found, options)
+    if found == "parquet" and sys.stdout.isatty():
+        raise typer.BadParameter("a terminal cannot show Parquet; name a file, or --format csv", param_hint="--output")
+    sys.stdout.flush()
+    return Table(name, Path("-"), found, options, sys.stdout.buffer)
+
+
+def refuse_same(source: Table, target: Table) -> None:
+    """Raise `UserError` where both are one file, by whatever name: writing would go over what is read."""
+    read, written = _status(source, 0), _status(target, 1)
+    if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
+        raise UserError(f"{target.name}: the input itself; write to another file, then rename it")
+
+
+def to_columns(names: Sequence[str], source: Table, option: str) -> list[Column]:
+    """Return columns as the reader takes them: numbers in CSV and TSV without a header, otherwise names."""
+    if source.options.header or source.format not in ("csv", "tsv"):
+        return [*names]
+    if not all(name.isascii() and name.isdigit() for name in names):
+        raise typer.BadParameter("with --no-header, columns go by number, from 1", param_hint=option)
+    return [int(name) for name in names]
+
+
+def _is_standard(path: Path, number: int) -> bool:
+    return str(path) == "-" or descriptor(path) == number
+
+
+def _format(path: Path, standard: bool, given: str | None) -> str | None:
+    known = None if standard else format_of(path.name)
+    if known == "parquet" and path.suffix.lower() == ".gz":
+        return None
+    return known or given
+
+
+def _unknown(name: str, standard: bool, given: str | None) -> str:
+    if standard:
+        return f"{name}: say with --format which it is: csv, tsv, jsonl or parquet"
+    remedy = "" if given else "; --format says which it is"
+    return f"{name}: unknown ending; {KNOWN} are known{remedy}"
+
+
+def _status(table: Table, number: int) -> os.stat_result | None:
+    """Return what the system knows of the file that is read or written; None if there is none, or it is not one."""
+    try:
+        if table.name in ("standard input", "standard output"):
+            return os.fstat(number)
+        return follow(table.path).stat()
+    except FileNotFoundError:
+        return None
+
+
+def _spooled(name: str, stream: BinaryIO, stack: ExitStack) -> Path:
+    file = stack.enter_context(tempfile.TemporaryFile(prefix="flaxtext-"))  # noqa: SIM115, which knows no stacks
+    try:
+        shutil.copyfileobj(stream, file, 1 << 20)
+        file.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UserError(f"{name}: no space for it in {tempfile.gettempdir()}; let TMPDIR name another folder") from None
+    return Path(f"/dev/fd/{file.fileno()}")
