@@ -46,7 +46,8 @@ def predict(
         FORMATS | None,
         typer.Option(
             "--format",
-            help="The format of what has none of these endings. Output without one takes the input's.",
+            metavar="FORMAT",
+            help="What has none of these endings: csv, tsv, jsonl or parquet.  [default for output: the input's]",
             rich_help_panel=TABLE,
             show_default=False,
         ),
@@ -73,14 +74,14 @@ def predict(
         bool,
         typer.Option("--skip-empty", help="Leave out rows without text, and count them.", rich_help_panel=TABLE),
     ] = False,
-    header: Annotated[
+    no_header: Annotated[
         bool,
         typer.Option(
-            "--header/--no-header",
-            help="Whether CSV and TSV begin with names; else columns go by number, from 1.",
+            "--no-header",
+            help="CSV and TSV begin with no names; columns go by number, from 1.",
             rich_help_panel=TABLE,
         ),
-    ] = True,
+    ] = False,
     delimiter: Annotated[
         str | None,
         typer.Option(
@@ -135,7 +136,7 @@ def predict(
             "--text": text,
             "--keep": keep,
             "--skip-empty": skip_empty,
-            "--no-header": not header,
+            "--no-header": no_header,
             "--delimiter": delimiter,
             "--encoding": encoding,
             "--quoting": quoting,
@@ -153,14 +154,15 @@ def predict(
             "--input reads the texts from a file" if texts else "for JSON, give an --output FILE.jsonl"
         )
 
-    from flaxtext.cli.tables import input_table, output_table, refuse_same, to_columns
+    from flaxtext.cli.tables import input_table, output_table, prepare_input, refuse_same, to_columns
     from flaxtext.io.table import Options
 
     with ExitStack() as stack:
-        options = Options(header=header, delimiter=delimiter, encoding=encoding, quoting=quoting)
-        source = input_table(input_, format_, options, stack)
+        options = Options(header=not no_header, delimiter=delimiter, encoding=encoding, quoting=quoting)
+        source = input_table(input_, format_, options)
         target = output_table(output, format_, source)
         refuse_same(source, target)
+        source = prepare_input(source, stack)
         columns = to_columns(text or ["text"], source, "--text")
         kept = to_columns(keep, source, "--keep") if keep else None
         _predict_table(

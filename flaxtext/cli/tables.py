@@ -1,6 +1,5 @@
 """The tables that `predict` is told to read and write: files by their endings, standard input and output, pipes."""
 
-import errno
 import os
 import shutil
 import stat
@@ -8,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,21 +15,16 @@ import typer
 
 from flaxtext.cli.options import check_target
 from flaxtext.core.errors import UserError
-from flaxtext.core.files import descriptor, follow, is_special
+from flaxtext.core.files import NO_ROOM, descriptor, follow, is_special
 from flaxtext.io.table import Column, Options, Table, format_of
 
 KNOWN = ".csv, .tsv, .jsonl (.gz too) or .parquet"
 
 
-def input_table(path: Path, given: str | None, options: Options, stack: ExitStack) -> Table:
+def input_table(path: Path, given: str | None, options: Options) -> Table:
     """Return the table that `path` names, or standard input for `-`, in the `given` format if its ending tells none.
 
-    Parquet is read from its end, so that what comes through a pipe is put into a temporary file first, which `stack`
-    closes; it has no name, so that nothing is left of it however the process ends.
-
-    Raises:
-        UserError: no such file, or a folder.
-        typer.BadParameter: no known format, or options that it does not have.
+    Raises `typer.BadParameter` for no known format, or options that it does not have.
     """
     standard = _is_standard(path, 0)
     name = "standard input" if standard else str(path)
@@ -43,21 +38,34 @@ def input_table(path: Path, given: str | None, options: Options, stack: ExitStac
     ):
         if value is not None and found not in formats:
             raise typer.BadParameter(f"{name}: a {found} file has none", param_hint=option)
-    if standard:
-        stream: BinaryIO = sys.stdin.buffer
+    return Table(name, path, found, options, sys.stdin.buffer if standard else None)
+
+
+def prepare_input(source: Table, stack: ExitStack) -> Table:
+    """Return a table that can be read: Parquet, which is read from its end, from a file.
+
+    What comes through a pipe is put into a temporary file first, which `stack` closes. It has no name, so that nothing
+    is left of it however the process ends.
+
+    Raises:
+        UserError: no such file, a folder, no space for a copy.
+    """
+    path, stream = source.path, source.stream
+    if stream is not None:
         if stream.isatty():
-            print(f"reading {found} from the terminal; Ctrl-D ends", file=sys.stderr)
-        if found == "parquet":
-            return Table(name, _spooled(name, stream, stack), found, options)
-        return Table(name, Path("-"), found, options, stream)
-    if not path.exists():
-        raise UserError(f"{name}: no such file")
-    if path.is_dir():
-        raise UserError(f"{name}: a folder, not a file")
-    if found == "parquet" and stat.S_ISFIFO(path.stat().st_mode):
+            print(f"reading {source.format} from the terminal; Ctrl-D ends", file=sys.stderr)
+    elif not path.exists():
+        raise UserError(f"{source.name}: no such file")
+    elif path.is_dir():
+        raise UserError(f"{source.name}: a folder, not a file")
+    if source.format != "parquet":
+        return source
+    if stream is not None:
+        return replace(source, path=_spooled(source, stream, stack), stream=None)
+    if path.is_fifo():
         with path.open("rb") as pipe:
-            return Table(name, _spooled(name, pipe, stack), found, options)
-    return Table(name, path, found, options)
+            return replace(source, path=_spooled(source, pipe, stack))
+    return source
 
 
 def output_table(path: Path, given: str | None, source: Table) -> Table:
@@ -88,7 +96,7 @@ def output_table(path: Path, given: str | None, source: Table) -> Table:
 
 def refuse_same(source: Table, target: Table) -> None:
     """Raise `UserError` where both are one file, by whatever name: writing would go over what is read."""
-    read, written = _status(source, 0), _status(target, 1)
+    read, written = (_status(table, number) for number, table in enumerate((source, target)))
     if read and written and stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
         raise UserError(f"{target.name}: the input itself; write to another file, then rename it")
 
@@ -123,20 +131,21 @@ def _unknown(name: str, standard: bool, given: str | None) -> str:
 def _status(table: Table, number: int) -> os.stat_result | None:
     """Return what the system knows of the file that is read or written; None if there is none, or it is not one."""
     try:
-        if table.name in ("standard input", "standard output"):
+        if table.stream is not None:
             return os.fstat(number)
         return follow(table.path).stat()
     except FileNotFoundError:
         return None
 
 
-def _spooled(name: str, stream: BinaryIO, stack: ExitStack) -> Path:
+def _spooled(source: Table, stream: BinaryIO, stack: ExitStack) -> Path:
     file = stack.enter_context(tempfile.TemporaryFile(prefix="flaxtext-"))  # noqa: SIM115, which knows no stacks
     try:
         shutil.copyfileobj(stream, file, 1 << 20)
         file.flush()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in NO_ROOM:
             raise
-        raise UserError(f"{name}: no space for it in {tempfile.gettempdir()}; let TMPDIR name another folder") from None
+        told = f"no space for it in {tempfile.gettempdir()}; let TMPDIR name another folder"
+        raise UserError(f"{source.name}: {told}") from None
     return Path(f"/dev/fd/{file.fileno()}")

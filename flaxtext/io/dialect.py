@@ -67,7 +67,7 @@ def _header_width(head: bytes, dialect: Dialect, *, whole: bool) -> int:
 def _records(head: bytes, dialect: Dialect, *, whole: bool) -> Iterator[list[bytes]]:
     """Yield the fields of the whole records in the first bytes of a file."""
     whole = whole and len(head) <= SAMPLE
-    sample = head[:SAMPLE] if whole else head[:SAMPLE].rstrip(b'"\r')
+    sample = head[:SAMPLE] if whole else head[:SAMPLE].rstrip(b"\r").rstrip(b'"')
     found = scan(sample, dialect)
     ends = positions(found.ends) + 1
     if whole and not found.inside and found.fault is None:

@@ -116,7 +116,7 @@ def cut_records(table: Table, pieces: Iterable[bytes], dialect: Dialect) -> Iter
     for piece, final in _with_last(pieces):
         if held:
             piece = held + piece
-        held = b"" if final else piece[len(piece.rstrip(b'"\r' if dialect.quoted else b"\r")) :]
+        held = b"" if final else _undecided(piece, dialect)
         piece = piece[: len(piece) - len(held)]
         found = scan(piece, dialect, before, inside)
         lines = lines and found.lines
@@ -146,6 +146,13 @@ def cut_records(table: Table, pieces: Iterable[bytes], dialect: Dialect) -> Iter
             raise UserError(f"{table.name}: row {row}: {problem}")
 
 
+def _undecided(piece: bytes, dialect: Dialect) -> bytes:
+    """Return the end of a piece that what comes next decides of: half of CR LF, or quotes, which are one or two."""
+    if piece.endswith(b"\r"):
+        return b"\r"
+    return piece[len(piece.rstrip(b'"')) :] if dialect.quoted else b""
+
+
 def _ends(marks: Bitmap, offset: int) -> np.ndarray:
     return bitmaps.positions(marks) + (offset + 1)
 
@@ -164,7 +171,7 @@ def scan(piece: bytes, dialect: Dialect, before: int = LF, inside: bool = False)
     """Find the ends of records in a piece of a file.
 
     Args:
-        piece: the bytes; unless the file ends with it, it ends in neither a quote nor CR.
+        piece: the bytes; it ends with the file, or before quotes or CR are decided, see `cut_records`.
         dialect: how records are told apart.
         before: the byte before it.
         inside: whether it begins inside a quoted field.

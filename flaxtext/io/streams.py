@@ -61,8 +61,8 @@ def open_plain(table: Table) -> Iterator[Plain]:
         else:
             file = raw
         head = _take(file, HEAD)
-        _refuse_binary(table, head)
         encoding, mark = encoding_of(head, table.options.encoding)
+        _refuse_binary(table, head, marked=mark > 0)
         raw = cast(BinaryIO, _Resumed(head[mark:], file))
         if not is_utf8(encoding):
             raw = cast(BinaryIO, Recoded(raw, encoding))
@@ -99,13 +99,13 @@ def _take(file: BinaryIO, size: int) -> bytes:
     return taken
 
 
-def _refuse_binary(table: Table, head: bytes) -> None:
+def _refuse_binary(table: Table, head: bytes, *, marked: bool) -> None:
     """Raise `UserError` for the start of what is no text, and of text that says nothing of its encoding."""
     if head.startswith(GZIP):
         raise UserError(f"{table.name}: compressed with gzip twice; decompress it once")
     if head.startswith(ZIP):
         raise UserError(f"{table.name}: a ZIP archive, as Excel's workbooks are; unpack it, or save it as CSV UTF-8")
-    if table.options.encoding is None and (guess := unmarked_utf16(head)):
+    if not marked and table.options.encoding is None and (guess := unmarked_utf16(head)):
         kind = guess[:6].upper()
         raise UserError(f"{table.name}: {kind} without a byte order mark, as it looks; set encoding: {guess}")
 

@@ -174,7 +174,8 @@ def not_utf8(table: Table, number: int, error: UnicodeDecodeError, encoding: str
         return f"{where} {UTF8}: {excerpt(around)}; save the file as {UTF8}"
     if is_utf8(encoding):
         return f"{where} {UTF8}: {excerpt(around)}; save the file as {UTF8}, or name its encoding, such as {ADVISED}"
-    return f"{where} {encoding}: {excerpt(around.replace(UNDECODABLE, b''))}; correct the row, or encoding"
+    advice = "correct the row" if table.options.encoding is None else "correct the row, or encoding"
+    return f"{where} {encoding}: {excerpt(around.replace(UNDECODABLE, b''))}; {advice}"
 
 
 def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
