@@ -194,9 +194,9 @@ def check_sources(values: Any, path: str) -> dict[str, Source]:
         try:
             sources[str(name)] = checked(model, own, path, ("sources", str(name)))
         except UserError as error:
-            problems.append(str(error))
+            problems += error.args
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     return sources
 
 

@@ -185,6 +185,6 @@ def _read_files(
             else:
                 yield from split.split(batch)
     if problems := [problem for sieve in sieves if (problem := sieve.problem(key))]:
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     if split is not None:
         split.settle()

@@ -360,7 +360,7 @@ def _mutated_part(rng: Random, name: str, data: bytes) -> bytes:
 def _bomb(rng: Random) -> dict[str, Any]:
     name, data = rng.choice([_gzip_bomb, _dictionary_bomb, _wide, _deep, _long])(rng)
     file = File(name, data, [], mixed=True)
-    long = name == "in.parquet"  # gigabytes, once decoded
+    long = name.endswith((".parquet", ".jsonl.gz"))  # gigabytes, once decoded, or a billion blank lines
     if rng.random() < 0.3:
         return {**_download(file, None), "long": long}
     return {**_predict(rng, file, name.split(".")[1]), "valid": False, "texts": None, "long": long}

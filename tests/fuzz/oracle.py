@@ -50,7 +50,7 @@ def input_records(
     data = _decompressed(path.read_bytes())
     if data is None:
         return None
-    encoding = encoding or next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in MARKS if data.startswith(mark)), encoding or "utf-8")
     try:
         text = data.decode(encoding, errors)
     except (UnicodeError, LookupError) as error:
@@ -59,8 +59,8 @@ def input_records(
         return [_json_records(text)]
     delimiters = delimiter or ",\t;|"
     ways = [] if quoting == "none" else [_csv_records(text, delimiters)]
-    if quoting == "none" or (kind == "tsv" and quoting is None):
-        ways.append(_unquoted_records(text, delimiters))
+    if quoting != "csv":  # between tabs, a quote may be a letter
+        ways.append(_unquoted_records(text, delimiters if quoting == "none" else "\t" if "\t" in delimiters else ""))
     if known := [way for way in ways if way is not None]:
         return known
     raise MalformedError("no table with a column 'text'")
