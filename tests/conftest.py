@@ -12,6 +12,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 PROJECT = Path(__file__).resolve().parents[1]
 AG_NEWS = PROJECT.parent / "shared" / "ag_news"
 GOLDENS = PROJECT.parent / "shared" / "goldens"
+CASES = PROJECT.parent / "shared" / "cases"
 
 
 def pytest_collection_modifyitems(items):
@@ -33,6 +34,14 @@ def goldens():
     if not GOLDENS.is_dir():
         pytest.skip("no ../shared/goldens on this machine")
     return GOLDENS
+
+
+@pytest.fixture(scope="session")
+def cases():
+    """The folder with files that were read wrongly once."""
+    if not CASES.is_dir():
+        pytest.skip("no ../shared/cases on this machine")
+    return CASES
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Parquet: columns of any type as text, batches by decoded size, and what is said of files that cannot be read."""
 
+import csv
+import json
 import re
 import subprocess
 import sys
@@ -11,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
 
+from flaxtext.core.arrow import string_array
 from flaxtext.core.errors import UserError
-from flaxtext.io import parquet
+from flaxtext.io import parquet, streams
 from flaxtext.io.reading import read_frames
 from flaxtext.io.table import Table
+from flaxtext.io.writing import KEEP, encode_frame, open_writer
 
 
 def source(path, columns, **options) -> Table:
@@ -212,3 +216,75 @@ def test_rows_are_counted_a_second_way(tmp_path, monkeypatch):
     table = source(tmp_path / "f", {"t": ["a"] * 9})
     monkeypatch.setattr(parquet, "_batches", lambda *_: iter([pa.record_batch({"t": ["a"] * 8})]))
     assert message(table) == "f: 8 rows were read, but it says that it has 9; it is damaged; get it again"
+
+
+def copied(table: Table, kind: str):
+    """Copy a file to another format, with a column more, and read that: rows, or a table of Parquet."""
+    target = Table(f"out.{kind}", table.path.with_name(f"out.{kind}"), kind)
+    with open_writer(target) as write:
+        for frame in read_frames(table, ["text"], KEEP[kind]):
+            write(encode_frame(frame, {"new": string_array(["x"] * len(frame.numbers))}, target))
+    if kind == "parquet":
+        return pq.read_table(target.path)
+    text = target.path.read_text(encoding="utf-8")
+    return list(map(json.loads, text.splitlines())) if kind == "jsonl" else list(csv.DictReader(text.splitlines()))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("name", "type_", "values", "expected"),
+    [
+        (
+            "date",
+            pa.timestamp("ms"),
+            [253_402_300_800_000, -62_198_755_200_000],
+            ["+10000-01-01T00:00:00", "-0001-01-01T00:00:00"],
+        ),
+        ("zone", pa.timestamp("us", "Mars/Phobos"), [1_500_000], ["1970-01-01T00:00:01.500000Z"]),
+        ("duration", pa.duration("us"), [86_400_000_000, 500_000, -1_000_000], ["P1D", "PT0.5S", "-PT1S"]),
+    ],
+)
+def test_the_same_text_in_each_format(tmp_path, kind, name, type_, values, expected):
+    when = pa.array(values, pa.int64()).view(type_)
+    table = source(tmp_path / "f", {"text": ["a"] * len(values), name: when})
+    assert [row[name] for row in copied(table, kind)] == expected
+    assert copied(table, "parquet")[name].combine_chunks().equals(when)
+
+
+def test_what_is_said_of_columns_stays(tmp_path):
+    fields = [
+        pa.field("text", pa.large_string(), nullable=False, metadata={"role": "input"}),
+        pa.field("kind", pa.dictionary(pa.int8(), pa.string())),
+        pa.field("when", pa.timestamp("ns", "Mars/Phobos")),
+    ]
+    columns = [["a", "b"], ["x", None], [1, None]]
+    content = pa.table(
+        [pa.array(own, field.type) for own, field in zip(columns, fields, strict=True)],
+        schema=pa.schema(fields, metadata={"origin": "a test"}),
+    )
+    table = source(tmp_path / "f", content)
+    expected = pq.read_table(table.path)
+    found = copied(table, "parquet").drop_columns("new")
+    assert found.schema.equals(expected.schema, check_metadata=True)
+    assert found.equals(expected)
+
+
+def test_a_damaged_column_does_not_abort_the_process(cases, monkeypatch):
+    """What Arrow says of a column would, looked at before the column is read."""
+    monkeypatch.setattr(parquet, "MAX_DECODED", 1000)
+    damaged = "f: not a whole Parquet file: cut short, damaged or of another format; get it again"
+    assert message(Table("f", cases / "bundle-abort-vocab" / "vocab.parquet", "parquet"), "word", "batch") == damaged
+    assert message(Table("f", cases / "bundle-abort-codec" / "vocab.parquet", "parquet"), "word", "batch") == damaged
+
+
+def test_cases(cases, tmp_path):
+    for name in ("date0", "date32", "dur2", "tsus10000"):
+        (tmp_path / "f").write_bytes((cases / "06-date-beyond-9999" / f"{name}.parquet").read_bytes())
+        table = Table("f", tmp_path / "f", "parquet")
+        assert [row["d"] or None for row in copied(table, "csv")] == [row["d"] for row in copied(table, "jsonl")]
+    (tmp_path / "f").write_bytes((cases / "07-unknown-time-zone" / "tzbad.parquet").read_bytes())
+    assert all(row["d"].endswith("Z") for row in copied(Table("f", tmp_path / "f", "parquet"), "jsonl"))
+    labels = column(Table("f", cases / "07-unknown-time-zone" / "train.parquet", "parquet"), "label")
+    assert set(map(len, labels)) == {len("1970-01-01T00:00:00Z")}
+    first = next(read_frames(Table("f", cases / "dict_100000.parquet", "parquet"), ["text"], "batch"))
+    assert sum(own.nbytes for own in first.columns) < 2 * streams.BLOCK

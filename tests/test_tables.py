@@ -220,15 +220,15 @@ def test_json_lines(tmp_path):
         (b"null", "null is not a JSON object; JSON Lines is one whole object per line"),
         (
             b'[{"t": "a"},',
-            "a JSON array: '[{\"t\": \"a\"},'; JSON Lines is one whole object per line, "
+            'a JSON array: \'[{"t": "a"},\'; JSON Lines is one whole object per line, '
             "with no brackets and commas around them",
         ),
         (b'{"x": 1, "y": 2}', "no column 't'; there are x, y"),
         (b'{"t": ["a"]}', 't is ["a"], not a string or number'),
         (b'{"t": "caf\xe9"}', r"not UTF-8: b'{\"t\": \"caf\xe9\"}'; save the file as UTF-8".replace('\\"', '"')),
         (b'{"t": "\\ud83d"}', r"half of a surrogate pair (\ud83d) in t; write the whole pair, or remove it"),
-        (b'{"t": ' + b"[" * 400 + b"]" * 400 + b"}", f't is {"[" * 37}..., not a string or number'),
-        (b'{"x": ' + b"[" * 9999, f"nested too deeply: '{{\"x\": {'[' * 30}..."),
+        (b'{"t": ' + b"[" * 400 + b"]" * 400 + b"}", f"t is {'[' * 37}..., not a string or number"),
+        (b'{"x": ' + b"[" * 9999, f'nested too deeply: \'{{"x": {"[" * 30}...'),
         (b'{"t": "' + b"x" * 600 + b'"}', "longer than 500 bytes; JSON Lines is one whole object per line"),
     ],
 )

@@ -86,7 +86,7 @@ def predict(
         str | None,
         typer.Option(
             metavar="CHARACTER",
-            help="What parts the fields of CSV and TSV input, such as ';' or tab.  [default: found out]",
+            help="What separates the fields of CSV and TSV input, such as ';' or tab.  [default: detected]",
             rich_help_panel=TABLE,
             show_default=False,
         ),

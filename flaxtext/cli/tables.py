@@ -71,8 +71,8 @@ def prepare_input(source: Table, stack: ExitStack) -> Table:
 def output_table(path: Path, given: str | None, source: Table) -> Table:
     """Return the table to write to `path`, or to standard output for `-`.
 
-    Where the ending tells no format, it is the `given` one or, for what is no file, the source's. Fields are parted by
-    a comma in .csv and a tab in .tsv, whatever parts those of the source.
+    Where the ending tells no format, it is the `given` one or, for what is no file, the source's. Fields are separated
+    by a comma in .csv and a tab in .tsv, whatever separates those of the source.
 
     Raises:
         typer.BadParameter: no known format, a folder, or Parquet for a terminal.

@@ -49,7 +49,7 @@ class Options:
 
     Attributes:
         header: whether the first row of CSV and TSV holds names; without, columns are numbers from 1.
-        delimiter: what parts the fields of CSV and TSV, a single character of ASCII; a tab may be written out, as
+        delimiter: what separates the fields of CSV and TSV, a single character of ASCII; a tab may be written out, as
             "tab" or a backslash and t. None: detected among comma, semicolon, tab and pipe.
         encoding: of CSV, TSV and JSON Lines, by any name that Python knows; a byte order mark comes before it. None:
             UTF-8 where there is no mark.
@@ -99,7 +99,7 @@ class Table:
 
     @property
     def delimiter(self) -> str:
-        """What parts the fields of CSV and TSV, if nothing else is found in the file."""
+        """What separates the fields of CSV and TSV, if nothing else is found in the file."""
         return self.options.delimiter or DELIMITERS[self.format]
 
     def say(self, kind: Literal["note", "warning"], message: str) -> None:
