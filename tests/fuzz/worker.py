@@ -80,7 +80,8 @@ def _run(case: Case, home: Path, limits: Limits, commands: dict[str, Callable[[]
     # New ones, so that nothing of one case is left to the next; the descriptors stay open.
     sys.stdin, sys.stdout, sys.stderr = (open(n, "w" if n else "r", encoding="utf-8", closefd=False) for n in STREAMS)  # noqa: SIM115
     status, raised = 0, ""
-    faulthandler.dump_traceback_later(limits.seconds, file=2)
+    if not case.long:
+        faulthandler.dump_traceback_later(limits.seconds, file=2)  # says where it hangs
     reset_peak()
     started = time.perf_counter()
     try:
