@@ -118,6 +118,7 @@ def test_types_hold_the_whole_file(tmp_path, monkeypatch):
         "object": ['{"a": 1, "b": [true]}', '{"b": [], "a": 2}'],
         "other_keys": ['{"a": 1}', '{"b": 1}'],
         "empty": ["{}", "null"],
+        "empty_inside": ["[{}]", "null"],
         "null": ["null", "null"],
     }
     rows = [f'{{"t": "{number}"}}' for number in range(100)]
@@ -135,7 +136,7 @@ def test_types_hold_the_whole_file(tmp_path, monkeypatch):
         "list": "list<item: int64>",
         "object": "struct<a: int64, b: list<item: bool>>",
         **dict.fromkeys(["big", "long_and_double", "long_decimal", "huge", "mixed", "mixed_list"], "string"),
-        **dict.fromkeys(["other_keys", "empty", "null"], "string"),
+        **dict.fromkeys(["other_keys", "empty", "empty_inside", "null"], "string"),
     }
     assert found["int"] == [1, -5, 2**63 - 1]
     assert found["unsigned"] == [1, 2**64 - 1]
@@ -149,6 +150,7 @@ def test_types_hold_the_whole_file(tmp_path, monkeypatch):
     assert found["object"] == [{"a": 1, "b": [True]}, {"a": 2, "b": []}]
     assert found["other_keys"] == ['{"a":1}', '{"b":1}']
     assert found["empty"] == ["{}"]
+    assert found["empty_inside"] == ["[{}]"]
     texts = batches(source(tmp_path / "f", "\n".join(rows)), "texts")
     assert set(texts.schema.types) == {pa.string()}
     assert [value for value in texts["double"].to_pylist() if value is not None] == values["double"]

@@ -288,3 +288,12 @@ def test_cases(cases, tmp_path):
     assert set(map(len, labels)) == {len("1970-01-01T00:00:00Z")}
     first = next(read_frames(Table("f", cases / "dict_100000.parquet", "parquet"), ["text"], "batch"))
     assert sum(own.nbytes for own in first.columns) < 2 * streams.BLOCK
+
+
+def test_what_parquet_cannot_hold(tmp_path):
+    """One line, though none of our readers returns such a column."""
+    target = Table("out", tmp_path / "out.parquet", "parquet")
+    expected = r"^out: Parquet cannot hold it: .*month_day_nano_interval.*; write .jsonl$"
+    with pytest.raises(UserError, match=expected), open_writer(target) as write:
+        write(pa.record_batch({"x": pa.array([(1, 2, 3)], pa.month_day_nano_interval())}))
+    assert list(tmp_path.iterdir()) == []

@@ -263,7 +263,7 @@ def test_values_of_parquet(tmp_path_factory, target):
 @pytest.mark.slow
 @pytest.mark.parametrize("target", FORMATS)
 def test_values_of_parquet_at_length(tmp_path_factory, target):
-    @settings(EXAMPLES, max_examples=300)
+    @settings(EXAMPLES, max_examples=100)
     @given(columns_of_parquet())
     def check(columns):
         check_from_parquet(tmp_path_factory.mktemp("moved"), columns, target)
@@ -377,7 +377,7 @@ def test_values_of_json_lines(tmp_path_factory, target):
 @pytest.mark.slow
 @pytest.mark.parametrize("target", FORMATS)
 def test_values_of_json_lines_at_length(tmp_path_factory, target):
-    @settings(EXAMPLES, max_examples=500)
+    @settings(EXAMPLES, max_examples=150)
     @given(json_lines())
     def check(drawn):
         check_from_json(tmp_path_factory.mktemp("moved"), *drawn, target)

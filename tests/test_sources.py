@@ -210,10 +210,10 @@ def test_bad_files(tmp_path):
     assert message(tmp_path / "a.csv", "") == "a.csv: the file is empty"
     assert message(tmp_path / "a.csv", "title,label\na,x\n") == "a.csv: no column 'text'; there are title, label"
     assert message(tmp_path / "a.csv", b"text,label\na,x\ncaf\xe9,x\n") == (
-        r"a.csv: row 3: not UTF-8: b'caf\xe9'; save the file as UTF-8"
+        r"a.csv: row 3: not UTF-8: b'caf\xe9'; save the file as UTF-8, or name its encoding, such as encoding: cp1252"
     )
     assert message(tmp_path / "a.csv", b"text,label\na,x\nb,\xe9\n") == (
-        r"a.csv: row 3: not UTF-8: b'\xe9'; save the file as UTF-8"
+        r"a.csv: row 3: not UTF-8: b'\xe9'; save the file as UTF-8, or name its encoding, such as encoding: cp1252"
     )
     assert message(tmp_path / "a.txt", "text,label\na,x\n") == (
         "a.txt: unknown ending; set sources.own.format to csv, tsv, jsonl or parquet"

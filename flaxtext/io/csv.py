@@ -101,7 +101,7 @@ def csv_parts(table: Table, columns: list[Column], keep: Keep) -> Parts:
 
 def _joined(rows: list[int]) -> str:
     return (
-        f"row {rows[0]:,} has lines in quotes that look like rows"
+        f"row {rows[0]} has lines in quotes that look like rows"
         + (f", and {len(rows) - 1:,} more have" if len(rows) > 1 else "")
         + "; if a quote is a stray one, set quoting: none"
     )
@@ -188,7 +188,7 @@ class Parser:
         except pa.ArrowInvalid as error:
             return self._cut(block, *self._fault(block, error))
         if batch.num_rows != block.count:
-            where = f"{self._table.name}: rows {block.rows[0]:,} to {block.rows[-1]:,}"
+            where = f"{self._table.name}: rows {block.rows[0]} to {block.rows[-1]}"
             raise UserError(
                 f"{where}: {block.count:,} rows by their line ends, {batch.num_rows:,} as parsed; please report this"
             )
@@ -241,7 +241,7 @@ class Parser:
         with suppress(pa.ArrowInvalid):
             self._arrow(replace(block, data=block.data.translate(ASCII_ALONE)), note)
         if not found:
-            raise UserError(f"{self._table.name}: rows from {block.first:,}: {one_line(error)}")
+            raise UserError(f"{self._table.name}: rows from {block.first} on: {one_line(error)}")
         [bad] = found
         at = bad.number - 1
         record = block.record(at)

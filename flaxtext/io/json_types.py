@@ -54,7 +54,7 @@ class Shape:
         if "object" not in self._seen and 0 < len(value) <= MAX_FIELDS:
             self._fields = {name: Shape() for name in value}
         self._seen.add("object")
-        if value.keys() != self._fields.keys() or SURROGATE.search("".join(value)):
+        if not value or value.keys() != self._fields.keys() or SURROGATE.search("".join(value)):
             self._seen.add("json")
             self._fields = {}
             return

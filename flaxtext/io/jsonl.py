@@ -227,7 +227,8 @@ def _schema(table: Table, lines: Lines, *, typed: bool) -> pa.Schema:
                     )
             if typed:
                 shape.add(value)
-    return pa.schema([(name, (shape.kind() if typed else None) or pa.string()) for name, shape in shapes.items()])
+    kinds = {name: shape.kind() if typed else None for name, shape in shapes.items()}
+    return pa.schema([(name, pa.string() if kind is None else kind) for name, kind in kinds.items()])
 
 
 def _to_batch(table: Table, numbers: list[int], records: list[Record], schema: pa.Schema) -> pa.RecordBatch:

@@ -7,6 +7,7 @@ and a field of several lines that each look like a row is not believed.
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from flaxtext.io.records import CR, Block, line_ends, quoted_field
 
 MAX_DOUBTS = 100
 """Quoted fields in doubt after which quotes are believed to be text."""
-LONG = 16 << 20
+LONG = 1 << 20
 """Bytes of a record within which its lines are looked at."""
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
@@ -71,29 +72,37 @@ def hold_rows(block: Block, delimiter: str, columns: int, *, sure: bool) -> np.n
     """Return the indices of records of several lines of which those inside look like rows of so many `columns`.
 
     The first and the last line, too, have the delimiters of a row at least. With `sure`, two lines inside are needed,
-    all of them like rows; otherwise one is enough, or there are none. Of a record longer than `LONG`, what comes later
-    is not looked at. Rows of one column look like any line, and are not told.
+    all of them like rows; otherwise one is enough, or there are none. Of a record that is longer than `LONG`, what
+    comes later is not looked at. Rows of one column look like any line, and are not told.
     """
-    found = np.zeros(0, np.int64)
-    if block.lines or columns == 1 or not block.count:
-        return found
-    if len(block.data) > LONG:  # the first record alone can be
-        record = block.data[: block.data.rfind(b"\n", 0, LONG) + 1]
-        start = Block(record, block.first, 1, False, lambda: np.array([len(record)]))
-        later = hold_rows(block.part(1, block.count), delimiter, columns, sure=sure)
-        return np.append(hold_rows(start, delimiter, columns, sure=sure), later + 1) if record else later + 1
-    array = np.frombuffer(block.data, np.uint8)
-    ends = positions(line_ends(block.data))
+    if block.lines or columns == 1:
+        return np.zeros(0, np.int64)
+    begins = np.append(0, block.ends[:-1])
+    groups = np.flatnonzero(np.diff(begins // LONG, prepend=-1)).tolist()
+    found = [
+        start + _hold_rows(block.part(start, stop), delimiter, columns, sure=sure)
+        for start, stop in pairwise([*groups, block.count])
+    ]
+    return np.concatenate(found)
+
+
+def _hold_rows(block: Block, delimiter: str, columns: int, *, sure: bool) -> np.ndarray:
+    """Return these indices among records that begin within `LONG` bytes."""
+    data, record_ends = block.data, block.ends
+    if len(data) > 2 * LONG:  # the last record is long
+        data = data[: max(data.rfind(b"\n", 0, 2 * LONG), data.rfind(b"\r", 0, 2 * LONG)) + 1] or data[: 2 * LONG]
+        record_ends = np.append(record_ends[:-1], len(data))
+    array = np.frombuffer(data, np.uint8)
+    ends = positions(line_ends(data))
     if not len(ends) or ends[-1] != len(array) - 1:
         ends = np.append(ends, len(array))
     counts = np.diff(np.searchsorted(positions(bitmap(array, ord(delimiter))), ends), prepend=0)
     starts = np.append(0, ends[:-1] + 1)
     lengths = ends - starts
     blank = (lengths == 0) | ((lengths == 1) & (array[np.minimum(starts, len(array) - 1)] == CR))
-    last = np.searchsorted(ends, block.ends - 1)
+    last = np.searchsorted(ends, record_ends - 1)
     first = np.append(0, last[:-1] + 1)
-    alike = counts == columns - 1
-    like_rows = _sums(alike, first + 1, last)
+    like_rows = _sums(counts == columns - 1, first + 1, last)
     inside = last - first - 1 - _sums(blank, first + 1, last)
     framed = (last > first) & (counts[first] >= columns - 1) & (counts[last] >= columns - 1)
     if sure:

@@ -114,10 +114,11 @@ def cut_records(table: Table, pieces: Iterable[bytes], dialect: Dialect) -> Iter
     held = b""  # what cannot be understood without what comes next
     before, inside, lines = LF, False, True
     for piece, final in _with_last(pieces):
-        if held:
-            piece = held + piece
-        held = b"" if final else _undecided(piece, dialect)
-        piece = piece[: len(piece) - len(held)]
+        undecided = b"" if final else _undecided(piece, dialect)
+        if undecided == piece and held[-1:] != b"\r":  # nothing but quotes; or nothing
+            piece, held = b"", held + undecided
+        else:
+            piece, held = held + piece[: len(piece) - len(undecided)], undecided
         found = scan(piece, dialect, before, inside)
         lines = lines and found.lines
         last = bitmaps.last(found.ends)

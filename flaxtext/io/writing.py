@@ -76,7 +76,7 @@ def open_writer(table: Table) -> Iterator[Callable[[Any], object]]:
     with ExitStack() as stack:
         file: Any = stack.enter_context(open_output(table.path) if table.stream is None else _flushed(table.stream))
         if table.format == "parquet":
-            yield stack.enter_context(_parquet_writer(file))
+            yield stack.enter_context(_parquet_writer(table, file))
             return
         if table.path.name.lower().endswith(".gz"):  # no name inside, no clock: the same bytes every time
             file = stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0))
@@ -90,12 +90,15 @@ def _flushed(stream: BinaryIO) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _parquet_writer(file: Any) -> Iterator[Callable[[pa.RecordBatch], object]]:
+def _parquet_writer(table: Table, file: Any) -> Iterator[Callable[[pa.RecordBatch], object]]:
     writers: list[pq.ParquetWriter] = []
 
     def write(batch: pa.RecordBatch) -> None:
         if not writers:
-            writers.append(pq.ParquetWriter(file, batch.schema, compression="zstd"))
+            try:
+                writers.append(pq.ParquetWriter(file, batch.schema, compression="zstd"))
+            except pa.ArrowNotImplementedError as error:
+                raise UserError(f"{table.name}: Parquet cannot hold it: {one_line(error)}; write .jsonl") from None
         writers[0].write_batch(batch)
 
     try:
