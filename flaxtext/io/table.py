@@ -126,9 +126,9 @@ def require(table: Table, columns: Sequence[Column], known: Sequence[Column], ad
     """Raise `UserError` unless each of `columns` is one of the `known` ones, and the only one of its name."""
     for column in columns:
         if column not in known:
-            raise UserError(f"{table.name}: no column {column!r}; there are {listed(known)}{advice}")
+            raise UserError(f"{table.name}: no column {excerpt(column)}; there are {listed(known)}{advice}")
         if (count := known.count(column)) > 1:
-            raise UserError(f"{table.name}: {count} columns are called {column!r}; rename them")
+            raise UserError(f"{table.name}: {count} columns are called {excerpt(column)}; rename them")
 
 
 class UndecodableError(UserError):
