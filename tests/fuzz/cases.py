@@ -47,6 +47,7 @@ class Case:
         texts: the texts of the table, where they are known.
         tables: what a prediction reads and writes: names of files, also where they are standard input and output.
         stdin: what comes in by standard input.
+        block: bytes that are read at a time, if not as many as usual: few, so that small files have several blocks.
         long: whether there is so much to do that it may go on beyond the limit of time, in bounded memory.
     """
 
@@ -59,6 +60,7 @@ class Case:
     texts: list[str] | None = None
     tables: tuple[str, str] = ("", "")
     stdin: bytes = b""
+    block: int | None = None
     long: bool = False
 
     def with_fuzzed(self, data: bytes) -> "Case":
@@ -80,7 +82,7 @@ def make_case(number: int) -> Case:
         "bomb": _bomb,
     }
     parts = maker[kind](rng) if kind in maker else _table(rng, *kind.split(" "))
-    return Case(number, kind, **parts)
+    return Case(number, kind, **parts, block=None if kind == "bomb" else rng.choice((None, None, 50, 300, 2000)))
 
 
 # Tables

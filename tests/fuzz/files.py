@@ -21,7 +21,7 @@ WORDS = [
 ]
 ODD_WORDS = [
     *('say "hi"', "a,b", "a;b", "a|b", "two\nlines", "tab\there", "cr\rhere", "=1+1", "-x", "'", "\\", "\\n", "{}"),
-    "#",
+    *("#", "line\r\nhere"),
 ]
 """What a format has to quote, or a reader could stumble on."""
 LABELS = [["neg", "pos"], ["1", "2"], ["sport", "World news", "é"], ["-1", "0", "1"], ["a", "b", "c", "d"]]

@@ -69,7 +69,7 @@ def input_records(
 def output_records(path: Path, kind: str, delimiter: str = "") -> list[Record]:
     """Return the rows of a file that was written, all of it well-formed; `...` for values that Python cannot hold."""
     if kind == "parquet":
-        table = pq.ParquetFile(path).read(use_threads=False)
+        table = parquet_table(path)
         return [dict(row) for row in zip(*(_python_column(table, name) for name in table.column_names), strict=True)]
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
@@ -77,6 +77,13 @@ def output_records(path: Path, kind: str, delimiter: str = "") -> list[Record]:
         return [json.loads(line) for line in text.split("\n")[:-1]]
     names, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def parquet_table(path: Path) -> pa.Table:
+    """Read a Parquet file, row group by row group: Arrow does not join dictionaries in nested columns."""
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(index, use_threads=False) for index in range(file.num_row_groups)]
+        return pa.concat_tables(groups or [file.schema_arrow.empty_table()])
 
 
 def parquet_rows(path: Path) -> int:

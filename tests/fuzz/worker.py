@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from flaxtext.io import csv, streams
 from tests.fuzz.cases import Case
 from tests.fuzz.rules import Limits, Run, Verdict, judge
 
@@ -35,6 +36,7 @@ def serve(pipe: Connection, home: Path, limits: Limits, plant: Callable[[], None
         pipe.send(_run(case, home, limits, commands))
 
 
+BLOCKS = streams.BLOCK, csv.CACHED
 STREAMS = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
@@ -79,6 +81,7 @@ def _run(case: Case, home: Path, limits: Limits, commands: dict[str, Callable[[]
     sys.argv = _words(case)
     # New ones, so that nothing of one case is left to the next; the descriptors stay open.
     sys.stdin, sys.stdout, sys.stderr = (open(n, "w" if n else "r", encoding="utf-8", closefd=False) for n in STREAMS)  # noqa: SIM115
+    streams.BLOCK, csv.CACHED = (case.block, case.block // 8) if case.block else BLOCKS
     status, raised = 0, ""
     if not case.long:
         faulthandler.dump_traceback_later(limits.seconds, file=2)  # says where it hangs
