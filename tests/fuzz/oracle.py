@@ -54,6 +54,8 @@ def input_records(
     try:
         text = data.decode(encoding, errors)
     except (UnicodeError, LookupError) as error:
+        if errors != "strict":  # it may be in a column that is not read
+            return None
         raise MalformedError(str(error)) from None
     if kind == "jsonl":
         return [_json_records(text)]

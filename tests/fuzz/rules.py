@@ -22,7 +22,11 @@ from tests.fuzz.oracle import MOST, MalformedError, Record, input_records, outpu
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What does not belong on a terminal's line."""
-DOUBTS = ("lines in quotes look like rows", "quotes are text here; set quoting: csv")
+DOUBTS = (
+    "lines in quotes look like rows",
+    "quotes are text here; set quoting: csv",
+    "a field in quotes, the first one",
+)
 """Why a valid table with quotes may be refused: stray quotes would look the same, as far as it was read."""
 LONGEST = 1000
 """Characters of a line that is still read."""
@@ -259,6 +263,7 @@ def _difference(found: list[Record], right: list[Record], prefix: str, exact: bo
     if len(found) != len(right):
         return f"{len(found)} rows, and right were {len(right)}"
     for number, (ours, theirs) in enumerate(zip(found, right, strict=True), 1):
+        ours = {**{name.removeprefix("'"): value for name, value in ours.items()}, **ours}  # names are cells, too
         for name, value in theirs.items():
             same = repr(ours.get(name)) == repr(value) if exact else _plain(ours.get(name), value) == value
             if not same and (exact or isinstance(value, str)):
