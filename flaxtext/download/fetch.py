@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.printable import visible
 from flaxtext.core.files import scratch_folder
+from flaxtext.core.printable import visible
 
 TRIES = 3
 PAUSE = 1.0
