@@ -46,7 +46,7 @@ def main() -> None:
     print_table(figures, shares)
     print_warnings(figures, shares, listed, train.class_of, checks.to_merge(documents))
     if exceeded := over(figures, shares, section.limits):
-        raise UserError("\n".join([*exceeded, f"{args.findings} lists the documents, {args.metrics} has the figures"]))
+        raise UserError(*exceeded, f"{args.findings} lists the documents, {args.metrics} has the figures")
     write_text(args.passed, "No limit of section check of params.yaml is exceeded.\n")
 
 

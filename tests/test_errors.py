@@ -23,6 +23,15 @@ def test_a_mistake_and_what_the_system_refuses_are_one_line(capsys, error):
     assert printed in ("error: a.csv: empty\n", "error: a.csv: no such file\n", "error: disk\n")
 
 
+def test_of_several_problems_each_is_a_line(capsys):
+    def main():
+        raise UserError("p.yaml: train.a\x1b: unknown key", "p.yaml: check: missing")
+
+    with pytest.raises(SystemExit):
+        errors.run(main)
+    assert capsys.readouterr().err == "error: p.yaml: train.a\\x1b: unknown key\np.yaml: check: missing\n"
+
+
 @pytest.mark.parametrize(
     ("message", "printed"),
     [

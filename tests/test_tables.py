@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flaxtext.core.errors import UserError
-from flaxtext.io import streams
+from flaxtext.io import csv, streams
 from flaxtext.io.reading import Frame, read_frames
 from flaxtext.io.table import Options, Table, format_of
 
@@ -79,6 +79,15 @@ def test_csv(tmp_path):
     assert rows(table(tmp_path / "f", b"\xef\xbb\xbf" + content), "id") == [("1",), ("2",)]
     assert rows(table(tmp_path / "f", gzip.compress(content)), "id") == [("1",), ("2",)]
     assert rows(table(tmp_path / "f", content.replace(b",", b"\t"), format="tsv"), "id") == [("1",), ("2",)]
+
+
+def test_line_ends_in_quotes_stay_wherever_arrow_parts_its_blocks(tmp_path, monkeypatch):
+    """Where a block of Arrow's ends with CR, it takes the LF that follows for the same line end, in quotes as well."""
+    monkeypatch.setattr(csv, "CACHED", 100)
+    for shift in range(100):
+        texts = ["x" * shift, *["word\r\n" * 9] * 9]
+        content = "text,a\n" + "".join(f'"{text}",1\n' for text in texts)
+        assert rows(table(tmp_path / "f", content.encode()), "text") == [(text,) for text in texts]
 
 
 def test_csv_without_header(tmp_path):

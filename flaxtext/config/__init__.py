@@ -63,7 +63,7 @@ def checked(model: type[Model], values: Any, path: str, at: tuple[str, ...] = ()
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError("\n".join(_message(problem, model, path, at) for problem in error.errors())) from None
+        raise UserError(*(_message(problem, model, path, at) for problem in error.errors())) from None
 
 
 def short(value: Any) -> str:

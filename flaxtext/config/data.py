@@ -39,13 +39,17 @@ def _checked_column(value: Any) -> Any:
     return value
 
 
+MAX_LOCATION = 4096
+"""Characters of a path or URL; no system takes a longer path."""
+
+
 def _checked_location(value: Any) -> Any:
     if isinstance(value, str):
         try:
             urlsplit(value)
         except ValueError as error:
             raise ValueError(f"expected a path or URL, got {short(value)}: {error}") from None
-        if not value.strip() or "\0" in value:
+        if not value.strip() or "\0" in value or len(value) > MAX_LOCATION:
             raise ValueError(f"expected a path or URL, got {short(value)}")
     return value
 
@@ -194,9 +198,9 @@ def check_sources(values: Any, path: str) -> dict[str, Source]:
         try:
             sources[str(name)] = checked(model, own, path, ("sources", str(name)))
         except UserError as error:
-            problems.append(str(error))
+            problems += error.args
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     return sources
 
 

@@ -71,12 +71,12 @@ def check_params(values: Any, path: str = PARAMS) -> Params:
         try:
             found[name] = _check_section(name, values, path)
         except UserError as error:
-            problems += [line for line in str(error).split("\n") if line not in problems]
+            problems += [line for line in error.args if line not in problems]
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     params = Params(**found)
     if problems := _across_sections(params, path):
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     return params
 
 

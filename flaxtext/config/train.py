@@ -119,9 +119,9 @@ def check_variants(train: Any, variants: Any, path: str) -> dict[str, Variant]:
             _check_name(name, variants, path)
             found[name] = _check_variant(train, name, own, path)
         except UserError as error:
-            problems.append(str(error))
+            problems += error.args
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     return found
 
 

@@ -11,7 +11,13 @@ from flaxtext.core.signals import Stopped, farewell
 
 
 class UserError(Exception):
-    """Bad input: the message says what was wrong, where (file, row, key) and what to do, on one line."""
+    """Bad input: the message says what was wrong, where (file, row, key) and what to do, on one line.
+
+    Of several problems, each is an argument, and a line.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 def one_line(said: object) -> str:
@@ -36,7 +42,7 @@ def run(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()  # here, where a full disk is told as any other
     except UserError as error:
-        _fail(str(error))
+        _fail(*error.args)
     except BrokenPipeError:  # `| head` has read enough
         with suppress(OSError, ValueError):  # no file of the system's, in a program that has its own
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush goes there
@@ -56,8 +62,8 @@ def describe(error: OSError) -> str:
     return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
 
 
-def _fail(message: str) -> None:
-    _say(f"error: {visible(message)}")
+def _fail(*problems: str) -> None:
+    _say("error: " + "\n".join(map(visible, problems)))
     sys.exit(1)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import scratch_folder
+from flaxtext.core.printable import visible
 
 TRIES = 3
 PAUSE = 1.0
@@ -74,7 +75,7 @@ def fetch(location: str, advice: str, md5: str | None = None, verify: bool = Tru
                     f"{location}: {found}: not the published file, or cut short; "
                     "get it again, or set data.verify: false to use it all the same"
                 )
-            print(f"warning: {location}: NOT verified (data.verify: false): {found}", file=sys.stderr)
+            print(f"warning: {visible(location)}: NOT verified (data.verify: false): {found}", file=sys.stderr)
         yield Fetched(path, actual)
 
 

@@ -137,7 +137,8 @@ def _open_file(source: FileSource, data: Data, split: Split) -> Iterator[tuple[T
     if (md5 is None or not data.verify) and not _is_tracked(location):
         verified = f"its MD5 into {key}.md5.{split}" if md5 is None else "set data.verify: true"
         print(
-            f"warning: {location}: DVC does not see when this file changes; put it into data/inputs/, or {verified}",
+            f"warning: {visible(location)}: DVC does not see when this file changes; put it into data/inputs/, "
+            f"or {verified}",
             file=sys.stderr,
         )
     file_format = source.format or format_of(_file_name(origin))
@@ -185,6 +186,6 @@ def _read_files(
             else:
                 yield from split.split(batch)
     if problems := [problem for sieve in sieves if (problem := sieve.problem(key))]:
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     if split is not None:
         split.settle()

@@ -218,9 +218,10 @@ class Parser:
         data = block.data
         if data.startswith(MARK):
             data = MARK + data  # Arrow skips one, and here it is text
-        reading = csv.ReadOptions(
-            column_names=self._names, block_size=max(CACHED, _longest(block) + len(MARK)), use_threads=False
-        )
+        # Where a block of Arrow's ends with CR, it drops the LF that follows, in quotes as well: then one holds all.
+        several = block.lines or b"\r" not in data
+        size = max(CACHED, _longest(block) + len(MARK)) if several else len(data)
+        reading = csv.ReadOptions(column_names=self._names, block_size=size, use_threads=False)
         parsing = csv.ParseOptions(
             delimiter=self._dialect.delimiter,
             quote_char='"' if self._dialect.quoted else False,

@@ -19,6 +19,8 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16-LE"),
     (codecs.BOM_UTF16_BE, "UTF-16-BE"),
 )
+UNMARKED = {"utf-16": "UTF-16-LE", "utf-32": "UTF-32-LE"}
+"""Python's decoders of these refuse a file without a mark."""
 CHUNK = 1 << 18
 """Bytes decoded at a time."""
 _NO_ENCODINGS_OF_FILES = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"}
@@ -41,12 +43,13 @@ def check_encoding(name: str) -> str:
 def encoding_of(head: bytes, given: str | None) -> tuple[str, int]:
     """Return the encoding of a file that begins with `head`, and the length of its byte order mark.
 
-    A mark comes before the encoding that was given: a file of the marks' bytes is text in no other encoding.
+    A mark comes before the encoding that was given: a file of the marks' bytes is text in no other encoding. UTF-16 and
+    UTF-32 without a mark are those of most machines, little-endian.
     """
     for mark, name in MARKS:
         if head.startswith(mark):
             return name, len(mark)
-    return given or UTF8, 0
+    return UNMARKED.get(codecs.lookup(given).name, given) if given else UTF8, 0
 
 
 def is_utf8(encoding: str) -> bool:

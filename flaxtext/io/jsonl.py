@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from flaxtext.core.arrow import binary_array
 from flaxtext.core.errors import UserError
+from flaxtext.core.printable import LENGTH, visible
 from flaxtext.io import streams
 from flaxtext.io.json_types import Shape, typed_array
 from flaxtext.io.json_values import (
@@ -166,8 +167,8 @@ def _value_of(table: Table, number: int, record: Record, column: Column) -> byte
     value = _find(record, str(column))
     where = f"{table.name}: row {number}"
     if value is MISSING:
-        nested = "." in str(column)
-        raise UserError(f"{where}: no column {column!r}; there are {listed(list(_names(record, nested=nested)))}")
+        names = listed(list(_names(record, nested="." in str(column))))
+        raise UserError(f"{where}: no column {excerpt(column)}; there are {names}")
     if isinstance(value, str):
         try:
             return value.encode()
@@ -177,7 +178,7 @@ def _value_of(table: Table, number: int, record: Record, column: Column) -> byte
         return None
     if isinstance(value, bool):
         return b"true" if value else b"false"
-    raise UserError(f"{where}: {column} is {_shown(value)}, not a string or number")
+    raise UserError(f"{where}: {visible(str(column), LENGTH)} is {_shown(value)}, not a string or number")
 
 
 def _find(record: Record, column: str) -> Any:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from flaxtext.core.errors import UserError, one_line
 from flaxtext.io import streams
-from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Table, decode, listed
+from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Table, decode, excerpt, listed
 from flaxtext.io.values import NoTextError, is_nested, value_texts
 
 MAX_DECODED = 32 << 20
@@ -255,7 +255,7 @@ def _check_names(table: Table, names: Sequence[str]) -> None:
         raise UserError(f"{table.name}: {len(names):,} columns; at most {MAX_COLUMNS:,} can be copied")
     name, count = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
     if count > 1:
-        raise UserError(f"{table.name}: {count} columns are called {name!r}; rename them")
+        raise UserError(f"{table.name}: {count} columns are called {excerpt(name)}; rename them")
 
 
 def _path_of(table: Table, column: str, schema: pa.Schema) -> list[str]:
@@ -263,11 +263,11 @@ def _path_of(table: Table, column: str, schema: pa.Schema) -> list[str]:
     fields = list(schema)
     names = [field.name for field in fields]
     if (count := names.count(column)) > 1:
-        raise UserError(f"{table.name}: {count} columns are called {column!r}; rename them")
+        raise UserError(f"{table.name}: {count} columns are called {excerpt(column)}; rename them")
     path = [column] if count else _nested_path(fields, column)
     if path is None:
         known = list(_nested_names(fields)) if "." in column else names
-        raise UserError(f"{table.name}: no column {column!r}; there are {listed(known)}")
+        raise UserError(f"{table.name}: no column {excerpt(column)}; there are {listed(known)}")
     return path
 
 
@@ -311,4 +311,4 @@ def _texts(table: Table, column: Column, values: pa.Array) -> pa.Array:
             return value_texts(values).cast(pa.binary())
     except NoTextError:
         pass
-    raise UserError(f"{table.name}: column {column!r} holds {one_line(kind)}, not strings or numbers")
+    raise UserError(f"{table.name}: column {excerpt(column)} holds {one_line(kind)}, not strings or numbers")

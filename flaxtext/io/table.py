@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flaxtext.core.errors import UserError
+from flaxtext.core.printable import name_some
 from flaxtext.io.encoding import UNDECODABLE, UTF8, check_encoding, is_utf8
 
 Column = str | int
@@ -125,9 +126,9 @@ def require(table: Table, columns: Sequence[Column], known: Sequence[Column], ad
     """Raise `UserError` unless each of `columns` is one of the `known` ones, and the only one of its name."""
     for column in columns:
         if column not in known:
-            raise UserError(f"{table.name}: no column {column!r}; there are {listed(known)}{advice}")
+            raise UserError(f"{table.name}: no column {excerpt(column)}; there are {listed(known)}{advice}")
         if (count := known.count(column)) > 1:
-            raise UserError(f"{table.name}: {count} columns are called {column!r}; rename them")
+            raise UserError(f"{table.name}: {count} columns are called {excerpt(column)}; rename them")
 
 
 class UndecodableError(UserError):
@@ -185,9 +186,8 @@ def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
 
 
 def listed(values: Sequence[Any]) -> str:
-    """Name up to 20 values for a message."""
-    shown = ", ".join(str(value) for value in values[:20])
-    return shown if len(values) <= 20 else f"{shown}, ... ({len(values):,} in all)"
+    """Name up to 20 values for a message, each cut short."""
+    return name_some([str(value) for value in values])
 
 
 def excerpt(value: Any) -> str:

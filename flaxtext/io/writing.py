@@ -16,7 +16,7 @@ from flaxtext.core.files import open_output
 from flaxtext.io.formulas import neutralize
 from flaxtext.io.json_values import parse
 from flaxtext.io.reading import Frame
-from flaxtext.io.table import Keep, Table
+from flaxtext.io.table import Keep, Table, excerpt
 from flaxtext.io.values import NoTextError, json_tokens, object_template, quote_text, value_texts
 
 ESCAPED_KEY = re.compile(rb'"[^"]*\\u[^"]*"[ \t]*:')
@@ -54,7 +54,7 @@ def encode_frame(frame: Frame, added: dict[str, pa.Array], table: Table, *, esca
 def _refuse_clash(table: Table, where: str, added: dict[str, pa.Array], names: Sequence[str]) -> None:
     for name in added:
         if name in names:
-            raise UserError(f"{table.name}: {where} has a column {name!r} already; give the new ones a --prefix")
+            raise UserError(f"{table.name}: {where} has a column {excerpt(name)} already; give the new ones a --prefix")
 
 
 def _refuse_clash_of_lines(table: Table, frame: Frame, added: dict[str, pa.Array]) -> None:
@@ -160,5 +160,5 @@ def _explained(table: Table, name: str, column: pa.Array) -> Iterator[None]:
         yield
     except (NoTextError, RecursionError, pa.ArrowNotImplementedError):
         raise UserError(
-            f"{table.name}: column {name!r} holds {one_line(column.type)}, which only .parquet can; write that"
+            f"{table.name}: column {excerpt(name)} holds {one_line(column.type)}, which only .parquet can; write that"
         ) from None
