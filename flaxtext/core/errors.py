@@ -1,12 +1,12 @@
 """Errors that a user can fix, and how a script ends on one: one line, no traceback."""
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from flaxtext.core.printable import visible
 from flaxtext.core.signals import Stopped, farewell
 
 
@@ -24,13 +24,6 @@ def one_line(said: object) -> str:
     """Put what another library says of an error on one printable line of at most 200 characters."""
     line = " ".join(str(said).split())[:200]
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
-
-
-def visible(text: str) -> str:
-    """Write control characters and line breaks as escapes: what is printed stays on its line, and commands nothing."""
-    return re.sub(
-        r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", lambda found: ascii(found[0])[1:-1], text
-    )
 
 
 def run(main: Callable[[], None]) -> None:

@@ -17,8 +17,8 @@ from flaxtext.io.table import Table
 
 BLOCK = 4 << 20
 """Bytes read at a time."""
-MAX_RECORD = 64 << 20
-"""About the most bytes that a row may take."""
+MAX_RECORD = 16 << 20
+"""About the most bytes that a row may take: some 3 million words. A prediction takes up to 35 times as much memory."""
 HEAD = 1024
 """Bytes at the start of a file that say what it is."""
 PIPE_WAIT = 5.0
