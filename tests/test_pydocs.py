@@ -143,6 +143,7 @@ def test_the_corpus_is_that_of_dvc_lock_with_any_python(tmp_path):
         pytest.skip("other versions are installed than requirements.lock pins")
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     command = [sys.executable, PROJECT / "stages/download.py", "--train", "train.parquet", "--test", "test.parquet"]
+    command += ["--rejected", "rejected.csv"]
     subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}, check=True)
     expected = {Path(out["path"]).name: out["md5"] for out in download["outs"]}
     for name, md5 in expected.items():
