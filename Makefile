@@ -6,7 +6,7 @@
 #                 read; GRID="learning_rate=0.002,0.005 embed_dim=20,50" says which
 # make test       the tests that prove every part, at most 5 minutes on two cores
 # make test-all   those, then the slow ones, at most 12 minutes more: what CI runs
-# make stress     what takes an hour: by hand, before a release; the last 40 minutes of it are 20,000 damaged files
+# make stress     what takes an hour: by hand, before a release; the last part is 20,000 damaged files
 # make lint       ruff and mypy
 # make bench      time and accuracy beside fastText, scikit-learn, Keras, lime and the tutorial, about 15 minutes;
 #                 SOURCE=folder with train.csv and test.csv; writes bench/RESULTS.md

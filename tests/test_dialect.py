@@ -1,37 +1,12 @@
 """Delimiters and quoting are found out, said, and told."""
 
 import pytest
-from conftest import PROJECT
+from read_tables import read, table
 
 from flaxtext.core.errors import UserError
 from flaxtext.io import streams
 from flaxtext.io.reading import read_frames
 from flaxtext.io.table import Options, Table
-
-CASES = PROJECT.parent / "shared" / "cases"
-
-
-def table(path, content: bytes, format="csv", **options) -> Table:  # noqa: A002
-    path.write_bytes(content)
-    return Table("f", path, format, Options(**options))
-
-
-def read(source: Table, *columns) -> list[tuple] | str:
-    """Read the rows, or what is said instead."""
-    try:
-        frames = list(read_frames(source, columns))
-    except UserError as error:
-        return str(error)
-    return [row for frame in frames for row in zip(*(own.to_pylist() for own in frame.columns), strict=True)]
-
-
-@pytest.fixture
-def case():
-    """Find a file that failed once."""
-    if not CASES.is_dir():
-        pytest.skip("no ../shared/cases on this machine")
-    return CASES.joinpath
-
 
 DELIMITERS = [(",", "commas"), (";", "semicolons"), ("\t", "tabs"), ("|", "pipes")]
 
@@ -166,20 +141,20 @@ def test_a_long_record_is_looked_at_from_its_start(tmp_path, capsys, monkeypatch
     assert "row 52 has lines" in capsys.readouterr().err
 
 
-def test_spam_and_others_lose_no_row(case, capsys):
+def test_spam_and_others_lose_no_row(cases, capsys):
     for path, rows in (
         ("01-stray-quote-tsv/train.tsv", 2000),
         ("quote_in_tsv.tsv", 300),
         ("03-stray-quote-predict/tsvq.tsv", 4),
     ):
-        source = Table("f", case(path), "tsv")
+        source = Table("f", cases / path, "tsv")
         assert sum(len(frame.numbers) for frame in read_frames(source, ["text"])) == rows
-    source = Table("f", case("01-stray-quote-tsv/train.tsv"), "tsv", Options(quoting="csv"))
+    source = Table("f", cases / "01-stray-quote-tsv/train.tsv", "tsv", Options(quoting="csv"))
     assert read(source, "text").startswith("f: row 5: a quote closes inside a field: '\"doc number 3 about ball")
     assert capsys.readouterr().err == ""
 
 
-def test_semicolons_of_excel(case, capsys):
-    found = read(Table("excel.csv", case("excel.csv"), "csv"), "Nr", "Art")
+def test_semicolons_of_excel(cases, capsys):
+    found = read(Table("excel.csv", cases / "excel.csv", "csv"), "Nr", "Art")
     assert (len(found), found[0]) == (1200, ("0", "Beschwerde"))
     assert capsys.readouterr().err == "note: excel.csv: fields are separated by semicolons\n"

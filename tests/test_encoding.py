@@ -5,33 +5,17 @@ import gzip
 import io
 
 import pytest
-from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
+from read_tables import read, table
 
 from flaxtext.core.errors import UserError
 from flaxtext.io import encoding as encodings
-from flaxtext.io.reading import read_frames
 from flaxtext.io.table import Options, Table
 
-CASES = PROJECT.parent / "shared" / "cases"
 ROWS = [("café", "naïve"), ("Größe, 5 €", 'so-called "ä"'), ("line\nbreak", "z")]
 CONTENT = 'text,label\r\ncafé,naïve\r\n"Größe, 5 €","so-called ""ä"""\r\n"line\nbreak",z\r\n'
 SAVE = "save the file as UTF-8, or name its encoding, such as encoding: cp1252"
-
-
-def table(path, content: bytes, format="csv", **options) -> Table:  # noqa: A002
-    path.write_bytes(content)
-    return Table("f", path, format, Options(**options))
-
-
-def read(source: Table, *columns) -> list[tuple] | str:
-    """Read the rows, or what is said instead."""
-    try:
-        frames = list(read_frames(source, columns))
-    except UserError as error:
-        return str(error)
-    return [row for frame in frames for row in zip(*(own.to_pylist() for own in frame.columns), strict=True)]
 
 
 MARKS = {
@@ -165,14 +149,12 @@ def test_an_unknown_encoding_is_refused(name):
         Options(encoding=name)
 
 
-def test_utf16_of_excel_and_a_row_of_latin1(capfd):
-    if not CASES.is_dir():
-        pytest.skip("no ../shared/cases on this machine")
-    found = read(Table("f", CASES / "09-utf16" / "train.csv", "csv"), "text", "label")
+def test_utf16_of_excel_and_a_row_of_latin1(cases, capfd):
+    found = read(Table("f", cases / "09-utf16" / "train.csv", "csv"), "text", "label")
     assert found[:2] == [("doc number 0 about bank", "money"), ("doc number 1 about ball", "sport")]
-    path = CASES / "08-latin1-row-of-wrong-width" / "latinbad.csv"
+    path = cases / "08-latin1-row-of-wrong-width" / "latinbad.csv"
     assert read(Table("f", path, "csv"), "text") == rf"f: row 2: not UTF-8: b'caf\xe9,1,2'; {SAVE}"
-    assert read(Table("f", CASES / "utf8_and_fields.csv", "csv"), "text") == (
+    assert read(Table("f", cases / "utf8_and_fields.csv", "csv"), "text") == (
         rf"f: row 3: not UTF-8: b'foo \xff bar,b,c'; {SAVE}"
     )
     assert capfd.readouterr().err == ""

@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from flaxtext.io.table import Table
 
 FORMATS = Literal["csv", "tsv", "jsonl", "parquet"]
-TABLE = "Tables"
-"""What the help calls the options that go with --input."""
+table_option = partial(typer.Option, rich_help_panel="Tables", show_default=False)
+"""An option that goes with --input."""
 
 
 def predict(
@@ -24,96 +25,82 @@ def predict(
     texts: Texts = None,
     input_: Annotated[
         Path | None,
-        typer.Option(
+        table_option(
             "--input",
             "-i",
             metavar="FILE",
             help="A file of rows: .csv, .tsv, .jsonl (.gz too) or .parquet; - for standard input.",
-            rich_help_panel=TABLE,
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        table_option(
             "--output",
             "-o",
             metavar="FILE",
             help="Where to write them with the predictions; any of these, - for standard output.",
-            rich_help_panel=TABLE,
         ),
     ] = None,
     format_: Annotated[
         FORMATS | None,
-        typer.Option(
+        table_option(
             "--format",
             metavar="FORMAT",
             help="What has none of these endings: csv, tsv, jsonl or parquet.  [default for output: the input's]",
-            rich_help_panel=TABLE,
-            show_default=False,
         ),
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(
+        table_option(
             "--text",
             metavar="COLUMN",
             help="The text's column; repeat it to join several by a space.  [default: text]",
-            rich_help_panel=TABLE,
         ),
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(
+        table_option(
             "--keep",
             metavar="COLUMN",
             help="Write this column of the input; repeatable.  [default: all]",
-            rich_help_panel=TABLE,
         ),
     ] = None,
     skip_empty: Annotated[
         bool,
-        typer.Option("--skip-empty", help="Leave out rows without text, and count them.", rich_help_panel=TABLE),
+        table_option("--skip-empty", help="Leave out rows without text, and count them."),
     ] = False,
     no_header: Annotated[
         bool,
-        typer.Option(
+        table_option(
             "--no-header",
             help="CSV and TSV begin with no names; columns go by number, from 1.",
-            rich_help_panel=TABLE,
         ),
     ] = False,
     delimiter: Annotated[
         str | None,
-        typer.Option(
+        table_option(
             metavar="CHARACTER",
             help="What separates the fields of CSV and TSV input, such as ';' or tab.  [default: detected]",
-            rich_help_panel=TABLE,
-            show_default=False,
         ),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(
+        table_option(
             metavar="NAME",
             help="Of the input, such as cp1252.  [default: UTF-8, or what a byte order mark says]",
-            rich_help_panel=TABLE,
-            show_default=False,
         ),
     ] = None,
     quoting: Annotated[
         Literal["csv", "none"] | None,
-        typer.Option(
-            help="Whether a quote in CSV and TSV input may begin a field, or is always text.  [default: found out]",
-            rich_help_panel=TABLE,
-            show_default=False,
+        table_option(
+            help="Whether a quote in CSV and TSV input may begin a field, or is always text.  [default: detected]",
         ),
     ] = None,
     escape_formulas: Annotated[
         bool,
-        typer.Option(
+        table_option(
             "--escape-formulas",
             help="Put an apostrophe before cells of CSV and TSV output that a spreadsheet would run.",
-            rich_help_panel=TABLE,
         ),
     ] = False,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many classes, the most probable first.")] = 1,

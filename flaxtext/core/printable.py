@@ -27,9 +27,9 @@ def visible(text: str, length: int | None = None) -> str:
     return text if length is None or len(text) <= length else f"{text[: max(0, length - 3)]}..."
 
 
-def name_some(values: Sequence[str]) -> str:
+def name_some(values: Sequence[object]) -> str:
     """Name values for a message: at most 20, each made visible and cut short."""
-    shown = ", ".join(visible(value, LENGTH) for value in values[:SHOWN])
+    shown = ", ".join(visible(str(value), LENGTH) for value in values[:SHOWN])
     return shown if len(values) <= SHOWN else f"{shown}, ... ({len(values):,} in all)"
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from flaxtext.core.arrow import binary_array
 from flaxtext.core.errors import UserError
-from flaxtext.core.printable import LENGTH, visible
+from flaxtext.core.printable import LENGTH, name_some, visible
 from flaxtext.io import streams
 from flaxtext.io.json_types import Shape, typed_array
 from flaxtext.io.json_values import (
@@ -23,7 +23,7 @@ from flaxtext.io.json_values import (
     parse,
     refuse_surrogates,
 )
-from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Record, Table, decode, excerpt, listed, not_utf8
+from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Record, Table, decode, excerpt, not_utf8
 
 Lines = Iterator[tuple[int, bytes, str]]
 """The lines of a file that are not blank: the number of each, and itself without white space around it, twice."""
@@ -167,7 +167,7 @@ def _value_of(table: Table, number: int, record: Record, column: Column) -> byte
     value = _find(record, str(column))
     where = f"{table.name}: row {number}"
     if value is MISSING:
-        names = listed(list(_names(record, nested="." in str(column))))
+        names = name_some(list(_names(record, nested="." in str(column))))
         raise UserError(f"{where}: no column {excerpt(column)}; there are {names}")
     if isinstance(value, str):
         try:

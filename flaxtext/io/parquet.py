@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flaxtext.core.errors import UserError, one_line
+from flaxtext.core.printable import name_some
 from flaxtext.io import streams
-from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Table, decode, excerpt, listed
+from flaxtext.io.table import MAX_COLUMNS, Column, Keep, Parts, Table, decode, excerpt
 from flaxtext.io.values import NoTextError, is_nested, value_texts
 
 MAX_DECODED = 32 << 20
@@ -267,7 +268,7 @@ def _path_of(table: Table, column: str, schema: pa.Schema) -> list[str]:
     path = [column] if count else _nested_path(fields, column)
     if path is None:
         known = list(_nested_names(fields)) if "." in column else names
-        raise UserError(f"{table.name}: no column {excerpt(column)}; there are {listed(known)}")
+        raise UserError(f"{table.name}: no column {excerpt(column)}; there are {name_some(known)}")
     return path
 
 

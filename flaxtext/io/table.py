@@ -126,7 +126,7 @@ def require(table: Table, columns: Sequence[Column], known: Sequence[Column], ad
     """Raise `UserError` unless each of `columns` is one of the `known` ones, and the only one of its name."""
     for column in columns:
         if column not in known:
-            raise UserError(f"{table.name}: no column {excerpt(column)}; there are {listed(known)}{advice}")
+            raise UserError(f"{table.name}: no column {excerpt(column)}; there are {name_some(known)}{advice}")
         if (count := known.count(column)) > 1:
             raise UserError(f"{table.name}: {count} columns are called {excerpt(column)}; rename them")
 
@@ -183,11 +183,6 @@ def is_blank(texts: pa.StringArray) -> pa.BooleanArray:
     """Tell which of `texts: string[n]` are empty or nothing but white space: `bool[n]`, null where one is missing."""
     has_letters = pc.binary_length(texts).cast(pa.bool_())
     return pc.or_(pc.invert(has_letters), pc.utf8_is_space(texts))
-
-
-def listed(values: Sequence[Any]) -> str:
-    """Name up to 20 values for a message, each cut short."""
-    return name_some([str(value) for value in values])
 
 
 def excerpt(value: Any) -> str:
