@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,16 @@ PROJECT = Path(__file__).resolve().parents[1]
 AG_NEWS = PROJECT.parent / "shared" / "ag_news"
 GOLDENS = PROJECT.parent / "shared" / "goldens"
 CASES = PROJECT.parent / "shared" / "cases"
+
+
+def pytest_configure():
+    """Let the processes that tests start be ended by signals, though a shell's background jobs are born to ignore some.
+
+    A signal that is handled here is back at its default there.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+            signal.signal(getattr(signal, name), lambda *_: None)
 
 
 def pytest_collection_modifyitems(items):

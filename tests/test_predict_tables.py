@@ -374,9 +374,7 @@ def kill_at_random(model, folder, times, seed):
     for _ in range(times):
         (folder / f"out.{form}").unlink(missing_ok=True)
         number = chance.choice(list(SIGNALS))
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as in test_cli
         with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE) as process:
-            signal.signal(signal.SIGINT, before)
             time.sleep(chance.uniform(0.2, longest))
             process.send_signal(number)
             _, err = process.communicate(timeout=60)
