@@ -28,6 +28,7 @@ with fast_start():
     from flaxtext.explain.faithfulness import importance_of_words, judge
     from flaxtext.explain.pages import render_explanations
     from flaxtext.model.compilation import configure_jax
+    from flaxtext.model.shortening import answer_shortened
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
     texts = Corpus(args.test).take({*chosen, *drawn})
     configure_jax()
     model = read_bundle(args.model)
-    answers = partial(model.probabilities, backend="jax")
+    answers = partial(answer_shortened, model, backend="jax")
 
     with one_blas_thread():
         explained = list(
@@ -58,12 +59,12 @@ def main() -> None:
     print(f"{args.variant}: LIME, {settings.samples} samples a document")
     print(summarize(explained))
 
-    documents = readable_documents(model, {row: texts[row] for row in drawn})
+    documents, reached = readable_documents(model, {row: texts[row] for row in drawn})
     if not documents:
         raise UserError(f"{args.test}: no document holds a word that {args.model} knows")
-    max_len, bulk = model.architecture.max_len, settings.faithfulness
-    found = leave_one_out([document.ids for document in documents], answers, max_len)
-    metrics = judge(documents, found, answers, max_len=max_len, samples=bulk.samples, seed=settings.seed)
+    found = leave_one_out([document.ids for document in documents], reached, answers)
+    bulk = settings.faithfulness
+    metrics = judge(documents, reached, found, answers, samples=bulk.samples, seed=settings.seed)
     print(f"\n{metrics['documents']:,} documents explained, {bulk.samples:,} samples each")
     for method in ("lime", "leave_one_out", "random"):
         print(f"{method:<14}" + "  ".join(f"{name} {value:.3f}" for name, value in metrics[method].items()))

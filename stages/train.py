@@ -43,14 +43,16 @@ def main() -> None:
     words, train = read_vocabulary(args.vocab), read_token_ids(args.train)
     check_extent(variant, len(train.labels), args.variant)
 
-    def cut(split: VectorizedSplit) -> Examples:
-        return Examples(split.documents.cut(variant.max_len, words.rows), split.labels)
+    unknown = read_unknown_words(args.train.with_name("unknown.parquet"))
 
-    documents = cut(train)
+    def examples(split: VectorizedSplit) -> Examples:
+        return Examples(replace(split.documents, unknown=unknown), split.labels)
+
+    documents = examples(train)
     if variant.validation_from == "train":
         documents, validation = documents.select(~train.held_out), documents.select(train.held_out)
     else:
-        validation = cut(read_token_ids(args.watched))
+        validation = examples(read_token_ids(args.watched))
     trained = train_variant(
         variant,
         documents,

@@ -23,12 +23,19 @@ from flaxtext.artifacts.metrics import write_json
 from flaxtext.artifacts.tensors import MAX_HEADER_BYTES, Tensor, read_tensors
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic, write_text
-from flaxtext.model.architecture import Architecture, flatten_parameters, unflatten_parameters
+from flaxtext.model.architecture import (
+    ARCHITECTURE,
+    MAX_CHARACTERS,
+    MAX_WORDS,
+    Architecture,
+    flatten_parameters,
+    unflatten_parameters,
+)
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.poolings import POOLINGS
-from flaxtext.text.features import MAX_NGRAMS, NO_KEYS, Features
+from flaxtext.text.features import MAX_NGRAMS, NO_KEYS, Features, Reading
 
-FORMAT = 4
+FORMAT = 5
 VOCABULARY = "vocabulary.safetensors"
 FILES = ("config.json", "model.safetensors", VOCABULARY)
 SUMS = "SHA256SUMS"
@@ -37,13 +44,11 @@ LIBRARIES = ("flax", "jax", "numpy", "pyarrow", "safetensors")
 """Whose versions config.json names."""
 MAX_BYTES = 512 * 1024**2
 """Size of the parameters that is still taken for a model."""
-KEYS = "ngrams.keys"
-"""Where model.safetensors holds the hashes of the n-grams that it knows, uint32."""
+KEYS = {"ngrams": "ngrams.keys", "characters": "characters.keys"}
+"""Where model.safetensors holds the hashes of the n-grams that it knows, of words and of characters, uint32."""
 MAX_TEXT_BYTES = 1024**2
 """Size of config.json and of the checksums."""
 MAX_CLASSES = 100_000
-ARCHITECTURE = tuple(field.name for field in fields(Architecture) if field.name not in ("rows", "classes"))
-"""What config.json says of the architecture; the rest follows from the vocabulary and the classes."""
 
 
 def check_size(architecture: Architecture, seeds: int) -> None:
@@ -66,12 +71,12 @@ def write_bundle(path: str | Path, model: Classifier, card: str | None = None) -
     It holds `model.safetensors`, `config.json`, `vocabulary.safetensors`, the model card `README.md` if there is one,
     and the checksums of them all. The parameters of further seeds are in `model-2.safetensors` and so on.
     """
-    keys = model.features.keys
+    hashes = {KEYS[kind]: keys for kind, keys in _hashes(model.features).items() if len(keys)}
     with atomic(path) as folder:
         folder.mkdir()
         for number, parameters in enumerate(model.members, 1):
             tensors = {name: np.asarray(array) for name, array in flatten_parameters(parameters).items()}
-            (folder / _member(number)).write_bytes(save(tensors | ({KEYS: keys} if len(keys) else {})))
+            (folder / _member(number)).write_bytes(save(tensors | hashes))
         write_json(folder / "config.json", _config(model))
         write_words(folder / VOCABULARY, model.vocabulary)
         if card is not None:
@@ -87,8 +92,12 @@ def _config(model: Classifier) -> dict[str, Any]:
         **asdict(model.info),
         "versions": {"flaxtext": flaxtext.__version__, **_versions()},
         "architecture": {name: getattr(model.architecture, name) for name in ARCHITECTURE},
-        "ngram_rows": len(model.features.keys),
+        "rows": {kind: len(keys) for kind, keys in _hashes(model.features).items()},
     }
+
+
+def _hashes(features: Features) -> dict[str, np.ndarray]:
+    return {"ngrams": features.ngrams, "characters": features.characters}
 
 
 def _versions() -> dict[str, str]:
@@ -119,22 +128,23 @@ def read_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
         _check_file(folder / name)
     _verify(folder, {*FILES, *names})
     words = read_words(folder / VOCABULARY)
-    sizes, n_keys = config["architecture"], config["ngram_rows"]
-    reads = {"prefix": sizes["prefix"], "ngrams": sizes["ngrams"]}
-    rows = Features(words.words, **reads, keys=NO_KEYS).rows + n_keys
+    sizes, hashed = config["architecture"], config["rows"]
+    reading = Reading(*(sizes[field.name] for field in fields(Reading)))
+    rows = Features(words.words, reading).rows + sum(hashed.values())
     architecture = Architecture(rows=rows, classes=len(info.classes), **sizes)
     expected = architecture.shapes
     if len(names) * _bytes(expected) > MAX_BYTES:
         raise UserError(
             f"{path}: parameters of {len(names) * _bytes(expected):,} bytes; at most {MAX_BYTES:,} are read"
         )
-    if n_keys:
-        expected[KEYS] = (n_keys,)
+    expected |= {KEYS[kind]: (count,) for kind, count in hashed.items() if count}
     members = [_read_parameters(folder / name, expected) for name in names]
-    [keys, *_] = [member.pop(KEYS, NO_KEYS) for member in members]  # the same for each seed
-    if (keys[1:] <= keys[:-1]).any():
-        raise UserError(f"{folder / names[0]}: {KEYS} are not in ascending order; get the model again")
-    features = Features(words.words, **reads, keys=keys)
+    found: dict[str, np.ndarray] = {}
+    for kind, key in KEYS.items():
+        [found[kind], *_] = [member.pop(key, NO_KEYS) for member in members]  # the same for each seed
+        if (found[kind][1:] <= found[kind][:-1]).any():
+            raise UserError(f"{folder / names[0]}: {key} are not in ascending order; get the model again")
+    features = Features(words.words, reading, **found)
     return Classifier(info, architecture, [unflatten_parameters(member) for member in members], words, features)
 
 
@@ -200,6 +210,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     def between(low: int, high: int) -> tuple[Callable[[Any], bool], str]:
         return lambda value: type(value) is int and low <= value <= high, f"a whole number from {low} to {high:,}"
 
+    def or_null(low: int, high: int) -> tuple[Callable[[Any], bool], str]:
+        is_right, expected = between(low, high)
+        return lambda value: value is None or is_right(value), f"{expected}, or null"
+
+    is_bool = (lambda value: isinstance(value, bool)), "true or false"
     for key in ("architecture", "data", "training", "last_epoch", "versions"):
         check(key, lambda value: isinstance(value, dict), "keys and values")
     sizes = config["architecture"]
@@ -207,20 +222,29 @@ def _read_config(path: Path) -> dict[str, Any]:
     check("classes", _are_names, f"1 to {MAX_CLASSES:,} names of classes, each once")
     check("variant", lambda value: isinstance(value, str), "text")
     check("seeds", *between(1, 100))
-    check("ensemble", lambda value: isinstance(value, bool), "true or false")
-    check("ngram_rows", *between(0, MAX_NGRAMS))
-    check("architecture.max_len", *between(1, 10_000))
-    is_length, length = between(1, 1000)
-    check("architecture.prefix", lambda value: value is None or is_length(value), f"{length}, or null")
+    check("ensemble", *is_bool)
+    check("kind", lambda value: value in ("network", "linear"), "network or linear")
+    check("rows", lambda value: isinstance(value, dict), "keys and values")
+    config["rows"] = {kind: config["rows"].get(kind) for kind in KEYS}
+    for kind in KEYS:
+        check(f"rows.{kind}", *between(0, MAX_NGRAMS))
+    check("architecture.max_len", *or_null(1, MAX_WORDS))
+    check("architecture.prefix", *or_null(1, 1000))
     check("architecture.ngrams", *between(1, 5))
+    check("architecture.marks", *is_bool)
+    check("architecture.characters", *between(0, MAX_CHARACTERS))
     check(
         "architecture.pooling",
-        lambda value: value is None or (isinstance(value, str) and value in POOLINGS),
-        f"one of {', '.join(POOLINGS)}, or null",
+        lambda value: isinstance(value, str) and value in POOLINGS,
+        f"one of {', '.join(POOLINGS)}",
     )
-    is_linear = sizes["pooling"] is None
-    check("architecture.embed_dim", *between(int(not is_linear), 100_000))
+    check("architecture.embed_dim", *between(1, 100_000))
     check("architecture.hidden", *between(0, 100_000))
+    check("architecture.output", *is_bool)
+    if POOLINGS[sizes["pooling"]].padded and sizes["max_len"] is None:
+        raise UserError(f"{path}: architecture.max_len: {sizes['pooling']} needs one, got null")
+    if not sizes["output"] and (sizes["hidden"] or sizes["embed_dim"] != len(config["classes"])):
+        raise UserError(f"{path}: architecture: no output layer, and no dimension for each class; get the model again")
     _check_origin(path, config)
     return config
 
@@ -267,11 +291,10 @@ def _sha256(path: Path) -> str:
 
 def _read_parameters(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Read arrays of these names and shapes, float32 or `KEYS`, and no others."""
-    expected: dict[str, Tensor] = {name: ("U32" if name == KEYS else "F32", shape) for name, shape in shapes.items()}
+    hashes = set(KEYS.values())
+    expected: dict[str, Tensor] = {name: ("U32" if name in hashes else "F32", shape) for name, shape in shapes.items()}
     tensors = read_tensors(path, expected, f"config.json and {VOCABULARY} ask")
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or infinity; train the model again")
-        if name == "linear.temperature" and array <= 0:
-            raise UserError(f"{path}: {name} is {array:g}, and what divides is above 0; train the model again")
     return tensors

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from flaxtext.config import PARAMS, Amount, Count, Section, Seed, Split, checked, listed, read_yaml, short, shown
 from flaxtext.core.errors import UserError
+from flaxtext.model.architecture import MAX_CHARACTERS, MAX_WORDS
 from flaxtext.model.poolings import POOLINGS
 
 Optimizer = Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"]
@@ -28,13 +29,14 @@ class Train(Section):
 
     renamed: ClassVar[dict[str, str]] = {"validation": "vectorize.validation, for all variants"}
 
-    max_len: int = Field(default=50, ge=1, le=10_000)
+    max_len: int | None = Field(default=None, ge=1, le=MAX_WORDS)
     epochs: Count = 15
     min_steps: Amount = 0
     batch_size: Count = 1024
     optimizer: Optimizer = "adam"
-    learning_rate: float = Field(default=0.001, gt=0)
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = 0.001
     schedule: Literal["constant", "linear"] = "constant"
+    loss: Literal["cross_entropy", "squared_hinge"] = "cross_entropy"
     hidden: int = Field(default=100, ge=0, le=100_000)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     word_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -44,6 +46,7 @@ class Train(Section):
     shuffle: bool = True
     validation_from: Split = "train"
     patience: Count | None = None
+    patience_steps: Amount = 0
     calibrate: bool = False
 
     @model_validator(mode="after")
@@ -51,6 +54,8 @@ class Train(Section):
         for name, is_on in (("patience", self.patience is not None), ("calibrate", self.calibrate)):
             if is_on and self.validation_from != "train":
                 raise ValueError(f"{name} would choose by the test split; set validation_from: train")
+        if self.loss != "cross_entropy" and self.label_smoothing:
+            raise ValueError("label_smoothing is for loss: cross_entropy; set one of them")
         if self.seed + self.seeds > 2**32:
             raise ValueError("seed, with seeds counted from it, goes beyond 2**32 - 1; lower seed")
         return self
@@ -64,6 +69,8 @@ class Reading(Section):
     prefix: int | None = Field(default=None, ge=1, le=1000)
     ngrams: int = Field(default=1, ge=1, le=5)
     ngram_min_count: Count = 1
+    marks: bool = False
+    characters: int = Field(default=0, ge=0, le=MAX_CHARACTERS)
 
 
 class NetworkVariant(Reading, Train):
@@ -71,7 +78,7 @@ class NetworkVariant(Reading, Train):
 
     model: Literal["network"] = "network"
     pooling: str
-    embed_dim: int = Field(ge=1, le=100_000)
+    embed_dim: Annotated[int, Field(ge=1, le=100_000)] | Literal["classes"]
     init: Literal["random", "log_ratios"] = "random"
     pretrained: bool = False
     ensemble: bool = False
@@ -87,9 +94,25 @@ class NetworkVariant(Reading, Train):
 
     @model_validator(mode="after")
     def _check_init(self) -> "NetworkVariant":
-        if self.init == "log_ratios" and (self.hidden or not POOLINGS[self.pooling].averages):
-            averages = ", ".join(name for name, pooling in POOLINGS.items() if pooling.averages)
-            raise ValueError(f"init: log_ratios needs hidden: 0 and a pooling that averages: {averages}")
+        pooling = POOLINGS[self.pooling]
+        if self.init == "log_ratios" and (self.hidden or not (pooling.averages or pooling.weighs)):
+            fitting = ", ".join(name for name, one in POOLINGS.items() if one.averages or one.weighs)
+            raise ValueError(f"init: log_ratios needs hidden: 0 and a pooling that averages: {fitting}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_pooling_with_others(self) -> "NetworkVariant":
+        pooling = POOLINGS[self.pooling]
+        if pooling.padded and self.max_len is None:
+            raise ValueError(f"pooling: {self.pooling} needs max_len, the words that it has room for; 50 for one")
+        if pooling.padded and (self.characters or self.marks):
+            raise ValueError(f"pooling: {self.pooling} reads words alone; leave characters and marks out")
+        if pooling.weighs and (self.word_dropout or self.optimizer != "sgd"):
+            raise ValueError(f"pooling: {self.pooling} needs optimizer: sgd and word_dropout: 0")
+        if self.embed_dim == "classes" and (self.hidden or not pooling.weighs):
+            raise ValueError("embed_dim: classes needs pooling: tfidf and hidden: 0; give a number")
+        if self.learning_rate == "auto" and not (pooling.weighs and self.loss == "squared_hinge"):
+            raise ValueError("learning_rate: auto is for pooling: tfidf and loss: squared_hinge; give a number")
         return self
 
 

@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flaxtext.artifacts.predictions import Predictions
 from flaxtext.config.explain import Explain
+from flaxtext.core.arrow import string_array
 from flaxtext.core.errors import UserError
 from flaxtext.core.printable import LENGTH, visible
-from flaxtext.explain.explanation import as_json, explain, six_digits
-from flaxtext.explain.faithfulness import Document, Predict
+from flaxtext.explain.explanation import Answers, Document, as_json, explain, six_digits
 from flaxtext.model.classifier import Classifier
 
 
@@ -40,21 +41,19 @@ def explain_document(
     text: str,
     predictions: Predictions,
     settings: Explain,
-    predict: Predict,
+    answers: Answers,
 ) -> dict[str, Any]:
     """Explain one document, as it stands in the JSON file; another document changes nothing here.
 
-    `predict` answers for the model: `int32[n, max_len]` to `float32[n, n_classes]`.
+    `answers` are the model's, for shortened documents.
     """
-    [tokens] = model.tokenize([text])
+    [document] = read_documents(model, {row: text})
     named = {"true": int(predictions.labels[row]), "predicted": int(predictions.predicted[row])}
     explained = list(dict.fromkeys([named["predicted"], named["true"]]))
     result = explain(
-        tokens,
-        model.token_ids(tokens),
-        predict,
+        document,
+        answers,
         explained,
-        max_len=model.architecture.max_len,
         samples=settings.samples,
         words=settings.words,
         rng=np.random.default_rng([settings.seed, row]),
@@ -79,8 +78,16 @@ def summarize(documents: list[dict[str, Any]]) -> str:
     return "\n".join(f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in lines)
 
 
-def readable_documents(model: Classifier, texts: dict[int, str]) -> list[Document]:
-    """Split texts, row -> text, into the model's words, and leave out those with none that it knows."""
+def read_documents(model: Classifier, texts: dict[int, str]) -> list[Document]:
+    """Split texts, row -> text, into words and marks, whole."""
+    ids = model.number(string_array(texts.values()))
     tokens = model.tokenize(list(texts.values()))
-    documents = [Document(row, words, model.token_ids(words)) for row, words in zip(texts, tokens, strict=True)]
-    return [document for document in documents if document.ids.any()]
+    return [Document(row, own, ids[place : place + 1]) for place, (row, own) in enumerate(zip(texts, tokens, strict=True))]
+
+
+def readable_documents(model: Classifier, texts: dict[int, str]) -> tuple[list[Document], list[NDArray[np.bool_]]]:
+    """Split texts into words, and leave out those with none that can matter; of the rest, tell which words can."""
+    documents = read_documents(model, texts)
+    reached = [model.reach(document.ids) for document in documents]
+    kept = [(document, reach) for document, reach in zip(documents, reached, strict=True) if reach.any()]
+    return [document for document, _ in kept], [reach for _, reach in kept]

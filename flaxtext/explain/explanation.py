@@ -6,29 +6,34 @@ adds to a class's probability, samples near the document counting more. For the 
 of the `lime` package 0.2.0.1 (`LimeTextExplainer` with its defaults) on the model's own tokens, with one
 difference: lime picks six or fewer words by forward selection; here words are picked in one way for any number.
 
-All samples are worked on at once, as arrays: no text is built and tokenized again.
+Samples are worked on as arrays: no text is built and tokenized again.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flaxtext.model.shortening import Shortened
 from flaxtext.text.token_ids import TokenIds
 
+Answers = Callable[[Sequence[Shortened]], list[NDArray[np.float32]]]
+"""What a classifier answers for each form of each document, `float32[forms, classes]`: `model.shortening`."""
 Ids = NDArray[np.int32]
 Masks = NDArray[np.bool_]
 
 KERNEL_WIDTH = 25  # this and the two alphas are the lime package's
 SELECTION_ALPHA = 0.01
 RIDGE_ALPHA = 1.0
-MAX_TOKENS = 1000
-BLOCK_DOCUMENTS = 256  # that leave-one-out lays out at once
-BLOCK_ROWS = 16_384  # samples that are laid out at once
+MAX_DISTINCT = 1000
+"""Distinct words of a document that are weighed, the first: the cost grows with the square of their number."""
+MAX_WORK = 2**24
+"""Words of all samples of a document, together: of a long document, fewer samples are drawn."""
+MIN_SAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -56,73 +61,54 @@ class Explanation:
     models: list[LinearModel]
 
 
+class Document(NamedTuple):
+    """A document to explain.
+
+    Attributes:
+        row: its number.
+        tokens: its words, as the classifier's vocabulary has them; marks, which are no words, are not among them.
+        ids: the words and marks of it alone, by id, whole.
+    """
+
+    row: int
+    tokens: list[str]
+    ids: TokenIds
+
+    @property
+    def is_word(self) -> NDArray[np.bool_]:
+        """Which of the ids are words."""
+        return self.ids.ids > 0
+
+
 def explain(
-    tokens: Sequence[str],
-    token_ids: Ids,
-    predict: Callable[[Ids], NDArray[np.float32]],
+    document: Document,
+    answers: Answers,
     labels: Sequence[int],
     *,
-    max_len: int,
     samples: int,
     words: int,
     rng: np.random.Generator,
 ) -> Explanation:
     """Explain what a classifier says of one document, by a linear model for each class number in `labels`.
 
-    `token_ids: int32[n_tokens]` holds the ids of `tokens`, 0 for an unknown word; `predict` maps
-    `int32[n, max_len]` to `float32[n, n_classes]`; each model keeps at most `words` words. A document counts up to
-    its 1,000th token (or `max_len`, if that is more): only a sample that lost nearly all words would show the rest
-    to the classifier, and the cost grows with the square of the number of distinct words.
+    Each model keeps at most `words` words. Of a document's distinct words the first `MAX_DISTINCT` are left out in
+    turn, all others stay; of a long document, fewer samples are drawn than asked for (`MAX_WORK`).
     """
-    distinct, word_of_token = distinct_words(tokens, max_len)
-    masks = sample_masks(len(distinct), samples, rng)
-    blocks = [masks[start : start + BLOCK_ROWS] for start in range(0, samples, BLOCK_ROWS)]
-    ids = (masked_ids(token_ids[: len(word_of_token)], word_of_token, block, max_len) for block in blocks)
-    probabilities = np.concatenate([predict(block) for block in ids])
-    return Explanation(distinct, probabilities[0], fit_linear_models(masks, probabilities[:, labels], words))
+    distinct, shortened = draw(document, samples, rng)
+    [probabilities] = answers([shortened])
+    models = fit_linear_models(shortened.kept, probabilities[:, labels], words)
+    return Explanation(distinct, probabilities[0], models)
 
 
-def explain_together(
-    documents: Sequence[tuple[Sequence[str], Ids, Sequence[int], np.random.Generator]],
-    predict: Callable[[Ids], NDArray[np.float32]],
-    *,
-    max_len: int,
-    samples: int,
-    words: int,
-) -> list[Explanation]:
-    """Explain documents, each given as tokens, token_ids, labels and rng, as `explain` does one.
-
-    The classifier is asked about the samples of all documents at once, by length: it has less padding to read then.
-    """
-    numbered = [distinct_words(tokens, max_len) for tokens, _, _, _ in documents]
-    masks = [sample_masks(len(own), samples, rng) for (own, _), (_, _, _, rng) in zip(numbered, documents, strict=True)]
-    ids = np.concatenate(
-        [
-            masked_ids(token_ids[: len(columns)], columns, block[start : start + BLOCK_ROWS], max_len)
-            for (_, token_ids, _, _), (_, columns), block in zip(documents, numbered, masks, strict=True)
-            for start in range(0, samples, BLOCK_ROWS)
-        ]
-    )
-    order = np.argsort(np.count_nonzero(ids, axis=1), kind="stable")
-    answers = predict(ids[order])
-    probabilities = np.empty_like(answers)
-    probabilities[order] = answers
-    return [
-        Explanation(own, answer[0], fit_linear_models(block, answer[:, labels], words))
-        for (own, _), block, answer, (_, _, labels, _) in zip(
-            numbered, masks, np.split(probabilities, len(documents)), documents, strict=True
-        )
-    ]
-
-
-def distinct_words(tokens: Sequence[str], max_len: int) -> tuple[list[str], Ids]:
-    """Number the distinct words of a document, in order of first appearance, as far as `explain` reads it.
-
-    Returns the words, and of each token which of them it is, `int32[n_tokens]`.
-    """
+def draw(document: Document, samples: int, rng: np.random.Generator) -> tuple[list[str], Shortened]:
+    """Draw shortened forms of a document: its distinct words, by their columns, and the forms, the first whole."""
     columns: dict[str, int] = {}
-    numbers = [columns.setdefault(token, len(columns)) for token in tokens[: max(MAX_TOKENS, max_len)]]
-    return list(columns), np.array(numbers, dtype=np.int32)
+    of_words = [columns.setdefault(token, len(columns)) for token in document.tokens]
+    numbers = np.full(len(document.ids.ids), -1, np.int32)
+    numbers[document.is_word] = np.where(np.array(of_words, np.int32) < MAX_DISTINCT, of_words, -1)
+    distinct = list(columns)[:MAX_DISTINCT]
+    samples = min(samples, max(MIN_SAMPLES, MAX_WORK // max(1, len(numbers))))
+    return distinct, Shortened(document.ids, numbers, sample_masks(len(distinct), samples, rng))
 
 
 def as_json(explanation: Explanation, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -155,22 +141,6 @@ def sample_masks(n_words: int, n_samples: int, rng: np.random.Generator) -> Mask
         threshold = np.take_along_axis(np.sort(keys), removed - 1, axis=1)
         np.greater(keys, threshold, out=masks[1:])
     return masks
-
-
-def masked_ids(token_ids: Ids, words: Ids, masks: Masks, max_len: int) -> Ids:
-    """Return the ids that tokenizing each shortened text would give: int32[n_samples, max_len].
-
-    `token_ids` and `words`, both int32[n_tokens], hold each token's id (0 for an unknown word, which is dropped) and
-    its column in `masks: bool[n_samples, n_words]`. The tokens kept close up to the left, are cut to `max_len`, and
-    padded with zeros.
-    """
-    known = token_ids != 0
-    kept = np.take(masks, words[known], axis=1)
-    ids = np.zeros((len(masks), max(max_len, kept.shape[1])), dtype=np.int32)
-    filled = np.arange(ids.shape[1]) < kept.sum(axis=1)[:, None]
-    # Both sides go row by row, so the ids kept in a row land in its first columns.
-    ids[filled] = np.tile(token_ids[known], len(masks))[np.flatnonzero(kept)]
-    return ids[:, :max_len]
 
 
 def fit_linear_models(masks: Masks, probabilities: NDArray[np.floating], n_words: int) -> list[LinearModel]:
@@ -215,7 +185,7 @@ def fit_linear_models(masks: Masks, probabilities: NDArray[np.floating], n_words
 class Contributions:
     """What each word of a document adds to the probability of each class, by leaving it out.
 
-    `word_ids: int32[n_words]` are the distinct known words that reach the classifier, in order of first appearance;
+    `word_ids: int32[n_words]` are the distinct words that can matter to the classifier, in order of first appearance;
     `weights: float32[n_words, n_classes]` the document's `probabilities: float32[n_classes]` less those of the
     document without the word.
     """
@@ -226,44 +196,32 @@ class Contributions:
 
 
 def leave_one_out(
-    documents: Sequence[Ids], predict: Callable[[Ids], NDArray[np.float32]], max_len: int
+    documents: Sequence[TokenIds], reached: Sequence[NDArray[np.bool_]], answers: Answers
 ) -> list[Contributions]:
     """Leave each word out of each document, every occurrence of it, and ask the classifier: exact, no sampling.
 
-    `documents` hold the ids of a document's words, `int32[n_tokens]` of any length, 0 for an unknown word;
-    `predict` maps `int32[n, max_len]` to `float32[n, n_classes]`. The words that remain close up, as when the
-    shortened text is tokenized, so one from beyond `max_len` may come in. The words beyond are not left out in
-    their turn: it would change nothing.
+    `documents` are one each, whole; `reached: bool[words]` tells which of their words can matter. The words that remain
+    close up, so one from beyond what the classifier reads may come in; the words beyond are not left out in their turn:
+    it would change nothing. Of a long document, the first `MAX_DISTINCT` words are left out.
     """
-    blocks = [documents[start : start + BLOCK_DOCUMENTS] for start in range(0, len(documents), BLOCK_DOCUMENTS)]
-    return [one for block in blocks for one in _leave_one_out(block, predict, max_len)]
-
-
-def predict_shortened(
-    blocks: Sequence[Ids], predict: Callable[[Ids], NDArray[np.float32]], max_len: int
-) -> NDArray[np.float32]:
-    """Ask the classifier about shortened documents, all at once: `float32[rows of all blocks, n_classes]`.
-
-    A block, `int32[rows, n_tokens]`, holds shortened forms of one document, 0 where a word is left out.
-    """
-    lengths = np.concatenate([np.full(len(block), block.shape[1]) for block in blocks])
-    ids = np.concatenate([block.reshape(-1) for block in blocks]).astype(np.int32)
-    return predict(TokenIds(ids, np.append(0, np.cumsum(lengths))).cut(max_len))
-
-
-def _leave_one_out(
-    documents: Sequence[Ids], predict: Callable[[Ids], NDArray[np.float32]], max_len: int
-) -> list[Contributions]:
-    known = [ids[ids != 0] for ids in documents]
-    words = [ids[np.sort(np.unique(ids[:max_len], return_index=True)[1])] for ids in known]
-    # A row of each document as it is, then one without each word, which `cut` drops as it drops unknown words.
-    rows = [np.where(ids == np.append(0, own)[:, None], 0, ids) for ids, own in zip(known, words, strict=True)]
-    probabilities = predict_shortened(rows, predict, max_len)
-    starts = np.append(0, np.cumsum([len(block) for block in rows]))
+    words = [_distinct(one.ids[reach])[:MAX_DISTINCT] for one, reach in zip(documents, reached, strict=True)]
+    shortened = []
+    for one, own in zip(documents, words, strict=True):
+        order = np.argsort(own)
+        place = np.searchsorted(own, one.ids, sorter=order)
+        column = order[np.minimum(place, len(own) - 1)] if len(own) else np.zeros(len(one.ids), np.int64)
+        is_own = own[column] == one.ids if len(own) else np.zeros(len(one.ids), bool)
+        kept = np.concatenate([np.ones((1, len(own)), bool), ~np.eye(len(own), dtype=bool)])
+        shortened.append(Shortened(one, np.where(is_own, column, -1).astype(np.int32), kept))
     return [
-        Contributions(own, probabilities[start], probabilities[start] - probabilities[start + 1 : end])
-        for own, start, end in zip(words, starts, starts[1:], strict=False)
+        Contributions(own, probabilities[0], probabilities[0] - probabilities[1:])
+        for own, probabilities in zip(words, answers(shortened), strict=True)
     ]
+
+
+def _distinct(ids: Ids) -> Ids:
+    """Name each id once, in order of first appearance."""
+    return ids[np.sort(np.unique(ids, return_index=True)[1])]
 
 
 def _by_size(weights: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ words in both. Source: DeYoung et al., ERASER: A Benchmark to Evaluate Rationali
 over the bins as the benchmark's own code does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,38 +17,20 @@ from numpy.typing import NDArray
 
 from flaxtext.artifacts.importance import Importance
 from flaxtext.core.parallel import ordered_map
-from flaxtext.explain.explanation import (
-    BLOCK_DOCUMENTS,
-    BLOCK_ROWS,
-    Contributions,
-    Explanation,
-    Ids,
-    explain_together,
-    one_blas_thread,
-    predict_shortened,
-)
+from flaxtext.explain.explanation import Answers, Contributions, Document, LinearModel, draw, fit_linear_models, one_blas_thread
+from flaxtext.model.shortening import Shortened
 
-Predict = Callable[[Ids], NDArray[np.float32]]
+Ids = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 Scores = Sequence[NDArray[np.float64]]
 
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Fractions of a document's tokens, ERASER's; of less than one token, one is taken."""
 
+BLOCK_FORMS = 16_384
+"""Shortened documents that are asked about at a time."""
 RANDOM_ORDERS = 10
 TOP_WORDS = 5
-
-
-@dataclass(frozen=True)
-class Document:
-    """A document as a classifier reads it: its words and their ids, `int32[n_tokens]`, 0 for an unknown word."""
-
-    row: int
-    tokens: list[str]
-    ids: Ids
-
-    def reach(self, max_len: int) -> int:
-        """Count the known tokens that reach the classifier."""
-        return min(int(np.count_nonzero(self.ids)), max_len)
 
 
 @dataclass(frozen=True)
@@ -73,27 +55,28 @@ class Lime:
 
 def judge(
     documents: Sequence[Document],
+    reached: Sequence[Mask],
     found: Sequence[Contributions],
-    predict: Predict,
+    answers: Answers,
     *,
-    max_len: int,
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
     """Compare LIME, and leaving words out, with random words, on the class predicted; figures rounded to six digits.
 
-    `found` is what `leave_one_out` found in the `documents`, each of which holds a known word. LIME's `fit` is the
+    `reached: bool[words]` tells of each document which of its words and marks are words that can matter: one at least.
+    `found` is what `leave_one_out` found. LIME's `fit` is the
     mean R2 of its linear models, its `stability` the fraction of weightiest words that two seeds agree on.
     `lime_over_random` is by how much LIME is better, with the 95% interval over documents.
     """
     labels = np.array([one.probabilities.argmax() for one in found], np.int32)
     first, second = (
-        lime(documents, predict, labels, max_len=max_len, samples=samples, seed=seed + offset) for offset in (0, 1)
+        lime(documents, answers, labels, samples=samples, seed=seed + offset) for offset in (0, 1)
     )
-    ours = measure_faithfulness(documents, scores_of_words(documents, first, max_len), labels, predict, max_len)
-    exact_scores = scores_of_contributions(documents, found, labels, max_len)
-    exact = measure_faithfulness(documents, exact_scores, labels, predict, max_len)
-    chance = random_words(documents, labels, predict, max_len, np.random.default_rng(seed))
+    ours = measure_faithfulness(documents, reached, scores_of_words(documents, reached, first), labels, answers)
+    exact_scores = scores_of_contributions(documents, reached, found, labels)
+    exact = measure_faithfulness(documents, reached, exact_scores, labels, answers)
+    chance = random_words(documents, reached, labels, answers, np.random.default_rng(seed))
     fit = {"fit": _mean([one.score for one in first]), "stability": _mean(agreement(first, second))}
     return {
         "documents": len(documents),
@@ -107,53 +90,51 @@ def judge(
     }
 
 
-def lime(
-    documents: Sequence[Document], predict: Predict, labels: Ids, *, max_len: int, samples: int, seed: int
-) -> list[Lime]:
+def lime(documents: Sequence[Document], answers: Answers, labels: Ids, *, samples: int, seed: int) -> list[Lime]:
     """Explain class `labels[i]` of each document by LIME, all its words weighed.
 
     Another document changes nothing beyond the rounding of probabilities.
     """
 
     def work(block: Sequence[tuple[Document, int]]) -> list[Lime]:
-        explanations = explain_together(
-            [(each.tokens, each.ids, [label], np.random.default_rng([seed, each.row])) for each, label in block],
-            predict,
-            max_len=max_len,
-            samples=samples,
-            words=max(len(each.tokens) for each, _ in block),
-        )
-        return [_as_lime(explanation) for explanation in explanations]
+        drawn = [draw(one, samples, np.random.default_rng([seed, one.row])) for one, _ in block]
+        found = answers([shortened for _, shortened in drawn])
+        return [
+            _as_lime(words, fit_linear_models(shortened.kept, probabilities[:, [label]], len(words))[0])
+            for (words, shortened), probabilities, (_, label) in zip(drawn, found, block, strict=True)
+        ]
 
     pairs = list(zip(documents, labels.tolist(), strict=True))
-    size = max(1, BLOCK_ROWS // samples)
+    size = max(1, BLOCK_FORMS // samples)
     with one_blas_thread():  # which each document asks for, but only until it is done
         blocks = ordered_map(work, (pairs[start : start + size] for start in range(0, len(pairs), size)))
         return [one for block in blocks for one in block]
 
 
 def measure_faithfulness(
-    documents: Sequence[Document], scores: Scores, labels: Ids, predict: Predict, max_len: int
+    documents: Sequence[Document], reached: Sequence[Mask], scores: Scores, labels: Ids, answers: Answers
 ) -> FaithfulnessScores:
-    """Take the highest-scored tokens out of each document, then all others, and ask the classifier about `labels`.
+    """Take the highest-scored words out of each document, then all others, and ask the classifier about `labels`.
 
-    `scores[i]` holds a number for each known token that reaches the classifier, higher for a token that speaks for
-    class `labels[i]`.
+    `scores[i]` holds a number for each word that can matter, higher for one that speaks for class `labels[i]`.
     """
-    losses = [
-        _losses(documents[block], scores[block], labels[block], predict, max_len)
-        for block in (slice(start, start + BLOCK_DOCUMENTS) for start in range(0, len(documents), BLOCK_DOCUMENTS))
-    ]
-    comprehensiveness, sufficiency = np.concatenate(losses).T
+    shortened = [_with_and_without(*each) for each in zip(documents, reached, scores, strict=True)]
+    found = answers(shortened)
+    losses = [_losses(probabilities[:, label]) for probabilities, label in zip(found, labels.tolist(), strict=True)]
+    comprehensiveness, sufficiency = np.array(losses).T
     return FaithfulnessScores(comprehensiveness, sufficiency)
 
 
 def random_words(
-    documents: Sequence[Document], labels: Ids, predict: Predict, max_len: int, rng: np.random.Generator
+    documents: Sequence[Document],
+    reached: Sequence[Mask],
+    labels: Ids,
+    answers: Answers,
+    rng: np.random.Generator,
 ) -> FaithfulnessScores:
-    """Measure what random orders of the tokens would score, averaged over `RANDOM_ORDERS` of them."""
+    """Measure what random orders of the words would score, averaged over `RANDOM_ORDERS` of them."""
     draws = [
-        measure_faithfulness(documents, [rng.random(d.reach(max_len)) for d in documents], labels, predict, max_len)
+        measure_faithfulness(documents, reached, [rng.random(int(one.sum())) for one in reached], labels, answers)
         for _ in range(RANDOM_ORDERS)
     ]
     return FaithfulnessScores(
@@ -162,23 +143,28 @@ def random_words(
     )
 
 
-def scores_of_words(documents: Sequence[Document], lime: Sequence[Lime], max_len: int) -> Scores:
-    """Give each known token that reaches the classifier the weight of its word."""
+def scores_of_words(documents: Sequence[Document], reached: Sequence[Mask], found: Sequence[Lime]) -> Scores:
+    """Give each word that can matter its weight."""
     return [
-        np.array([one.weights.get(t, 0.0) for t, id_ in zip(d.tokens, d.ids, strict=True) if id_][: d.reach(max_len)])
-        for d, one in zip(documents, lime, strict=True)
+        np.array(
+            [
+                one.weights.get(token, 0.0)
+                for token, can_matter in zip(document.tokens, reach[document.is_word], strict=True)
+                if can_matter
+            ]
+        )
+        for document, reach, one in zip(documents, reached, found, strict=True)
     ]
 
 
 def scores_of_contributions(
-    documents: Sequence[Document], found: Sequence[Contributions], labels: Ids, max_len: int
+    documents: Sequence[Document], reached: Sequence[Mask], found: Sequence[Contributions], labels: Ids
 ) -> Scores:
-    """Give each known token that reaches the classifier what leaving its word out takes from class `labels[i]`."""
+    """Give each word that can matter what leaving it out takes from class `labels[i]`."""
     scores = []
-    for document, one, label in zip(documents, found, labels.tolist(), strict=True):
+    for document, reach, one, label in zip(documents, reached, found, labels.tolist(), strict=True):
         weights = dict(zip(one.word_ids.tolist(), one.weights[:, label].tolist(), strict=True))
-        tokens = document.ids[document.ids != 0][: document.reach(max_len)]
-        scores.append(np.array([weights[id_] for id_ in tokens.tolist()], np.float64))
+        scores.append(np.array([weights.get(id_, 0.0) for id_ in document.ids.ids[reach].tolist()], np.float64))
     return scores
 
 
@@ -203,29 +189,26 @@ def importance_of_words(found: Sequence[Contributions], words: pa.Array) -> Impo
     return Importance(words.take(pa.array(held - 1)).to_pylist(), counts[held], weights[held].astype(np.float32))
 
 
-def _losses(
-    documents: Sequence[Document], scores: Scores, labels: Ids, predict: Predict, max_len: int
-) -> NDArray[np.float64]:
-    """Average over the bins what the probability loses without, and with nothing but, the best tokens: `[n, 2]`."""
-    rows = []
-    for document, score in zip(documents, scores, strict=True):
-        ids = document.ids[document.ids != 0]
-        best = np.argsort(-score, kind="stable")
-        ranks = np.full(len(ids), len(ids))  # tokens beyond the classifier's reach are never chosen
-        ranks[best] = np.arange(len(best))
-        chosen = ranks < np.ceil(np.array(BINS) * len(best))[:, None]
-        rows.append(np.concatenate([ids[None], np.where(chosen, 0, ids), np.where(chosen, ids, 0)]))
-    probabilities = predict_shortened(rows, predict, max_len)
-    ours = probabilities.reshape(len(rows), 1 + 2 * len(BINS), -1)[np.arange(len(rows)), :, labels].astype(np.float64)
-    losses = (ours[:, :1] - ours[:, 1:]).reshape(len(rows), 2, len(BINS))
-    means: NDArray[np.float64] = losses.mean(axis=2)
+def _with_and_without(document: Document, reach: Mask, score: NDArray[np.float64]) -> Shortened:
+    """Lay out the document, then for each of `BINS` without its best words, then with no other words than these."""
+    ranks = np.full(len(reach), len(reach))  # words that cannot matter are never chosen
+    ranks[np.flatnonzero(reach)[np.argsort(-score, kind="stable")]] = np.arange(len(score))
+    chosen = ranks < np.ceil(np.array(BINS) * len(score))[:, None]
+    is_mark = ~document.is_word
+    kept = np.concatenate([np.ones((1, len(reach)), bool), ~chosen, chosen | is_mark])
+    return Shortened(document.ids, np.arange(len(reach), dtype=np.int32), kept)
+
+
+def _losses(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Average over the bins what the probability loses without, and with nothing but, the best words: `[2]`."""
+    found = probabilities.astype(np.float64)
+    means: NDArray[np.float64] = (found[0] - found[1:]).reshape(2, len(BINS)).mean(axis=1)
     return means
 
 
-def _as_lime(explanation: Explanation) -> Lime:
-    [model] = explanation.models
+def _as_lime(words: list[str], model: LinearModel) -> Lime:
     weights = zip(model.indices.tolist(), model.weights.tolist(), strict=True)
-    return Lime({explanation.words[index]: weight for index, weight in weights}, model.score)
+    return Lime({words[index]: weight for index, weight in weights}, model.score)
 
 
 def _means(result: FaithfulnessScores) -> dict[str, float]:

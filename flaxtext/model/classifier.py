@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,14 @@ from flaxtext.core.arrow import numpy_array, text_scalar
 from flaxtext.model.architecture import Architecture, Parameters
 from flaxtext.model.prediction import Backend, choose_backend, class_probabilities
 from flaxtext.model.texts import as_texts
-from flaxtext.text.features import Features
-from flaxtext.text.token_ids import number_words
+from flaxtext.model.tfidf import count_features, weigh
+from flaxtext.text.features import FeatureIds, Features, bounds
+from flaxtext.text.token_ids import TokenIds, number_words
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
-EXPANDED_ROWS = 16_384
-"""Documents whose features are laid out at a time."""
+EXPANDED_WORDS = 2**19
+"""Words of documents whose features are listed at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ModelInfo:
     Attributes:
         classes: class names; column `i` of the probabilities is `classes[i]`.
         variant: its name in params.yaml.
+        kind: what trained it: `network`, or `linear` for a support vector machine.
         seeds: how often it was trained, with a seed each.
         ensemble: whether it answers by the average of its seeds, and not by the first alone.
         data: the source, its checksums or versions, and how many documents were trained on and watched.
@@ -38,12 +40,22 @@ class ModelInfo:
 
     classes: list[str]
     variant: str = ""
+    kind: Literal["network", "linear"] = "network"
     seeds: int = 1
     ensemble: bool = False
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     last_epoch: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+
+def arrange(
+    architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, first_character: int
+) -> FeatureIds:
+    """Make of all features of documents what the forward pass takes: weighted, or less the padding between them."""
+    if idf is not None:
+        return weigh(count_features(features), idf, first_character)
+    return features if architecture.positions else features.closed_up()
 
 
 class Classifier:
@@ -88,6 +100,11 @@ class Classifier:
         return self.members if self.info.ensemble else self.members[:1]
 
     @property
+    def is_linear(self) -> bool:
+        """Whether a support vector machine trained it, and no network's steps."""
+        return self.info.kind == "linear"
+
+    @property
     def size(self) -> int:
         """The number of parameters that an answer takes."""
         return len(self.answering) * self.architecture.size
@@ -97,17 +114,23 @@ class Classifier:
         """What it is, in a line."""
         architecture = self.architecture
         reads = ["words"]
+        if architecture.marks:
+            reads.append("marks")
         if architecture.prefix:
             reads.append(f"prefixes of {architecture.prefix} letters")
         if architecture.ngrams > 1:
             lengths = "pairs" if architecture.ngrams == 2 else f"runs of up to {architecture.ngrams}"
-            reads.append(f"{lengths} of {reads[-1].split()[0]}")
-        if architecture.is_linear:
-            return f"TF-IDF and a linear support vector machine, of {', '.join(reads)}"
-        layer = f", hidden layer of {architecture.hidden}" if architecture.hidden else ""
-        size = f"{architecture.embed_dim}-dimensional embeddings of {', '.join(reads)}"
+            reads.append(f"{lengths} of {'prefixes' if architecture.prefix else 'words'}")
+        if architecture.characters:
+            reads.append(f"runs of up to {architecture.characters} characters")
+        read = ", ".join(reads)
+        if self.is_linear:
+            return f"TF-IDF and a linear support vector machine, of {read}"
         seeds = f"; the average of {self.info.seeds} seeds" if self.info.ensemble else ""
-        return f"{architecture.pooling} of {size}{layer}{seeds}"
+        if not architecture.output:
+            return f"{architecture.pooling} of {read}, each with a weight for every class{seeds}"
+        layer = f", hidden layer of {architecture.hidden}" if architecture.hidden else ""
+        return f"{architecture.pooling} of {architecture.embed_dim}-dimensional embeddings of {read}{layer}{seeds}"
 
     def predict(self, texts: Any) -> np.ndarray:
         """Return the most probable label of each text, `object[n]`; None where the text is None or NaN.
@@ -127,36 +150,62 @@ class Classifier:
         `texts` is what `predict` takes; raises what it raises.
         """
         strings = as_texts(texts)
-        probability = self.probabilities(self.cut(strings.fill_null(text_scalar(""))))
+        probability = self.probabilities(self.read(strings.fill_null(text_scalar(""))))
         probability[numpy_array(strings.is_null())] = np.nan
         return probability
 
-    def cut(self, texts: pa.StringArray) -> np.ndarray:
-        """Turn `texts: string[n]` into the rows that the model reads, `int32[n, max_len]`."""
-        return number_words(texts, self.vocabulary).cut(self.architecture.max_len, self.vocabulary.rows)
+    def read(self, texts: pa.StringArray) -> TokenIds:
+        """Turn `texts: string[n]` into the words that the model reads, by id."""
+        return self.cut(self.number(texts))
 
-    def probabilities(self, ids: np.ndarray, backend: Backend | None = None) -> np.ndarray:
-        """Class probabilities of `ids: int32[n, max_len]`, `float32[n, classes]`: an ensemble's are averaged.
+    def number(self, texts: pa.StringArray) -> TokenIds:
+        """Turn `texts: string[n]` into the ids of all their words, and of their marks where the model reads marks."""
+        return number_words(texts, self.vocabulary, marks=self.architecture.marks)
+
+    def reach(self, documents: TokenIds) -> np.ndarray:
+        """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
+        known = documents.ids < self.vocabulary.rows
+        can_matter = (documents.ids > 0) & (known | (self.architecture.characters > 0))
+        place = np.arange(len(documents.ids)) - np.repeat(documents.offsets[:-1], documents.lengths)
+        if self.vocabulary.tokenizer == "keras":  # unknown words are dropped before the cut
+            before = np.cumsum(known) - known
+            place = before - np.repeat(np.append(before, 0)[documents.offsets[:-1]], documents.lengths)
+            can_matter &= known
+        return can_matter & (place < self.architecture.words)
+
+    def cut(self, documents: TokenIds) -> TokenIds:
+        """Take of whole documents what the model reads; where Keras' tokenizer parts words, unknown ones are dropped."""
+        if self.vocabulary.tokenizer == "keras":
+            documents = documents.known(self.vocabulary.rows)
+        return documents.first(self.architecture.words)
+
+    def probabilities(self, documents: TokenIds, backend: Backend | None = None) -> np.ndarray:
+        """Class probabilities of documents as `read` gives them, `float32[n, classes]`: an ensemble's are averaged.
 
         `backend` says what computes them; left out, the number of ids decides. Raises `TypeError` for texts.
         """
-        return self.combine(self.each(ids, len(self.answering), backend))
+        return self.combine(self.each(documents, len(self.answering), backend))
 
-    def each(self, ids: np.ndarray, members: int | None = None, backend: Backend | None = None) -> np.ndarray:
+    def each(self, documents: TokenIds, members: int | None = None, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities by each seed, or by the first `members`: `float32[members, n, classes]`."""
-        if getattr(ids, "ndim", 0) != 2 or getattr(getattr(ids, "dtype", None), "kind", "") not in ("i", "u"):
-            raise TypeError(
-                f"expected word ids, int32[n, max_len], got {type(ids).__name__}; predict_proba takes texts"
-            )
-        backend = backend or choose_backend(ids.size * self.architecture.per_word)
+        if not isinstance(documents, TokenIds):
+            raise TypeError(f"expected documents as read() gives them, got {type(documents).__name__}")
+        backend = backend or choose_backend(len(documents.ids) * self.architecture.reading.per_word)
         chosen = (self._placed if backend == "jax" else self.members)[:members]
         parts = []
-        for start in range(0, max(len(ids), 1), EXPANDED_ROWS):
-            expanded = self.features.expand(ids[start : start + EXPANDED_ROWS])
-            parts.append(
-                np.stack([class_probabilities(self.architecture, member, expanded, backend) for member in chosen])
-            )
-        return np.concatenate(parts, axis=1)
+        for first, last in bounds(documents.offsets, EXPANDED_WORDS):
+            features = self.features_of(documents[first:last])
+            parts.append([class_probabilities(self.architecture, member, features, backend) for member in chosen])
+        return np.stack([np.concatenate(own) for own in zip(*parts, strict=True)])
+
+    def features_of(self, documents: TokenIds) -> FeatureIds:
+        """List the rows of documents as `read` gives them, weighted where the pooling weighs."""
+        return arrange(self.architecture, self.features.expand(documents), self._idf, self.features.first_character)
+
+    @property
+    def _idf(self) -> np.ndarray | None:
+        idf: np.ndarray | None = self.members[0]["embedding"].get("idf")
+        return idf
 
     def combine(self, each: np.ndarray) -> np.ndarray:
         """Make of `each` what the classifier answers: an ensemble's average, or else the first seed's."""
@@ -166,8 +215,6 @@ class Classifier:
     @cached_property
     def _placed(self) -> list[Parameters]:
         """The members where JAX reads them: every call copies NumPy arrays that are not aligned to 64 bytes."""
-        if self.architecture.is_linear:
-            return self.members
         import jax
 
         placed: list[Parameters] = jax.device_put(self.members)

@@ -11,37 +11,22 @@ from flaxtext.model.poolings import POOLINGS, Array, Embedded, Parts, Repeated, 
 
 
 class Block(NamedTuple):
-    """Some documents as ids, of any width up to `Architecture.positions`.
+    """Some documents as rows of the embedding table, of any width up to `Architecture.positions`.
 
     Attributes:
-        ids: int32[n, width]; rows of the embedding table, 0 for padding.
-        lengths: int32[n]; positions of each document before its padding; None where only its id tells padding.
+        rows: int32[n, width]; 0 for padding.
+        weights: float32[n, width]; what each row counts, for a pooling that weighs.
     """
 
-    ids: Array
-    lengths: Array | None = None
-
-    @classmethod
-    def of(cls, ids: np.ndarray) -> "Block":
-        """Take documents `int32[n, width]`, less the columns that hold padding in all of them."""
-        is_word = ids != 0
-        lengths = np.where(is_word.any(axis=1), ids.shape[1] - np.argmax(is_word[:, ::-1], axis=1), 0).astype(np.int32)
-        return cls(ids[:, : max(1, int(lengths.max(initial=0)))], lengths)
-
-    @property
-    def present(self) -> Array:
-        """Where words are, and no padding: `bool[n, width]`."""
-        if self.lengths is None:
-            return self.ids != 0
-        xp = self.ids.__array_namespace__()
-        return (self.ids != 0) & (xp.arange(self.ids.shape[1]) < self.lengths[:, None])
+    rows: Array
+    weights: Array | None = None
 
 
 def apply(architecture: Architecture, parameters: Parameters, block: Block) -> Array:
     """Map documents to logits, `float32[n, classes]`; beyond the block's width they hold nothing but padding."""
     table = parameters["embedding"]["embedding"]
-    rest = architecture.positions - block.ids.shape[1]
-    documents = Embedded(rows_of(table, block.ids), block.present, table[0], rest)
+    rest = (architecture.positions or block.rows.shape[1]) - block.rows.shape[1]
+    documents = Embedded(rows_of(table, block.rows), block.rows != 0, table[0], rest, block.weights)
     return logits(architecture, parameters, [documents])
 
 
@@ -55,9 +40,10 @@ def logits(
 
     `multiply` multiplies the hidden layer's values by the kernel of the output layer.
     """
-    if architecture.pooling is None:
-        raise ValueError("a linear model is no network: model.linear computes it")
     pool, output = POOLINGS[architecture.pooling].pool, parameters["output"]
+    if not architecture.output:
+        scores = [pool(documents)[0] + output["bias"] for documents in parts]
+        return scores[0] if len(scores) == 1 else scores[0].__array_namespace__().concat(scores)
     first = parameters["hidden"] if architecture.hidden else output
     turned = first["kernel"].T  # as it lies in training, so that nothing is copied there
     found = []

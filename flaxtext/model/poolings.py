@@ -20,13 +20,15 @@ class Embedded(NamedTuple):
         vectors: float32[n, width, embed_dim].
         present: bool[n, width]; false where a position holds padding.
         padding: float32[embed_dim]; the embedding of padding, which each position beyond `width` holds.
-        rest: how many positions that is.
+        rest: how many positions that is; 0 where documents are padded to no size of their own.
+        weights: float32[n, width]; what each position counts, for a pooling that weighs. None for others.
     """
 
     vectors: Array
     present: Array
     padding: Array
     rest: int
+    weights: Array | None = None
 
     @property
     def total(self) -> Array:
@@ -40,10 +42,17 @@ class Embedded(NamedTuple):
 
 
 class Summed(NamedTuple):
-    """Documents of which only the sum over all positions is known: enough for a pooling that `sums`."""
+    """Documents of which only the sum over all positions, weighted or not, is known: enough for a pooling that adds up.
+
+    Attributes:
+        total: float32[n, embed_dim].
+        positions: of a document, padding included; 0 where padding does not count.
+        words: int32[n]; how many words a document holds, padding not included; None where only padding counts.
+    """
 
     total: Array
-    positions: int
+    positions: int = 0
+    words: Array | None = None
 
 
 class Repeated(NamedTuple):
@@ -79,14 +88,18 @@ def padded_sum(documents: Embedded | Summed) -> Parts:
     return (documents.total,)
 
 
-def mean(documents: Embedded) -> Parts:
+def mean(documents: Embedded | Summed) -> Parts:
     """Average over the words alone; no words give zeros."""
+    if isinstance(documents, Summed):
+        return (documents.total / documents.words.clip(1)[:, None],)
     present = documents.present[..., None]
     return ((documents.vectors * present).sum(axis=1) / present.sum(axis=1).clip(1).astype(np.float32),)
 
 
-def sum_(documents: Embedded) -> Parts:
+def sum_(documents: Embedded | Summed) -> Parts:
     """Add up the words alone."""
+    if isinstance(documents, Summed):
+        return (documents.total,)
     return ((documents.vectors * documents.present[..., None]).sum(axis=1),)
 
 
@@ -113,6 +126,15 @@ def attention(documents: Embedded) -> Parts:
     return ((documents.vectors * weights[..., None]).sum(axis=1),)
 
 
+def tfidf(documents: Embedded | Summed) -> Parts:
+    """Add up the features, each times its weight (`model.tfidf`)."""
+    if isinstance(documents, Summed):
+        return (documents.total,)
+    if documents.weights is None:
+        raise ValueError("tfidf adds up weighted features, and these have no weights")
+    return ((documents.weights[:, None, :] @ documents.vectors)[:, 0],)
+
+
 class Pooling(NamedTuple):
     """How to speak of a pooling.
 
@@ -120,22 +142,27 @@ class Pooling(NamedTuple):
         pool: the function.
         parts: how many embeddings long the vector is, given the positions of a document.
         averages: whether it begins with an average of the embeddings, which may start as log-count ratios.
+        padded: whether padding counts, so that each document has the same number of positions.
+        weighs: whether each distinct feature of a document counts once, by its weight.
     """
 
     pool: Callable[[Any], Parts]
     parts: Callable[[int], int] = lambda _positions: 1
     averages: bool = False
+    padded: bool = False
+    weighs: bool = False
 
 
 POOLINGS = {
-    "flatten": Pooling(flatten, parts=lambda positions: positions),
-    "padded_mean": Pooling(padded_mean, averages=True),
-    "padded_sum": Pooling(padded_sum),
+    "flatten": Pooling(flatten, parts=lambda positions: positions, padded=True),
+    "padded_mean": Pooling(padded_mean, averages=True, padded=True),
+    "padded_sum": Pooling(padded_sum, padded=True),
     "mean": Pooling(mean, averages=True),
     "sum": Pooling(sum_),
     "max": Pooling(max_),
     "mean_max": Pooling(mean_max, parts=lambda _positions: 2, averages=True),
     "attention": Pooling(attention),
+    "tfidf": Pooling(tfidf, weighs=True),
 }
 """Every pooling, by its name in params.yaml."""
 

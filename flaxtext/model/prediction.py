@@ -1,5 +1,6 @@
 """Class probabilities of many documents, a chunk at a time: by NumPy, or by JAX where that pays for its compilation."""
 
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -8,19 +9,21 @@ import numpy as np
 
 from flaxtext.model.architecture import Architecture, Parameters
 from flaxtext.model.forward import Block, apply, softmax
-from flaxtext.model.linear import Linear, linear_probabilities
+from flaxtext.text.features import FeatureIds
 
 Backend = Literal["numpy", "jax"]
 
 CHUNK_IDS = 2**16
-"""Ids in one forward pass, at most: their embeddings stay in the CPU's cache."""
+"""Features in one forward pass, at most: their embeddings stay in the CPU's cache."""
+
+CHUNK_VALUES = 2**23
+"""Values of embeddings in one forward pass, at most, where embeddings are wide."""
 
 JAX_IDS = 2**22
 """Ids, padding included, from which on JAX is faster in a process that has yet to import it and to compile.
 
 Measured by the processor time of predicting Parquet files, of 20,000 and of 100,000 texts of the embedded corpus, in
-new processes with JAX's compilation cache filled: flatten_20 breaks even at 2.6 million ids, average_20 at 4.2 million,
-stems_32 at 4.5 million.
+new processes with JAX's compilation cache filled: flatten_20 breaks even at 2.6 million ids, average_20 at 4.2 million.
 """
 
 
@@ -30,37 +33,66 @@ def choose_backend(ids: int) -> Backend:
 
 
 def class_probabilities(
-    architecture: Architecture, parameters: Parameters, ids: np.ndarray, backend: Backend
+    architecture: Architecture, parameters: Parameters, features: FeatureIds, backend: Backend
 ) -> np.ndarray:
-    """Run a model over `ids: int32[n, positions]`: `float32[n, classes]`."""
-    if architecture.is_linear:
-        return linear_probabilities(Linear(**parameters["linear"]), ids)
-    run = _run_jax if backend == "jax" else _run_numpy
-    chunks = run(architecture, parameters, ids)
-    return np.concatenate(chunks) if chunks else np.zeros((0, architecture.classes), np.float32)
+    """Run a model over documents: `float32[n, classes]`.
+
+    Documents that are weighted have no padding to speak of, and are for NumPy.
+    """
+    run = _run_jax if backend == "jax" and not architecture.weighs else _run_numpy
+    if run is _run_numpy:
+        parameters = {layer: {key: np.asarray(array) for key, array in own.items()} for layer, own in parameters.items()}
+    answers = np.zeros((features.documents, architecture.classes), np.float32)
+    for documents, block in blocks(architecture, features):
+        answers[documents] = run(architecture, parameters, block)
+    return answers
 
 
-def _run_numpy(architecture: Architecture, parameters: Parameters, ids: np.ndarray) -> list[np.ndarray]:
-    rows = max(1, CHUNK_IDS // max(1, ids.shape[1]))
-    chunks = (ids[start : start + rows] for start in range(0, len(ids), rows))
-    return [softmax(apply(architecture, parameters, Block(chunk[:, : max(1, _longest(chunk))]))) for chunk in chunks]
+WIDTHS = np.array([size for power in range(3, 31) for size in (2**power, 3 * 2 ** (power - 1))])
+"""Widths of blocks: few, so that JAX compiles seldom, and no more than a third of a block is padding."""
 
 
-def _run_jax(architecture: Architecture, parameters: Parameters, ids: np.ndarray) -> list[np.ndarray]:
-    """Chunks have few sizes, a quarter of the largest, a sixteenth and so on: another `n` seldom compiles anew."""
-    run = _compiled()
-    rows = 1 << (max(1, CHUNK_IDS // ids.shape[1]).bit_length() - 1)
-    while rows // 4 >= max(1, len(ids)):
-        rows //= 4
-    chunks = []
-    for start in range(0, len(ids), rows):
-        chunk = ids[start : start + rows]
-        width = max(16, -(-_longest(chunk) // 8) * 8)
-        width = width if width + 8 <= ids.shape[1] else ids.shape[1]
-        padded = np.zeros((rows, width), np.int32)
-        padded[: len(chunk)] = chunk[:, :width]
-        chunks.append((run(architecture, parameters, Block(padded)), len(chunk)))
-    return [np.asarray(chunk)[:n] for chunk, n in chunks]
+def blocks(architecture: Architecture, features: FeatureIds) -> Iterator[tuple[np.ndarray, Block]]:
+    """Lay documents out in blocks of much the same length, shortest first: their numbers, and the block."""
+    width_of = np.searchsorted(WIDTHS, features.lengths)
+    order = np.argsort(width_of, kind="stable")
+    limit = max(1, min(CHUNK_IDS, CHUNK_VALUES // architecture.embed_dim))
+    for group in np.split(order, np.flatnonzero(np.diff(width_of[order])) + 1):
+        if len(group):
+            width = int(WIDTHS[width_of[group[0]]])
+            size = 1 << (max(1, limit // width).bit_length() - 1)
+            for first in range(0, len(group), size):
+                documents = group[first : first + size]
+                yield documents, lay_out(features, documents, width)
+
+
+def lay_out(features: FeatureIds, documents: np.ndarray, width: int) -> Block:
+    """Lay documents, `int[k]`, out in rows of `width` features, with padding at the end; longer ones are cut."""
+    columns = np.arange(width)
+    is_there = columns < features.lengths[documents][:, None]
+    places = np.where(is_there, features.offsets[documents][:, None] + columns, 0)
+    rows = np.where(is_there, features.rows[places], 0) if len(features.rows) else np.zeros(places.shape, np.int32)
+    weights = features.weights
+    return Block(rows, weights if weights is None else np.where(is_there, weights[places], 0))
+
+
+def _run_numpy(architecture: Architecture, parameters: Parameters, block: Block) -> np.ndarray:
+    filled = int(np.flatnonzero(block.rows.any(axis=0)).max(initial=0)) + 1
+    weights = block.weights if block.weights is None else block.weights[:, :filled]
+    result: np.ndarray = softmax(apply(architecture, parameters, Block(block.rows[:, :filled], weights)))
+    return result
+
+
+def _run_jax(architecture: Architecture, parameters: Parameters, block: Block) -> np.ndarray:
+    """The last, smaller block of a width is filled up to a fourth of the others, a sixteenth and so on."""
+    documents, width = block.rows.shape
+    width = min(width, architecture.positions or width)
+    size = 1 << (max(1, CHUNK_IDS // width).bit_length() - 1)
+    while size // 4 >= documents:
+        size //= 4
+    padded = np.zeros((max(size, documents), width), np.int32)
+    padded[:documents] = block.rows[:, :width]
+    return np.asarray(_compiled()(architecture, parameters, Block(padded)))[:documents]
 
 
 @cache
@@ -71,8 +103,3 @@ def _compiled() -> Any:
         return jax.nn.softmax(apply(architecture, parameters, block))
 
     return jax.jit(probabilities, static_argnums=0)
-
-
-def _longest(ids: np.ndarray) -> int:
-    """Count the columns of `int32[n, width]` up to the last that holds more than padding."""
-    return int(np.flatnonzero(ids.any(axis=0)).max(initial=-1)) + 1

@@ -1,13 +1,13 @@
 """Documents as the ids of their words, whole, and as the rows that a model reads."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from flaxtext.core.arrow import numpy_array
+from flaxtext.core.arrow import number_array, numpy_array, string_array
 from flaxtext.core.parallel import ordered_map
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
@@ -18,70 +18,104 @@ class TokenIds:
     """The words of documents by id, in the order of the text; document i has `ids[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
-        ids: int32[words]; from 1 as the vocabulary numbers them. A word that it lacks keeps its place: 0, or in the
-            files of vectorize an id beyond the vocabulary, which `unknown.parquet` lists.
-        offsets: int64[n + 1].
+        ids: int32[words]; from 1 as the vocabulary numbers them; ids beyond it are of words that it lacks.
+        offsets: int64[n + 1], from 0.
+        unknown: string[k]; the words of the ids beyond the vocabulary, where they are known.
     """
 
     ids: np.ndarray
     offsets: np.ndarray
+    unknown: pa.StringArray = field(default_factory=lambda: string_array([]))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def cut(self, max_len: int, vocabulary_rows: int | None = None) -> np.ndarray:
-        """Lay documents out as a model reads them: `int32[n, max_len]`, as Keras' `pad_sequences` does with "post".
+    @property
+    def lengths(self) -> np.ndarray:
+        """Words of each document, `int64[n]`."""
+        return np.diff(self.offsets)
 
-        Words that the vocabulary lacks (0, or `vocabulary_rows` and beyond) are dropped; the rest is cut after
-        `max_len` ids or padded with zeros at the end.
-        """
-        ids, offsets = self.ids, self.offsets
-        known = ids > 0
-        if vocabulary_rows is not None:
-            known &= ids < vocabulary_rows
-        if not known.all():
-            offsets = np.concatenate([[0], np.cumsum(known)])[offsets]
-            ids = ids[known]
-        lengths = np.diff(offsets)
-        if (is_long := lengths > max_len).any():
-            steps = np.zeros(len(ids) + 1, np.int8)  # of how many cuts a word is in: none, or the one of its document
-            steps[offsets[:-1][is_long] + max_len] += 1
-            steps[offsets[1:][is_long]] -= 1
-            ids = ids[np.cumsum(steps[:-1], dtype=np.int8) == 0]
-            lengths = np.minimum(lengths, max_len)
-        matrix = np.zeros((len(lengths), max_len), np.int32)
-        matrix[np.arange(max_len) < lengths[:, None]] = ids
+    def __getitem__(self, documents: slice) -> "TokenIds":
+        """Take documents that follow one another."""
+        first, last, step = documents.indices(len(self))
+        if step != 1:
+            raise ValueError("documents follow one another in a slice; take() takes any")
+        offsets = self.offsets[first : max(first, last) + 1]
+        return TokenIds(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0], self.unknown)
+
+    def take(self, documents: np.ndarray) -> "TokenIds":
+        """Take the documents of these numbers, `int[k]`, or those of `bool[n]` that are true."""
+        documents = np.flatnonzero(documents) if documents.dtype == bool else documents
+        lengths = self.lengths[documents]
+        offsets = offsets_of(lengths)
+        return TokenIds(self.ids[places(self.offsets[documents], offsets)], offsets, self.unknown)
+
+    def select(self, is_kept: np.ndarray) -> "TokenIds":
+        """Keep the words where `is_kept: bool[words]`, in their order."""
+        if is_kept.all():
+            return self
+        return TokenIds(self.ids[is_kept], np.concatenate([[0], np.cumsum(is_kept)])[self.offsets], self.unknown)
+
+    def known(self, rows: int) -> "TokenIds":
+        """Drop the words that a vocabulary of so many rows lacks, and id 0; the rest closes up."""
+        return self.select((self.ids > 0) & (self.ids < rows))
+
+    def first(self, max_len: int | None) -> "TokenIds":
+        """Cut each document after its first words; None for not at all."""
+        lengths = self.lengths
+        if max_len is None or not (is_long := lengths > max_len).any():
+            return self
+        steps = np.zeros(len(self.ids) + 1, np.int8)  # of how many cuts a word is in: none, or the one of its document
+        steps[self.offsets[:-1][is_long] + max_len] += 1
+        steps[self.offsets[1:][is_long]] -= 1
+        return self.select(np.cumsum(steps[:-1], dtype=np.int8) == 0)
+
+    def padded(self, width: int) -> np.ndarray:
+        """Lay documents of at most `width` words out in rows, with zeros at the end: `int32[n, width]`."""
+        matrix = np.zeros((len(self), width), np.int32)
+        matrix[np.arange(width) < self.lengths[:, None]] = self.ids
         return matrix
 
 
 class Examples(NamedTuple):
-    """Labelled documents as a model reads them: `ids: int32[n, positions]` and `labels: int32[n]`."""
+    """Labelled documents: `documents` and `labels: int32[n]`."""
 
-    ids: np.ndarray
+    documents: TokenIds
     labels: np.ndarray
 
     def select(self, chosen: np.ndarray) -> "Examples":
         """Take the documents of `chosen: bool[n]`."""
-        return Examples(self.ids[chosen], self.labels[chosen])
+        return Examples(self.documents.take(chosen), self.labels[chosen])
 
 
 def choose_validation(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Choose a stratified fraction of `labels: int32[n]`: `bool[n]`, true for about `fraction` of each class.
 
-    A class of few documents gives less than its fraction rather than its last document.
+    What rounding leaves over of one class, the next one makes up for: of many classes of few documents each, some
+    give one. No class gives its last document.
     """
     chosen = np.zeros(len(labels), bool)
     rng = np.random.default_rng(seed)
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        chosen[rows[: min(round(fraction * len(rows)), len(rows) - 1)]] = True
+    by_class = np.argsort(labels, kind="stable")
+    owed = 0.0
+    for rows in np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1):
+        owed += fraction * len(rows)
+        given = max(0, min(round(owed), len(rows) - 1))
+        owed = min(owed - given, 1.0)
+        chosen[rng.permutation(rows)[:given]] = True
     return chosen
 
 
-def number_words(texts: pa.Array, vocabulary: Vocabulary) -> TokenIds:
-    """Turn `texts: string[n]` into ids, 0 for a word that the vocabulary lacks."""
+def number_words(texts: pa.Array, vocabulary: Vocabulary, *, marks: bool = False) -> TokenIds:
+    """Turn `texts: string[n]` into ids; words that the vocabulary lacks are numbered beyond it, as they come."""
     lists = tokenize(texts)
-    return TokenIds(vocabulary.ids(lists.values), numpy_array(lists.offsets))
+    ids, unknown = vocabulary.ids(lists.values), string_array([])
+    if len(missing := np.flatnonzero(ids == 0)):
+        found = lists.values.take(number_array(missing)).dictionary_encode()
+        unknown = found.dictionary.cast(pa.string())
+        ids = ids.copy()  # Arrow's cannot be written to
+        ids[missing] = vocabulary.rows + numpy_array(found.indices)
+    return TokenIds(ids, numpy_array(lists.offsets), unknown)
 
 
 class UnknownWords:
@@ -98,20 +132,19 @@ class UnknownWords:
 
     def number(self, batches: Iterable[tuple[pa.Array, np.ndarray]]) -> Iterator[tuple[TokenIds, np.ndarray]]:
         """Turn batches of texts, `string[n]`, and labels into ids, on all cores, and labels as given."""
+        first = self._vocabulary.rows
 
-        def one(batch: tuple[pa.Array, np.ndarray]) -> tuple[TokenIds, pa.DictionaryArray, np.ndarray]:
+        def one(batch: tuple[pa.Array, np.ndarray]) -> tuple[TokenIds, np.ndarray]:
             texts, labels = batch
-            lists = tokenize(texts)
-            ids = self._vocabulary.ids(lists.values)
-            unknown = lists.values.filter(pa.array(ids == 0)).dictionary_encode()
-            return TokenIds(ids, lists.offsets.to_numpy()), unknown, labels
+            return number_words(texts, self._vocabulary), labels
 
-        for documents, unknown, labels in ordered_map(one, batches):
-            if len(unknown):
-                numbers = np.array([self._number(word) for word in unknown.dictionary.to_pylist()], np.int32)
-                ids = documents.ids.copy()  # Arrow's cannot be written to
-                ids[ids == 0] = numbers[unknown.indices.to_numpy()]
-                documents = replace(documents, ids=ids)
+        for documents, labels in ordered_map(one, batches):
+            if len(documents.unknown):
+                numbers = np.array([self._number(word) for word in documents.unknown.to_pylist()], np.int32)
+                is_unknown = documents.ids >= first
+                ids = documents.ids.copy()
+                ids[is_unknown] = numbers[ids[is_unknown] - first]
+                documents = TokenIds(ids, documents.offsets)
             yield documents, labels
 
     def _number(self, word: str) -> int:
@@ -120,3 +153,13 @@ class UnknownWords:
             number = self._ids[word] = self._vocabulary.rows + len(self.words)
             self.words.append(word)
         return number
+
+
+def offsets_of(lengths: np.ndarray) -> np.ndarray:
+    """Where lists of these lengths begin and end, laid end to end: `int64[n + 1]`."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def places(starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """List where the items of lists lie that `offsets: int64[n + 1]` part, if list i begins at `starts[i]`: `int64[k]`."""
+    return np.repeat(starts - offsets[:-1], np.diff(offsets)) + np.arange(offsets[-1])

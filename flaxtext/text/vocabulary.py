@@ -22,7 +22,8 @@ class Vocabulary:
         counts: `int64[n]`, how often each occurs where the vocabulary was fitted.
     """
 
-    def __init__(self, words: pa.Array, counts: np.ndarray) -> None:
+    def __init__(self, words: pa.Array, counts: np.ndarray, tokenizer: str = "unicode") -> None:
+        self.tokenizer = tokenizer
         self.words = words
         self.counts = counts
 

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxtext.artifacts.pretrained import Pretrained
+from flaxtext.text.features import FeatureIds
+from flaxtext.text.token_ids import offsets_of
 from flaxtext.train.network import Network
 
 SMOOTHING = 0.3
@@ -17,23 +19,36 @@ SMOOTHING = 0.3
 EMBEDDING_SCALE, OUTPUT_SCALE = 0.25, 6.0
 """What ratios are multiplied by as embeddings, and again by the output layer. Chosen, as is `SMOOTHING`, by documents
 held out of the training split of AG News; there, half of their product is too little and twice is too much."""
+CHUNK_VALUES = 2**22
+"""Ratios worked out at a time."""
+ODDS_SMOOTHING, TRUST = 0.6, 0.4
+"""Documents that each row is given beside those that are counted, and what is taken of the scale that documents ask
+for. Chosen by cross-validation over the training splits of ten corpora (docs/variants.md)."""
 
 
-def log_ratios(ids: np.ndarray, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
-    """Return the ratios of `ids: int32[n, width]` with `labels: int32[n]`, `float32[rows, classes]`.
+def log_ratios(counts: np.ndarray, smoothing: float) -> np.ndarray:
+    """Return the ratios of `counts: int64[rows, classes]`, `float32[rows, classes]`.
 
     A row that documents do not hold, and row 0, padding, has ratios of 0; all others' sum to 0.
     """
-    counts = np.stack([np.bincount(ids[labels == label].ravel(), minlength=rows) for label in range(classes)], axis=1)
-    counts[0] = 0
+    classes = counts.shape[1]
     total = counts.sum(axis=0) + 1.0
-    expected = SMOOTHING * classes * total / total.sum()  # in proportion, so that what is never seen says nothing
+    expected = smoothing * classes * total / total.sum()  # in proportion, so that what is never seen says nothing
     logs = np.log(counts + expected) - np.log(total)
     ratios: np.ndarray = (logs - logs.mean(axis=1, keepdims=True)).astype(np.float32)
     return ratios
 
 
-def start_from_log_ratios(network: Network, ids: np.ndarray, labels: np.ndarray) -> None:
+def count_by_class(features: FeatureIds, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
+    """Count how often documents of each class hold each row, `int64[rows, classes]`; padding does not count."""
+    label_of = np.repeat(labels.astype(np.int64), features.lengths)
+    counts = np.bincount(features.rows * np.int64(classes) + label_of, minlength=rows * classes)
+    counts = counts.reshape(rows, classes)
+    counts[0] = 0
+    return counts
+
+
+def start_from_log_ratios(network: Network, features: FeatureIds, labels: np.ndarray) -> None:
     """Set the first dimensions of the embeddings, one a class, to the ratios, and the output layer to read them.
 
     The network has no hidden layer, and a pooling that begins with an average (`Pooling.averages`). The other
@@ -41,10 +56,76 @@ def start_from_log_ratios(network: Network, ids: np.ndarray, labels: np.ndarray)
     """
     embedding, kernel = (np.array(param[...]) for param in (network.embedding.embedding, network.output.kernel))
     classes = kernel.shape[1]
-    embedding[:, :classes] = EMBEDDING_SCALE * log_ratios(ids, labels, len(embedding), classes)
+    counts = count_by_class(features, labels, len(embedding), classes)
+    embedding[:, :classes] = EMBEDDING_SCALE * log_ratios(counts, SMOOTHING)
     kernel[:classes] = OUTPUT_SCALE * np.eye(classes)
     network.embedding.embedding[...] = jnp.asarray(embedding)
     network.output.kernel[...] = jnp.asarray(kernel)
+
+
+def start_as_naive_bayes(network: Network, features: FeatureIds, labels: np.ndarray) -> None:
+    """Let the embeddings of weighted features, whose dimensions are the classes, start as a naive Bayes classifier.
+
+    The ratio of a row and a class is that of the odds that documents of the class, and documents of all others, hold
+    it. How far to trust the ratios the documents say themselves: those of one half, scaled to come nearest to the
+    labels of the other half in the sum of squares; `TRUST` is taken of that.
+    """
+    rows, classes = network.embedding.embedding.shape
+    targets = 2.0 * (labels[:, None] == np.arange(classes)) - 1
+    half = np.random.default_rng(0).permutation(len(labels)) % 2 == 0
+    moment = square = 0.0
+    for own in (half, ~half):
+        ratios = odds_ratios(_select(features, own), labels[own], rows, classes)
+        scores = _scores(_select(features, ~own), ratios)
+        scores -= scores.mean(axis=0)
+        moment += float((targets[~own] * scores).sum())
+        square += float((scores**2).sum())
+    scale = TRUST * max(0.0, moment / square) if square else 0.0
+    ratios = odds_ratios(features, labels, rows, classes)
+    ratios *= scale
+    bias = targets.mean(axis=0) - _scores(features, ratios).mean(axis=0)
+    network.embedding.embedding[...] = jnp.asarray(ratios)
+    network.output.bias[...] = jnp.asarray(bias.astype(np.float32))
+
+
+def odds_ratios(features: FeatureIds, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
+    """Return the logarithm of how much likelier a row is in documents of a class than in others: `[rows, classes]`.
+
+    Each document counts a row once; `ODDS_SMOOTHING` documents of each row are added, in the classes' proportion. What
+    no document holds has 0.
+    """
+    import scipy.sparse as sp  # as late as can be, for what starts otherwise
+
+    held = sp.csr_array((np.ones(len(features.rows), np.float32), features.rows, features.offsets), (len(labels), rows))
+    of_class = sp.csr_array((np.ones(len(labels), np.float32), (np.arange(len(labels)), labels)), (len(labels), classes))
+    counts = (held.T @ of_class).tocsr()
+    total = np.asarray(counts.sum(axis=0)) + 1
+    share, other = total / total.sum(), total.sum() - total
+    ratios = np.empty((rows, classes), np.float32)
+    size = max(1, CHUNK_VALUES // classes)
+    for first in range(0, rows, size):
+        some = counts[first : first + size].toarray()
+        rest = some.sum(axis=1, keepdims=True) - some
+        odds = np.log((some + ODDS_SMOOTHING * share) / total)
+        odds -= np.log((rest + ODDS_SMOOTHING * (1 - share)) / other)
+        odds[~some.any(axis=1)] = 0
+        ratios[first : first + size] = odds
+    return ratios
+
+
+def _select(features: FeatureIds, documents: np.ndarray) -> FeatureIds:
+    """Take the documents where `bool[n]` is true."""
+    is_kept = np.repeat(documents, features.lengths)
+    weights = features.weights if features.weights is None else features.weights[is_kept]
+    return FeatureIds(features.rows[is_kept], offsets_of(features.lengths[documents]), weights)
+
+
+def _scores(features: FeatureIds, table: np.ndarray) -> np.ndarray:
+    """Add up the weighted rows of each document, `float64[n, columns]`."""
+    import scipy.sparse as sp
+
+    matrix = sp.csr_array((features.weights, features.rows, features.offsets), shape=(features.documents, len(table)))
+    return np.asarray(matrix @ table, np.float64)
 
 
 def start_from_pretrained(network: Network, pretrained: Pretrained, first: int) -> None:

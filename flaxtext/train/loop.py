@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +15,26 @@ from flaxtext.config.train import NetworkVariant
 from flaxtext.core.errors import UserError
 from flaxtext.model.architecture import Architecture, Parameters
 from flaxtext.model.prediction import class_probabilities
-from flaxtext.text.token_ids import Examples
+from flaxtext.text.features import FeatureIds
+from flaxtext.train.fast.sgd import SparseSgd
 from flaxtext.train.fast.trainer import Fast, serves
 from flaxtext.train.network import Network, split
 from flaxtext.train.objective import Objective
 from flaxtext.train.trainer import Plain, Trainer
 
 
+class Watched(NamedTuple):
+    """Documents as the forward pass takes them, and their labels, `int32[n]`."""
+
+    features: FeatureIds
+    labels: np.ndarray
+
+
 def fit_network(
     architecture: Architecture,
     make: Callable[[], Network],
-    train: Examples,
-    validation: Examples,
+    train: Watched,
+    validation: Watched,
     settings: NetworkVariant,
     *,
     seed: int,
@@ -35,10 +43,10 @@ def fit_network(
 ) -> tuple[Parameters, list[Epoch]]:
     """Train the network that `make` makes, with one seed, and return its parameters, of NumPy, and the history.
 
-    A thread lays the first epoch out and compiles it, while the network is made. The loss is softmax cross-entropy
-    summed over the batch, as the tutorial's; the last, smaller batch counts. With `patience`, training ends after that
-    many epochs without a lower validation loss, and the parameters are those of the epoch where it was lowest
-    (`best_epoch`). `report` is called after each epoch with its figures and the seconds it took.
+    A thread lays the first batches out and compiles them, while the network is made. The loss is summed over the batch,
+    as the tutorial's; the last, smaller batch counts. With `patience`, training ends after that many epochs, and
+    `patience_steps` steps, without a lower validation loss, and the parameters are those of the epoch where it was
+    lowest (`best_epoch`). `report` is called after each epoch with its figures and the seconds it took.
 
     Raises:
         UserError: the loss is no longer finite.
@@ -48,52 +56,74 @@ def fit_network(
         rng = np.random.default_rng([seed, epoch]) if settings.shuffle else None
         return order(len(train.labels), settings.batch_size, rng)
 
-    def lay_out() -> tuple[Trainer, Any]:
+    def lay_out() -> tuple[Trainer, list[np.ndarray], Any]:
         trainer = choose_trainer(architecture, train, settings, epochs=epochs, seed=seed)
-        segment = trainer.prepare(documents_of(1))
+        parts = trainer.segments(documents_of(1))
+        segment = trainer.prepare(parts[0])
         trainer.compile(segment)
-        return trainer, segment
+        return trainer, parts, segment
 
     with ThreadPoolExecutor(1) as pool:
         laying_out = pool.submit(lay_out)
         network = make()  # meanwhile: that is compiling, for the most part
-        trainer, segment = laying_out.result()
+        trainer, parts, segment = laying_out.result()
 
     trainer.start(split(network)[1])
+    del network
     history: list[Epoch] = []
     best: Parameters | None = None
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
-        under_way = trainer.run(segment)
-        if settings.shuffle and epoch < epochs:
-            segment = trainer.prepare(documents_of(epoch + 1))  # while the device works
-        losses = np.asarray(under_way, np.float64)
+        following = trainer.segments(documents_of(epoch + 1)) if settings.shuffle and epoch < epochs else parts
+        is_last = epoch == epochs
+        found = []
+        for number in range(len(parts)):
+            under_way = trainer.run(segment)
+            upcoming = following[0] if number + 1 == len(parts) else parts[number + 1]
+            if not (is_last and number + 1 == len(parts)) and (settings.shuffle or len(parts) > 1):
+                segment = trainer.prepare(upcoming)  # while the device works
+            found.append(np.asarray(under_way, np.float64))
+        parts, losses = following, np.concatenate(found)
         if not np.isfinite(losses).all():
             raise UserError(f"epoch {epoch}: the loss is no longer finite; lower train.learning_rate")
-        answers = class_probabilities(architecture, trainer.parameters, validation.ids, "jax")
+        answers = class_probabilities(architecture, trainer.parameters, validation.features, "jax")
         loss, accuracy = score(answers, validation.labels)
         history.append(Epoch(epoch, losses.mean(), losses.sum() / len(train.labels), loss, accuracy))
         report(history[-1], time.perf_counter() - started)
         if settings.patience is not None:
-            if best_epoch(history) == epoch:
+            idle = epoch - best_epoch(history)
+            if not idle:
                 best = jax.tree.map(np.asarray, trainer.parameters)
-            elif epoch - best_epoch(history) >= settings.patience:
+            elif idle >= settings.patience and idle * len(losses) >= settings.patience_steps:
                 break
     return best or jax.tree.map(np.asarray, trainer.parameters), history
 
 
 def choose_trainer(
-    architecture: Architecture, train: Examples, settings: NetworkVariant, *, epochs: int, seed: int
+    architecture: Architecture, train: Watched, settings: NetworkVariant, *, epochs: int, seed: int
 ) -> Trainer:
-    """Choose the fast way for Adam on a pooling that it knows, and the plain way for all else."""
-    steps = -(-len(train.labels) // settings.batch_size)
+    """Choose the fast way for weighted features, and for Adam on a pooling that it knows; the plain way for all else."""
+    batch = min(settings.batch_size, max(1, len(train.labels)))
+    steps = -(-len(train.labels) // batch)
     objective = Objective.of(settings, train.labels)
-    rates = learning_rates(settings.learning_rate, settings.schedule, epochs * steps)
+    rate = learning_rate(settings, architecture.classes, batch)
+    rates = learning_rates(rate, settings.schedule, epochs * steps)
+    if architecture.weighs:
+        return SparseSgd(architecture, *train, rates, objective)
     if settings.optimizer == "adam" and serves(settings.pooling):
-        return Fast(architecture, train, rates, objective, seed, room=settings.shuffle)
+        return Fast(architecture, *train, rates, objective, seed, room=settings.shuffle)
     table = jnp.asarray(rates.astype(np.float32))  # by NumPy: there is nothing to compile
-    rate = settings.learning_rate if settings.schedule == "constant" else lambda step: table[step]
-    return Plain(architecture, train, getattr(optax, settings.optimizer)(rate), objective, seed)
+    constant = settings.schedule == "constant"
+    optimizer = getattr(optax, settings.optimizer)(rate if constant else lambda step: table[step])
+    return Plain(architecture, *train, optimizer, objective, seed)
+
+
+def learning_rate(settings: NetworkVariant, classes: int, batch: int) -> float:
+    """Return the rate of the first step. `auto`, for the squared hinge of weighted features of norm 1: min(sqrt(classes
+    / 2), 3), for a loss that is averaged over the batch."""
+    if settings.learning_rate == "auto":
+        return min((classes / 2) ** 0.5, 3) / batch
+    return settings.learning_rate
 
 
 def best_epoch(history: list[Epoch]) -> int:

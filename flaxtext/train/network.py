@@ -1,6 +1,7 @@
 """The network in Flax: it initialises and holds the parameters, and asks the one forward pass."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -9,15 +10,30 @@ from flaxtext.model.compilation import Compiled
 from flaxtext.model.forward import Block, apply
 
 
+class Bias(nnx.Module):
+    """What stands in for the output layer where the dimensions are the classes."""
+
+    def __init__(self, size: int) -> None:
+        self.bias = nnx.Param(jnp.zeros(size))
+
+
 class Network(nnx.Module):
-    """An embedding table, a pooling, and one or two dense layers, with relu between them."""
+    """An embedding table, a pooling, and up to two dense layers, with relu between them.
+
+    Where the pooling weighs, the table begins with zeros, and has beside it what each row weighs, which no step changes.
+    """
 
     def __init__(self, architecture: Architecture, rngs: nnx.Rngs) -> None:
         self.architecture = architecture
+        rows, dims, classes = architecture.rows, architecture.embed_dim, architecture.classes
         inputs = architecture.hidden or architecture.pooled
-        self.embedding = nnx.Embed(architecture.rows, architecture.embed_dim, rngs=rngs)
+        if architecture.weighs:
+            self.embedding = nnx.Embed(rows, dims, embedding_init=nnx.initializers.zeros_init(), rngs=rngs)
+            self.embedding.idf = nnx.Param(jnp.zeros(rows))
+        else:
+            self.embedding = nnx.Embed(rows, dims, rngs=rngs)
         self.hidden = nnx.Linear(architecture.pooled, architecture.hidden, rngs=rngs) if architecture.hidden else None
-        self.output = nnx.Linear(inputs, architecture.classes, rngs=rngs)
+        self.output = nnx.Linear(inputs, classes, rngs=rngs) if architecture.output else Bias(classes)
 
     def __call__(self, block: Block) -> jax.Array:
         """Map documents to logits, `float32[n, classes]`."""

@@ -1,4 +1,4 @@
-"""What a step of training lowers: cross-entropy, and what regularises it."""
+"""What a step of training lowers: cross-entropy or the squared hinge, and what regularises it."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,14 @@ class Objective(NamedTuple):
     """What a step lowers; hashable, since a compiled step is made for it.
 
     Attributes:
+        squared_hinge: whether the loss is the squared hinge of each class against the rest, as a linear support vector
+            machine has it, and not cross-entropy.
         label_smoothing: fraction of a document's label that is spread over all classes (Szegedy et al. 2016).
         word_dropout: fraction of the ids that each step leaves out (Iyyer et al. 2015).
         class_weights: what a document of each class counts; None for 1 each.
     """
 
+    squared_hinge: bool = False
     label_smoothing: float = 0.0
     word_dropout: float = 0.0
     class_weights: tuple[float, ...] | None = None
@@ -27,13 +30,16 @@ class Objective(NamedTuple):
     def of(cls, settings: NetworkVariant, labels: np.ndarray) -> "Objective":
         """Take what params.yaml says of a variant that is trained on `labels: int32[n]`."""
         weights = balanced(labels) if settings.class_weights == "balanced" else None
-        return cls(settings.label_smoothing, settings.word_dropout, weights)
+        return cls(settings.loss == "squared_hinge", settings.label_smoothing, settings.word_dropout, weights)
 
     def loss(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
-        """Cross-entropy summed over a batch; a label of -1 fills the batch up and does not count."""
+        """Sum the loss over a batch; a label of -1 fills the batch up and does not count."""
         known = jnp.maximum(labels, 0)
-        targets = optax.smooth_labels(jax.nn.one_hot(known, logits.shape[1]), self.label_smoothing)
-        losses = optax.softmax_cross_entropy(logits, targets)
+        is_label = jax.nn.one_hot(known, logits.shape[1])
+        if self.squared_hinge:
+            losses = jnp.square(jax.nn.relu(1 - (2 * is_label - 1) * logits)).sum(axis=1)
+        else:
+            losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(is_label, self.label_smoothing))
         if self.class_weights is not None:
             losses *= jnp.asarray(self.class_weights)[known]
         return jnp.where(labels >= 0, losses, 0).sum()

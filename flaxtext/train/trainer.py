@@ -11,12 +11,17 @@ from flax import nnx
 
 from flaxtext.model.architecture import Architecture, Parameters
 from flaxtext.model.forward import Block
-from flaxtext.text.token_ids import Examples
+from flaxtext.model.prediction import lay_out
+from flaxtext.text.features import FeatureIds
 from flaxtext.train.network import Network, abstract, split
 from flaxtext.train.objective import Objective
 
 Segment = Any
 """Some batches, laid out for a trainer; one compiled scan steps through all of them."""
+
+
+SEGMENT_IDS = 2**24
+"""Ids of a segment of `Plain`, padding included, about."""
 
 
 class Trainer(Protocol):
@@ -32,6 +37,9 @@ class Trainer(Protocol):
     def parameters(self) -> Parameters:
         """As the last step of `run` left them."""
 
+    def segments(self, documents: np.ndarray) -> list[np.ndarray]:
+        """Part the batches `int32[steps, batch]` of an epoch into segments of a bounded size."""
+
     def prepare(self, documents: np.ndarray) -> Segment:
         """Lay out `documents: int32[steps, batch]`, by their number; -1 fills a batch up. Touches no state."""
 
@@ -43,11 +51,6 @@ class Trainer(Protocol):
 
     def run(self, segment: Segment) -> jax.Array:
         """Step through a segment; returns the losses, `float32[steps]`, perhaps before they are computed."""
-
-
-def with_empty(examples: Examples) -> Examples:
-    """Add an empty document of label -1, to fill up a batch with."""
-    return Examples(np.pad(examples.ids, ((0, 1), (0, 0))), np.append(examples.labels, np.int32(-1)))
 
 
 class Batches(NamedTuple):
@@ -63,16 +66,18 @@ class Plain:
     def __init__(
         self,
         architecture: Architecture,
-        train: Examples,
+        features: FeatureIds,
+        labels: np.ndarray,
         optimizer: optax.GradientTransformation,
         objective: Objective,
         seed: int,
     ) -> None:
         self.state: Any = None
-        self._train = with_empty(train)
-        self._block = Block.of(self._train.ids)
+        self._features = features.with_empty()
+        self._labels = np.append(labels, np.int32(-1))
         self._graph = split(abstract(architecture))[0]
         self._architecture, self._optimizer, self._objective, self._seed = architecture, optimizer, objective, seed
+        self._width = 1
 
     @property
     def parameters(self) -> Parameters:
@@ -80,10 +85,19 @@ class Plain:
         parameters: Parameters = self.state[0]
         return parameters
 
+    def segments(self, documents: np.ndarray) -> list[np.ndarray]:
+        """Part the batches `int32[steps, batch]` of an epoch into segments of a bounded size."""
+        size = documents.size * int(self._features.lengths[documents].max(initial=1))
+        return np.array_split(documents, max(1, min(len(documents), size // SEGMENT_IDS)))
+
     def prepare(self, documents: np.ndarray) -> Batches:
         """Lay out a segment."""
-        ids, lengths = (jnp.asarray(np.asarray(part)[documents]) for part in self._block)
-        return Batches(Block(ids, lengths), jnp.asarray(self._train.labels[documents]))
+        self._width = max(self._width, int(self._features.lengths[documents].max(initial=1)))
+        numbers = np.where(documents < 0, len(self._labels) - 1, documents)
+        block = lay_out(self._features, numbers.reshape(-1), self._width)
+        shape = *documents.shape, self._width
+        rows, weights = (part if part is None else jnp.asarray(part.reshape(shape)) for part in block)
+        return Batches(Block(rows, weights), jnp.asarray(self._labels[documents]))
 
     def compile(self, segment: Batches) -> None:
         """Compile what `run` runs."""
@@ -117,7 +131,7 @@ def _plain_steps(
     def step(state: Any, batch: Batches) -> tuple[Any, jax.Array]:
         parameters, moments, key = state
         key, dropping = jax.random.split(key)
-        block = batch.blocks._replace(ids=objective.drop(batch.blocks.ids, dropping))
+        block = batch.blocks._replace(rows=objective.drop(batch.blocks.rows, dropping))
         value, gradient = jax.value_and_grad(
             lambda parameters: objective.loss(nnx.merge(graph, parameters)(block), batch.labels)
         )(parameters)

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from flaxtext.artifacts.bundle import check_size
@@ -12,23 +13,28 @@ from flaxtext.artifacts.history import Epoch
 from flaxtext.artifacts.pretrained import NONE, Pretrained
 from flaxtext.config.train import LinearVariant, NetworkVariant, Variant
 from flaxtext.core.errors import UserError
-from flaxtext.model.architecture import Architecture, Parameters, flatten_parameters
+from flaxtext.model.architecture import ARCHITECTURE, MAX_WORDS, Architecture, Parameters, flatten_parameters
 from flaxtext.model.calibration import temperature
-from flaxtext.model.classifier import Classifier, ModelInfo
-from flaxtext.model.linear import linear_probabilities
+from flaxtext.model.classifier import Classifier, ModelInfo, arrange
+from flaxtext.model.poolings import POOLINGS
 from flaxtext.model.prediction import class_probabilities
-from flaxtext.text.features import fit_features
+from flaxtext.model.tfidf import count_features, inverse_document_frequency, weigh
+from flaxtext.text.features import Reading, fit_features
 from flaxtext.text.token_ids import Examples
 from flaxtext.text.vocabulary import Vocabulary
 from flaxtext.train.fast.trainer import SUMS
-from flaxtext.train.initialization import start_from_log_ratios, start_from_pretrained
-from flaxtext.train.loop import best_epoch, fit_network, score
+from flaxtext.train.initialization import start_as_naive_bayes, start_from_log_ratios, start_from_pretrained
+from flaxtext.train.loop import Watched, best_epoch, fit_network, score
 from flaxtext.train.network import Network, build, split
 
 Say = Callable[[str], object]
 
 MAX_BYTES = 2**33
-"""What the ids of all documents may take in memory, and the embeddings of a batch."""
+"""What the embeddings of a batch may take in memory."""
+MAX_VALUES = 2**27
+"""Values of a table of embeddings whose dimensions are the classes: of features, the most frequent are kept."""
+MAX_DIMS = 256
+"""Classes that can be dimensions; where there are more, the table has so many, and a layer maps them to the classes."""
 MAX_STEPS = 2**25
 """Steps of a training, whose learning rates lie in a table."""
 MAX_LINES = 50
@@ -36,13 +42,7 @@ MAX_LINES = 50
 
 
 def check_extent(variant: Variant, documents: int, name: str) -> None:
-    """Refuse settings that ask for absurd amounts of memory to train on so many documents, before any is taken."""
-    ids = 4 * documents * _per_document(variant)
-    if ids > MAX_BYTES:
-        raise UserError(
-            f"{name}: the ids of {documents:,} documents would take {ids >> 30:,} GB, and {MAX_BYTES >> 30} are "
-            "allowed; lower max_len or ngrams"
-        )
+    """Refuse settings that ask for absurd numbers of steps for so many documents, before any is taken."""
     if isinstance(variant, LinearVariant):
         return
     steps = _epochs(variant, documents) * _steps(variant, documents)
@@ -51,11 +51,6 @@ def check_extent(variant: Variant, documents: int, name: str) -> None:
             f"{name}: {steps:,} steps, and at most {MAX_STEPS:,} are taken; lower epochs or min_steps, or raise "
             "batch_size"
         )
-
-
-def _per_document(variant: Variant) -> int:
-    """Count the ids of a document, padding included."""
-    return Architecture(0, 0, max_len=variant.max_len, prefix=variant.prefix, ngrams=variant.ngrams).positions
 
 
 def _steps(variant: NetworkVariant, documents: int) -> int:
@@ -96,8 +91,8 @@ def train_variant(
 ) -> Trained:
     """Train a variant, each seed after the other, on `documents` while watching `validation`.
 
-    Both are cut to `int32[n, max_len]` word ids. `origin` says where the documents come from, `source` at least;
-    `known` are the vectors that a variant with `pretrained` starts from; `say` is called with each line of progress.
+    Both are whole. `origin` says where the documents come from, `source` at least; `known` are the vectors that a
+    variant with `pretrained` starts from; `say` is called with each line of progress.
 
     Raises:
         UserError: the model would be too large, there is too little to learn from or to watch, or the loss is not
@@ -106,31 +101,56 @@ def train_variant(
     check_extent(variant, len(documents.labels), name)
     say(f"{name}: {len(documents.labels):,} documents, {len(validation.labels):,} for validation")
     _check_amounts(variant, name, classes, validation)
-    prefix, ngrams, min_count = variant.prefix, variant.ngrams, variant.ngram_min_count
-    features = fit_features(words.words, documents.ids, prefix=prefix, ngrams=ngrams, min_count=min_count)
-    architecture = Architecture(
-        rows=features.rows, classes=len(classes), max_len=variant.max_len, prefix=prefix, ngrams=ngrams
+    limit, lengths = variant.max_len or MAX_WORDS, documents.documents.lengths
+    if n_longer := int((lengths > limit).sum()):
+        say(f"{n_longer:,} documents have more than {limit:,} words, the longest {lengths.max():,}: the rest is cut")
+    if words.tokenizer == "keras":
+        documents, validation = (one._replace(documents=one.documents.known(words.rows)) for one in (documents, validation))
+    documents, validation = (one._replace(documents=one.documents.first(limit)) for one in (documents, validation))
+    reading = Reading(variant.prefix, variant.ngrams, variant.marks, variant.characters)
+    dims = _dimensions(variant, len(classes))
+    features = fit_features(
+        words.words,
+        documents.documents,
+        reading,
+        min_count=variant.ngram_min_count,
+        max_rows=MAX_VALUES // dims if _weighs(variant) else None,
     )
+    architecture = Architecture(
+        rows=features.rows,
+        classes=len(classes),
+        pooling="tfidf" if isinstance(variant, LinearVariant) else variant.pooling,
+        embed_dim=dims,
+        hidden=0 if isinstance(variant, LinearVariant) else variant.hidden,
+        output=not (_has_classes_as_dimensions(variant) and dims == len(classes)),
+        max_len=variant.max_len,
+        **asdict(reading),
+    )
+    seeds = 1 if isinstance(variant, LinearVariant) else variant.seeds
+    check_size(architecture, seeds)
     data = {**origin, "documents": len(documents.labels), "validation_documents": len(validation.labels)}
-    documents, validation = (Examples(features.expand(ids), labels) for ids, labels in (documents, validation))
+    train = Watched(features.expand(documents.documents), documents.labels)
+    idf = None
+    if architecture.weighs:
+        train = train._replace(features=count_features(train.features))
+        idf = inverse_document_frequency(train.features, features.rows)
+        train = train._replace(features=weigh(train.features, idf, features.first_character))
+    elif not architecture.positions:
+        train = train._replace(features=train.features.closed_up())
+    expanded = arrange(architecture, features.expand(validation.documents), idf, features.first_character)
+    watched = Watched(expanded, validation.labels)
     if isinstance(variant, LinearVariant):
-        seeds = 1
-        check_size(architecture, seeds)
-        runs = [_train_linear(variant, architecture, documents, validation, say)]
+        runs = [_train_linear(variant, architecture, train, watched, idf, say)]
     else:
-        seeds = variant.seeds
-        architecture = replace(
-            architecture, pooling=variant.pooling, embed_dim=variant.embed_dim, hidden=variant.hidden
-        )
-        check_size(architecture, seeds)
-        _check_batch(variant, documents, name)
+        _check_batch(variant, train, name)
         numbers = range(variant.seed, variant.seed + seeds)
-        runs = [_train_network(variant, seed, architecture, documents, validation, known, say) for seed in numbers]
+        runs = [_train_network(variant, seed, architecture, train, watched, idf, known, say) for seed in numbers]
     histories = [history for _, history in runs]
     kept = [history[best_epoch(history) - 1 if variant.patience is not None else -1] for history in histories]
     info = ModelInfo(
         classes=classes,
         variant=name,
+        kind=variant.model,
         seeds=seeds,
         ensemble=isinstance(variant, NetworkVariant) and variant.ensemble,
         data=data,
@@ -140,11 +160,26 @@ def train_variant(
     return Trained(Classifier(info, architecture, [own for own, _ in runs], words, features), histories, kept)
 
 
+def _weighs(variant: Variant) -> bool:
+    return isinstance(variant, LinearVariant) or POOLINGS[variant.pooling].weighs
+
+
+def _has_classes_as_dimensions(variant: Variant) -> bool:
+    return isinstance(variant, LinearVariant) or variant.embed_dim == "classes"
+
+
+def _dimensions(variant: Variant, classes: int) -> int:
+    """Size of an embedding: as asked for, or the classes, up to `MAX_DIMS` of them in a network."""
+    if isinstance(variant, LinearVariant):
+        return classes
+    return min(classes, MAX_DIMS) if variant.embed_dim == "classes" else variant.embed_dim
+
+
 def heeded(variant: Variant) -> dict[str, Any]:
     """Return the training parameters that a variant heeds, less what its architecture says."""
     if isinstance(variant, LinearVariant):
         return {name: getattr(variant, name) for name in LinearVariant.HEEDED}
-    said = ("model", "pooling", "embed_dim", "hidden", "max_len", "prefix", "ngrams", "seeds", "ensemble")
+    said = {"model", "seeds", "ensemble", *ARCHITECTURE}
     return {name: value for name, value in variant.model_dump().items() if name not in said}
 
 
@@ -154,7 +189,9 @@ def _check_amounts(variant: Variant, name: str, classes: list[str], validation: 
             f"{name}: train has too few documents for any to be held out, which patience and calibrate need; "
             "raise vectorize.validation, or turn both off"
         )
-    if isinstance(variant, NetworkVariant) and variant.embed_dim < _taken(variant, len(classes)) + variant.pretrained:
+    if not isinstance(variant, NetworkVariant) or _weighs(variant):
+        return
+    if _dimensions(variant, len(classes)) < _taken(variant, len(classes)) + variant.pretrained:
         raise UserError(
             f"{name}: init: log_ratios needs a dimension for each of the {len(classes)} classes"
             f"{', and pretrained some more' if variant.pretrained else ''}; "
@@ -162,13 +199,14 @@ def _check_amounts(variant: Variant, name: str, classes: list[str], validation: 
         )
 
 
-def _check_batch(variant: NetworkVariant, documents: Examples, name: str) -> None:
-    """Refuse batches whose embeddings would take too much memory; where the words are added up, nothing holds them."""
-    if variant.optimizer == "adam" and variant.pooling in SUMS and not variant.word_dropout:
+def _check_batch(variant: NetworkVariant, train: Watched, name: str) -> None:
+    """Refuse batches whose embeddings would take too much memory; where rows are added up, nothing holds them."""
+    if _weighs(variant) or (variant.optimizer == "adam" and variant.pooling in SUMS and not variant.word_dropout):
         return
-    widest = int(np.flatnonzero(documents.ids.any(axis=0)).max(initial=0)) + 1
-    batch = min(variant.batch_size, len(documents.labels))
-    if (size := 4 * batch * widest * variant.embed_dim) > MAX_BYTES:
+    lengths = np.sort(train.features.lengths)[::-1]
+    batch = lengths[: variant.batch_size]  # in parts of which none is more than a few times as wide as its narrowest
+    size = 4 * int(batch.sum() + len(batch)) * _dimensions(variant, 1)
+    if size > MAX_BYTES:
         raise UserError(
             f"{name}: the embeddings of a batch would take {size >> 30:,} GB, and {MAX_BYTES >> 30} are allowed; "
             "lower batch_size, embed_dim or max_len"
@@ -185,8 +223,9 @@ def _train_network(
     variant: NetworkVariant,
     seed: int,
     architecture: Architecture,
-    documents: Examples,
-    validation: Examples,
+    train: Watched,
+    validation: Watched,
+    idf: np.ndarray | None,
     known: Pretrained,
     say: Say,
 ) -> tuple[Parameters, list[Epoch]]:
@@ -200,11 +239,14 @@ def _train_network(
             say(_layers(split(network)[1]))
         if variant.pretrained:
             start_from_pretrained(network, known, _taken(variant, architecture.classes))
+        if idf is not None:
+            network.embedding.idf[...] = jnp.asarray(idf)
         if variant.init == "log_ratios":
-            start_from_log_ratios(network, documents.ids, documents.labels)
+            start = start_from_log_ratios if idf is None else start_as_naive_bayes
+            start(network, train.features, train.labels)
         return network
 
-    epochs = _epochs(variant, len(documents.labels))
+    epochs = _epochs(variant, len(train.labels))
     every = -(-epochs // MAX_LINES)
 
     def report(epoch: Epoch, seconds: float) -> None:
@@ -212,29 +254,46 @@ def _train_network(
             say(_progress(epoch, seconds, epochs))
 
     parameters, history = fit_network(
-        architecture, make, documents, validation, variant, seed=seed, epochs=epochs, report=report
+        architecture, make, train, validation, variant, seed=seed, epochs=epochs, report=report
     )
     if variant.patience is not None:
         say(f"kept: epoch {best_epoch(history)}, of the lowest validation loss")
     if variant.calibrate:
-        answers = class_probabilities(architecture, parameters, validation.ids, "jax")
-        divisor = temperature(np.log(np.maximum(answers, np.finfo(np.float32).tiny)), validation.labels)
-        say(f"calibrated: logits divided by {divisor:.2f}")
-        parameters["output"] = {name: array / divisor for name, array in parameters["output"].items()}
+        parameters = _calibrated(architecture, parameters, validation, say)
     return parameters, history
 
 
+def _calibrated(architecture: Architecture, parameters: Parameters, validation: Watched, say: Say) -> Parameters:
+    """Divide the logits by the temperature that makes the labels of the validation documents likeliest."""
+    answers = class_probabilities(architecture, parameters, validation.features, "jax")
+    divisor = temperature(np.log(np.maximum(answers, np.finfo(np.float32).tiny)), validation.labels)
+    say(f"calibrated: logits divided by {divisor:.2f}")
+    layers = ["output"] if architecture.output else ["output", "embedding"]
+    divided = {name: {key: array / np.float32(divisor) for key, array in parameters[name].items()} for name in layers}
+    if "embedding" in divided:
+        divided["embedding"] = {**parameters["embedding"], "embedding": divided["embedding"]["embedding"]}
+    return {**parameters, **divided}
+
+
 def _train_linear(
-    variant: LinearVariant, architecture: Architecture, documents: Examples, validation: Examples, say: Say
+    variant: LinearVariant,
+    architecture: Architecture,
+    train: Watched,
+    validation: Watched,
+    idf: np.ndarray,
+    say: Say,
 ) -> tuple[Parameters, list[Epoch]]:
-    """Train scikit-learn's linear model; its history is one row."""
+    """Train scikit-learn's linear model; its history is one row. Margins are no probabilities until calibrated."""
     from flaxtext.train.linear import fit_linear  # which brings SciPy; a network needs none
 
-    model = fit_linear(variant, documents, validation, rows=architecture.rows, classes=architecture.classes)
-    parameters = {"linear": model._asdict()}
+    parameters = fit_linear(variant, *train, idf, architecture.classes)
     say(_layers(parameters))
-    watched = score(linear_probabilities(model, validation.ids), validation.labels)
-    loss, accuracy = score(linear_probabilities(model, documents.ids), documents.labels)
+    if len(validation.labels):
+        parameters = _calibrated(architecture, parameters, validation, say)
+    watched, (loss, accuracy) = (
+        score(class_probabilities(architecture, parameters, one.features, "numpy"), one.labels)
+        for one in (validation, train)
+    )
     say(f"train accuracy {accuracy:.3f}, validation accuracy {watched[1]:.3f}")
     return parameters, [Epoch(1, math.nan, loss, *watched)]
 

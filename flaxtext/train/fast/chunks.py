@@ -9,13 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxtext.model.poolings import Embedded
-from flaxtext.train.fast.rows import take_parts
+from flaxtext.model.prediction import WIDTHS, lay_out
+from flaxtext.text.features import FeatureIds
+from flaxtext.train.fast.rows import renumber, take_parts
+
+MUCH_WIDER = 3
+"""How many times as wide as its narrowest document a part of a batch may be, before it is cut again."""
+LONG = 64
+"""Features of a document from which on a part's width is rounded coarsely."""
+WASTE = 4
+"""How many times as much as their features documents may take in memory, padded to the longest."""
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["positions"],
-    meta_fields=["sizes", "widths", "max_len"],
+    meta_fields=["sizes", "widths", "total"],
 )
 @dataclass(frozen=True)
 class Chunks:
@@ -25,13 +34,13 @@ class Chunks:
         positions: int32[ids]; the ids as indices into the rows that the batch uses, chunk after chunk.
         sizes: of each chunk, how many documents it has.
         widths: of each chunk, the positions that are not padding in all of its documents.
-        max_len: positions of a document, padding included.
+        total: positions of a document, padding included; 0 where padding does not count.
     """
 
     positions: jax.Array
     sizes: tuple[int, ...]
     widths: tuple[int, ...]
-    max_len: int
+    total: int
 
     def documents(self, used: jax.Array, drop: Callable[[jax.Array], jax.Array]) -> list[Embedded]:
         """Embed the batch, given the rows in use, `used: float32[used, dim]`.
@@ -42,22 +51,40 @@ class Chunks:
         parts = jnp.split(drop(self.positions), bounds)
         vectors = take_parts(used, parts)
         return [
-            Embedded(each.reshape(*shape, used.shape[1]), (part != 0).reshape(shape), used[0], self.max_len - shape[1])
+            Embedded(each.reshape(*shape, used.shape[1]), (part != 0).reshape(shape), used[0], self._beyond(shape[1]))
             for each, part, shape in zip(vectors, parts, zip(self.sizes, self.widths, strict=True), strict=True)
         ]
 
+    def _beyond(self, width: int) -> int:
+        return max(0, self.total - width)
+
 
 class ChunkLayout:
-    """Lays out segments of the documents `ids: int32[n, max_len]` as Chunks; the embedding table has `rows` rows.
+    """Lays out segments of documents as Chunks; the embedding table has `rows` rows.
+
+    `total` are the positions of a document, padding included; None where padding does not count.
 
     The documents of a batch are sorted by length, longest first, and `cut` (uncut, by_documents, by_ids) into chunks,
     each no wider than its documents need. Shapes only grow; with `room`, so that a segment shuffled anew seldom needs
     another compilation.
     """
 
-    def __init__(self, ids: np.ndarray, rows: int, cut: Callable[[np.ndarray], tuple[int, ...]], room: bool) -> None:
-        self._ids, self._filler, self._room = ids, rows, room
-        self._lengths = lengths(ids)
+    def __init__(
+        self,
+        features: FeatureIds,
+        total: int | None,
+        rows: int,
+        cut: Callable[[np.ndarray], tuple[int, ...]],
+        *,
+        room: bool,
+    ) -> None:
+        self._features, self._filler, self._room = features.with_empty(), rows, room
+        self._lengths = self._features.lengths
+        self._total, self._widest = total or 0, total or max(1, int(self._lengths.max(initial=0)))
+        # A matrix is read faster, where padding does not make it much larger.
+        few = len(self._lengths) * self._widest <= WASTE * len(features.rows) + 2**20
+        everything = np.arange(len(self._lengths))
+        self._matrix = lay_out(self._features, everything, self._widest).rows if few else None
         self._cut = cut
         self._sizes: tuple[int, ...] = ()
         self._widths: list[int] = []
@@ -78,30 +105,23 @@ class ChunkLayout:
         for number, chunk in enumerate(np.split(documents, np.cumsum(self._sizes)[:-1], axis=1)):
             width = int(self._lengths[chunk].max(initial=0))
             if width > self._widths[number]:
-                self._widths[number] = min(-(-(width + self._room) // 4) * 4, self._ids.shape[1])
-            ids.append(self._ids[chunk, : self._widths[number]].reshape(len(chunk), -1))
-        used, positions = self._renumber(np.concatenate(ids, axis=1))
-        return documents, used, Chunks(jax.device_put(positions), self._sizes, tuple(self._widths), self._ids.shape[1])
+                self._widths[number] = min(self._with_room(width), self._widest) if number else self._widest
+            ids.append(self._rows_of(chunk, self._widths[number]).reshape(len(chunk), -1))
+        used, positions = renumber(np.concatenate(ids, axis=1), self._filler)
+        if used.shape[1] > self._used:
+            self._used = -(-(used.shape[1] + self._room * (used.shape[1] // 50)) // 64) * 64
+        used = np.pad(used, ((0, 0), (0, self._used - used.shape[1])), constant_values=self._filler)
+        return documents, used, Chunks(jax.device_put(positions), self._sizes, tuple(self._widths), self._total)
 
-    def _renumber(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """List the rows that each step of `ids: int32[steps, ids]` uses, and number its ids by that list."""
-        used = []
-        positions = np.empty_like(ids)
-        position = np.zeros(self._filler, np.int32)
-        for step, step_ids in enumerate(ids):
-            is_used = np.zeros(self._filler, bool)
-            is_used[0] = True
-            is_used[step_ids] = True
-            used.append(np.flatnonzero(is_used))
-            position[used[-1]] = np.arange(len(used[-1]))
-            np.take(position, step_ids, out=positions[step], mode="clip")  # "raise" would go by a copy
-        most = max(map(len, used))
-        if most > self._used:
-            self._used = -(-(most + self._room * (most // 50)) // 64) * 64
-        padded = np.full((len(used), self._used), self._filler, np.int32)
-        for step, rows in enumerate(used):
-            padded[step, : len(rows)] = rows
-        return padded, positions
+    def _with_room(self, width: int) -> int:
+        """Round a width up: to fours, and, of long documents, coarsely, so that widths seldom grow."""
+        return int(WIDTHS[np.searchsorted(WIDTHS, width)]) if width > LONG else -(-(width + self._room) // 4) * 4
+
+    def _rows_of(self, documents: np.ndarray, width: int) -> np.ndarray:
+        """Read documents, `int[...]`, padded to a width: `int32[..., width]`."""
+        if self._matrix is not None:
+            return self._matrix[documents, :width]
+        return lay_out(self._features, documents.reshape(-1), width).rows
 
 
 def uncut(widths: np.ndarray) -> tuple[int, ...]:
@@ -110,9 +130,17 @@ def uncut(widths: np.ndarray) -> tuple[int, ...]:
 
 
 def by_documents(widths: np.ndarray) -> tuple[int, ...]:
-    """Cut documents in two parts of as many documents: the sizes of both; fewer than two stay together."""
+    """Cut documents in two parts of as many documents, the first of them again where its widths differ much.
+
+    Returns the sizes of all parts; fewer than two documents stay together.
+    """
     half = len(widths) // 2
-    return (len(widths) - half, half) if half else uncut(widths)
+    if not half:
+        return uncut(widths)
+    longer = widths[: len(widths) - half]
+    if widths[0] <= MUCH_WIDER * longer[-1]:
+        return len(longer), half
+    return (*by_documents(longer), half)
 
 
 def by_ids(widths: np.ndarray) -> tuple[int, ...]:
@@ -122,8 +150,3 @@ def by_ids(widths: np.ndarray) -> tuple[int, ...]:
     sizes = np.arange(1, len(widths))
     first = int(sizes[np.maximum(sizes * widths[0], sizes[::-1] * widths[1:]).argmin()])
     return first, len(widths) - first
-
-
-def lengths(ids: np.ndarray) -> np.ndarray:
-    """Count the positions of each document before its padding, `int[n]`."""
-    return np.where(ids.any(axis=1), ids.shape[1] - np.argmax(ids[:, ::-1] != 0, axis=1), 0)

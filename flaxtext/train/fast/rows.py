@@ -39,14 +39,14 @@ def _backward(
     table, parts = saved
     total = jnp.zeros_like(table)
     for part, gradient in zip(parts, gradients, strict=True):
-        total = _add(total, part, gradient)
+        total = add(total, part, gradient)
     return total, [np.zeros(part.shape, jax.dtypes.float0) for part in parts]  # numbers have no gradient
 
 
 take_parts.defvjp(_forward, _backward)
 
 
-def _add(table: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
+def add(table: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
     """Add `values: float32[n, columns]` to the rows `numbers: int32[n]`, each as often as it is named.
 
     This is `table.at[numbers].add(values)`, said with blocks of a row, which is XLA's own way: it need not copy the
@@ -56,3 +56,24 @@ def _add(table: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
     return jax.lax.scatter_add(
         table, numbers[:, None], values[:, None], dimensions, mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
     )
+
+
+def renumber(ids: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """List the rows of a table that each step of `ids: int32[steps, k]` uses, and number its ids by that list.
+
+    Returns `int32[steps, used]`, row 0 first, the rest rising, filled up with `rows`, and `int32[steps, k]`.
+    """
+    used = []
+    positions = np.empty_like(ids)
+    position = np.zeros(rows, np.int32)
+    for step, step_ids in enumerate(ids):
+        is_used = np.zeros(rows, bool)
+        is_used[0] = True
+        is_used[step_ids] = True
+        used.append(np.flatnonzero(is_used))
+        position[used[-1]] = np.arange(len(used[-1]))
+        np.take(position, step_ids, out=positions[step], mode="clip")  # "raise" would go by a copy
+    padded = np.full((len(used), max(map(len, used))), rows, np.int32)
+    for step, own in enumerate(used):
+        padded[step, : len(own)] = own
+    return padded, positions

@@ -17,12 +17,13 @@ import optax
 from flaxtext.model.architecture import Architecture, Parameters, unflatten_parameters
 from flaxtext.model.compilation import Compiled
 from flaxtext.model.forward import logits
-from flaxtext.text.token_ids import Examples
+from flaxtext.model.prediction import lay_out
+from flaxtext.text.features import FeatureIds
 from flaxtext.train.fast import sparse_adam
 from flaxtext.train.fast.bags import BagLayout, Bags
 from flaxtext.train.fast.chunks import ChunkLayout, Chunks, by_documents, by_ids, uncut
+from flaxtext.train.fast.tiles import TiledBatch, TileLayout
 from flaxtext.train.objective import Objective
-from flaxtext.train.trainer import with_empty
 
 SUMS = ("padded_mean", "padded_sum")
 """Poolings for which the sum over all positions is enough: an inverted index serves them."""
@@ -43,8 +44,8 @@ multiplication, or where many hold nothing."""
 FEW = 8
 """Up to so many outputs, `product` adds the gradient up output by output."""
 
-ORDERLESS = ("mean", "sum", "max", "mean_max", "attention")
-"""Poolings to which padding, and the order of the words, mean nothing: words close up to the front."""
+SEGMENT_IDS = 2**26
+"""Ids of a segment, padding included, about."""
 
 
 class Segment(NamedTuple):
@@ -58,7 +59,7 @@ class Segment(NamedTuple):
 
     used: jax.Array
     labels: jax.Array
-    layout: Bags | Chunks
+    layout: Bags | Chunks | TiledBatch
 
 
 class State(NamedTuple):
@@ -92,7 +93,8 @@ class Fast:
     def __init__(
         self,
         architecture: Architecture,
-        train: Examples,
+        features: FeatureIds,
+        labels: np.ndarray,
         rates: np.ndarray,
         objective: Objective,
         seed: int,
@@ -101,11 +103,19 @@ class Fast:
     ) -> None:
         self.state: Any = None
         self.parameters: Parameters = {}
-        ids, self._labels = with_empty(train)
-        self._layout = choose_layout(architecture, ids, room=room, drops=objective.word_dropout > 0)
+        self._labels = np.append(labels, np.int32(-1))
+        self._lengths = np.append(features.lengths, 0)
+        self._layout = choose_layout(architecture, features, room=room, drops=objective.word_dropout > 0)
         self._architecture, self._objective, self._seed = architecture, objective, np.uint32(seed)
         self._table = sparse_adam.tables(rates)
         self._steps = _flat_steps if architecture.pooling == "flatten" else _pooled_steps
+
+    def segments(self, documents: np.ndarray) -> list[np.ndarray]:
+        """Part the batches `int32[steps, batch]` of an epoch into segments of a bounded size."""
+        size = int(self._lengths[documents].max(axis=1, initial=1).sum()) * documents.shape[1]
+        if isinstance(self._layout, TileLayout):
+            size = int(self._lengths[documents].sum())
+        return np.array_split(documents, max(1, min(len(documents), size // SEGMENT_IDS)))
 
     def prepare(self, documents: np.ndarray) -> Segment:
         """Lay out `documents: int32[steps, batch]`, by their number; -1 fills a batch up."""
@@ -131,21 +141,16 @@ class Fast:
         return self._architecture, self._objective, self._table, state, self._seed, segment
 
 
-def choose_layout(architecture: Architecture, ids: np.ndarray, *, room: bool, drops: bool) -> BagLayout | ChunkLayout:
-    """Choose how the documents `ids: int32[n, positions]` are laid out; an inverted index cannot drop words."""
-    pooling = architecture.pooling or ""  # a network has one
+def choose_layout(
+    architecture: Architecture, features: FeatureIds, *, room: bool, drops: bool
+) -> BagLayout | ChunkLayout | TileLayout:
+    """Choose how documents are laid out; an inverted index cannot drop words."""
+    pooling, rows = architecture.pooling, architecture.rows
     if pooling in SUMS and not drops:
-        return BagLayout(ids, architecture.rows, room=room)
-    return ChunkLayout(close_up(ids) if pooling in ORDERLESS else ids, architecture.rows, CUTS[pooling], room=room)
-
-
-def close_up(ids: np.ndarray) -> np.ndarray:
-    """Move what is not padding to the front of each row of `int32[n, width]`, and cut off columns of padding."""
-    present = ids != 0
-    counts = present.sum(axis=1)
-    closed = np.zeros((len(ids), max(1, int(counts.max(initial=0)))), ids.dtype)
-    closed[np.arange(closed.shape[1]) < counts[:, None]] = ids[present]
-    return closed
+        return BagLayout(lay_out(features.with_empty(), np.arange(features.documents + 1), architecture.positions or 0).rows, rows, room=room)
+    if pooling in ("mean", "sum") and not drops:
+        return TileLayout(features, rows, room=room)
+    return ChunkLayout(features, architecture.positions, rows, CUTS[pooling], room=room)
 
 
 def turned(head: Parameters) -> Parameters:
