@@ -91,6 +91,7 @@ def trained(tmp_path_factory):
         "test": "test.parquet",
         "predictions": "predictions.parquet",
         "confusion": "confusion.csv",
+        "per-class": "per_class.csv",
         "metrics": "metrics/pets_8.json",
     }.items():
         command += [f"--{name}", str(folder / path)]

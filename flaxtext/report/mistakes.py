@@ -66,7 +66,7 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
                 {
                     "variant": number,
                     "predicted": predicted,
-                    "probability": round(float(answers.probabilities[rows[index], predicted]), 3),
+                    "probability": round(float(answers.confidence[rows[index]]), 3),
                     "weights": [round(1000 * weights.get(id_, 0)) if id_ else None for id_ in in_order.values()],
                 }
             )
