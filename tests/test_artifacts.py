@@ -58,7 +58,8 @@ def some_predictions(path):
 
 
 def some_importance(path):
-    write_importance(path, Importance(["purr", "bark"], np.array([2, 1]), np.eye(2, dtype=np.float32)))
+    classes, weights = np.array([[0, 1], [1, 0]], np.int32), np.float32([[0.5, -0.25], [0.125, 0]])
+    write_importance(path, Importance(["purr", "bark"], np.array([2, 1]), classes, weights))
 
 
 FILES = {
@@ -194,7 +195,9 @@ def test_importance(tmp_path):
     found = read_importance(tmp_path / "v.parquet")
     assert found.words == ["purr", "bark"]
     assert found.documents.tolist() == [2, 1]
-    assert np.array_equal(found.weights, np.eye(2))
+    assert np.array_equal(found.classes, [[0, 1], [1, 0]])
+    assert np.array_equal(found.weights, [[0.5, -0.25], [0.125, 0]])
+    assert found.of_class(1) == {"purr": -0.25, "bark": 0.125}
 
 
 def test_pretrained_vectors_of_another_version(tmp_path, monkeypatch):

@@ -431,8 +431,9 @@ def test_explanations_stand_side_by_side():
 
 
 def test_the_words_that_count_in_any_variant_are_named_for_all():
-    one = Importance(["x", "y"], np.array([1, 1]), np.array([[0.02, -0.02], [0.01, 0.0]]))
-    two = Importance(["y", "z"], np.array([1, 1]), np.array([[-0.01, 0.0], [0.05, 0.03]]))
+    both = np.array([[0, 1], [0, 1]])
+    one = Importance(["x", "y"], np.array([1, 1]), both, np.array([[0.02, -0.02], [0.01, 0.0]]))
+    two = Importance(["y", "z"], np.array([1, 1]), both[:, ::-1], np.array([[0.0, -0.01], [0.03, 0.05]]))
     first, second = important_words({"one": one, "two": two}, CLASSES)
     assert [word["word"] for word in first["words"]] == ["z", "x", "y"]
     assert first["words"][0]["weights"] == [None, pytest.approx(5)]
@@ -445,10 +446,10 @@ def test_the_words_that_count_in_any_variant_are_named_for_all():
 def test_the_calibration_curve_is_that_of_the_calibration_error(bins):
     rng = np.random.default_rng(0)
     probability = rng.dirichlet(np.ones(3), 500).astype(np.float32)
-    labels = rng.integers(0, 3, 500)
-    table = charts.calibration_bins(probability, probability.argmax(axis=1) == labels, bins)
+    confidence, correct = probability.max(axis=1), probability.argmax(axis=1) == rng.integers(0, 3, 500)
+    table = charts.calibration_bins(confidence, correct, bins)
     gaps = (table["documents"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 500
-    assert gaps == pytest.approx(calibration_error(probability, labels, bins), abs=1e-4)
+    assert gaps == pytest.approx(calibration_error(confidence, correct, bins), abs=1e-4)
     assert table["documents"].sum() == 500
 
 

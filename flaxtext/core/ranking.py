@@ -10,7 +10,8 @@ def highest(values: np.ndarray, k: int) -> np.ndarray:
     """
     k = min(k, values.shape[1])
     if k == 1:
-        return values.argmax(axis=1).astype(np.int32)[:, None]
+        first: np.ndarray = values.argmax(axis=1).astype(np.int32)
+        return first[:, None]
     # The bits of such numbers are ordered as they are; with the column below them, no two keys of a row are equal.
     columns = np.arange(values.shape[1], dtype=np.int64)
     keys = (np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64) << 32) | (2**31 - 1 - columns)
