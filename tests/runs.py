@@ -88,6 +88,18 @@ def hostile():
 
 
 @cache
+def of_many_classes():
+    """Sixty classes of two documents each, of which many are confused."""
+    rng = np.random.default_rng(0)
+    texts = [f"word{number} word{number} {' '.join(rng.choice(['the', 'of', 'and'], 30))}" for number in range(60)] * 2
+    labels = np.tile(np.arange(60), 2)
+    wrong = np.where(rng.random(120) < 0.3, (labels + 1) % 60, labels)
+    classes = [f"class <{number}>" for number in range(60)]
+    variants = {name: (VARIANTS | FURTHER)[name] for name in ("average_20", "linear")}
+    return make_run(texts, labels, texts, wrong, classes, variants=variants)
+
+
+@cache
 def of_docstrings():
     """Every kind of variant on a part of the embedded corpus, some of them briefly trained there."""
     packages = read_params(PROJECT / "params.yaml").sources["pydocs"].packages
