@@ -17,7 +17,7 @@ with fast_start():
     from flaxtext.artifacts.corpus import open_corpus
     from flaxtext.artifacts.rejected import open_rejected
     from flaxtext.config.data import read_source
-    from flaxtext.core.printable import LENGTH, visible
+    from flaxtext.download.labels import describe_counts
     from flaxtext.download.sources import SourceDocuments, check_splits, open_source
     from flaxtext.download.splits import ReadAgain
 
@@ -42,8 +42,8 @@ def main() -> None:
         for line in sieve.notes():
             print(line, file=sys.stderr)
     print(f"{data.source}: {counts['train'].sum():,} + {counts['test'].sum():,} documents")
-    for name, n_train, n_test in zip(documents.classes.names, counts["train"], counts["test"], strict=True):
-        print(f"  {visible(name, LENGTH)}: {n_train:,} + {n_test:,}")
+    for line in describe_counts(documents.classes.names, counts["train"], counts["test"]):
+        print(f"  {line}")
 
 
 def write(documents: SourceDocuments, source: str, args: argparse.Namespace) -> dict[str, np.ndarray]:

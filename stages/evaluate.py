@@ -1,11 +1,12 @@
 """Judge one variant; the only stage that reads the test split for figures.
 
 Reads the model and both splits' token ids, and from the texts' files the columns that the source keeps; writes every
-document's prediction, by the model and by each seed, with these columns, the figures, and the test split's true and
-predicted classes for the confusion matrix.
+document's prediction, by the model and by each seed, with these columns, the figures, those of each class, and the test
+split's true and predicted classes for the confusion matrix.
 """
 
 import argparse
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,23 @@ with fast_start():
 
     from flaxtext.artifacts.bundle import read_bundle
     from flaxtext.artifacts.corpus import Corpus
-    from flaxtext.artifacts.metrics import write_confusion, write_json
-    from flaxtext.artifacts.predictions import write_predictions
+    from flaxtext.artifacts.metrics import write_class_scores, write_confusion, write_json
+    from flaxtext.artifacts.predictions import Answers, write_predictions
     from flaxtext.artifacts.token_ids import read_token_ids
     from flaxtext.config.evaluate import Evaluate
-    from flaxtext.evaluate.evaluation import confusion, describe_figures, evaluate, spread
+    from flaxtext.evaluate.evaluation import ClassScores, describe_figures, drawn_pairs, evaluate, spread
+    from flaxtext.model.classifier import Classifier
     from flaxtext.model.compilation import configure_jax
+
+PROBABILITIES = 2**24
+"""Probabilities in memory at a time, at most."""
 
 
 def main() -> None:
     """Predict both splits and write predictions and figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
-    for name in ("model", "train", "test", "predictions", "confusion", "metrics"):
+    for name in ("model", "train", "test", "predictions", "confusion", "per-class", "metrics"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--texts", type=Path, nargs=2, default=(), help="both splits, if they have columns to keep")
     args = parser.parse_args()
@@ -40,23 +45,24 @@ def main() -> None:
     train, test = read_token_ids(args.train), read_token_ids(args.test)
     labels = np.concatenate([train.labels, test.labels])
     cut = [split.documents.cut(model.architecture.max_len, model.vocabulary.rows) for split in (train, test)]
-    each = np.concatenate([model.each(ids, backend="jax") for ids in cut], axis=1)
-    probability = model.combine(each)
+    answers = Answers.join(
+        [part for ids, own in zip(cut, (train, test), strict=True) for part in answer(model, ids, own.labels)]
+    )
     splits = np.array(["train"] * len(train.labels) + ["test"] * len(test.labels), dtype=object)
     if model.info.training["validation_from"] == "train":
         splits[: len(train.labels)][train.held_out] = "validation"
 
+    by_split = {name: splits == name for name in ("train", "validation", "test") if (splits == name).any()}
     metrics: dict[str, Any] = {
-        split: evaluate(probability[splits == split], labels[splits == split], model.classes, bins)
-        for split in ("train", "validation", "test")
-        if (splits == split).any()
+        name: evaluate(answers.select(which), labels[which], model.classes, bins) for name, which in by_split.items()
     }
-    predicted, by_seed, is_test = probability.argmax(axis=1), each.argmax(axis=2), splits == "test"
+    is_test = by_split["test"]
+    predicted, true = answers.predicted[is_test], labels[is_test]
     print(f"{args.variant} on the test split")
-    print(describe_figures(metrics["test"], confusion(predicted[is_test], labels[is_test], len(model.classes))))
+    print(describe_figures(predicted, true, model.classes))
     print("  ".join(f"{split} accuracy {figures['accuracy']:.3f}" for split, figures in metrics.items()))
-    if len(by_seed) > 1:
-        metrics["seeds"] = spread((by_seed[:, is_test] == labels[is_test]).mean(axis=1))
+    if len(answers.by_seed) > 1:
+        metrics["seeds"] = spread((answers.by_seed[:, is_test] == true).mean(axis=1))
         print("test accuracy by seed: mean {mean:.4f}, standard deviation {std:.4f}".format(**metrics["seeds"]))
 
     write_predictions(
@@ -65,13 +71,28 @@ def main() -> None:
         splits=splits,
         rows=np.concatenate([np.arange(len(train.labels)), np.arange(len(test.labels))]),
         labels=labels,
-        probabilities=probability,
-        by_seed=by_seed,
+        answers=answers,
         kept=chain.from_iterable(Corpus(path).kept_columns() for path in args.texts),
     )
-    names = np.array(model.classes, object)
-    write_confusion(args.confusion, zip(names[labels[is_test]], names[predicted[is_test]], strict=True))
+    write_confusion(args.confusion, drawn_pairs(predicted, true, model.classes))
+    scores = {
+        name: ClassScores.of(answers.predicted[which], labels[which], len(model.classes))
+        for name, which in by_split.items()
+    }
+    write_class_scores(
+        args.per_class,
+        ((name, label, own.of_class(code)) for name, own in scores.items() for code, label in enumerate(model.classes)),
+    )
     write_json(args.metrics, {**metrics, "parameters": model.size})
+
+
+def answer(model: Classifier, ids: np.ndarray, labels: np.ndarray) -> Iterator[Answers]:
+    """Answer for `ids: int32[n, max_len]`, by parts: the probabilities of all classes take much room."""
+    rows = max(1, PROBABILITIES // (len(model.members) * len(model.classes)))
+    for start in range(0, max(len(ids), 1), rows):
+        part = slice(start, start + rows)
+        each = model.each(ids[part], backend="jax")
+        yield Answers.of(model.combine(each), labels[part], by_seed=each.argmax(axis=2))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from conftest import PROJECT
 from ruamel.yaml import YAML
 
 from flaxtext.artifacts.history import Epoch
-from flaxtext.artifacts.predictions import Predictions
+from flaxtext.artifacts.predictions import Answers, Predictions
 from flaxtext.compare.comparison import compare
 from flaxtext.compare.judged import Judged
 from flaxtext.config.compare import Compare
@@ -88,6 +88,18 @@ def hostile():
 
 
 @cache
+def of_many_classes():
+    """Sixty classes of two documents each, of which many are confused."""
+    rng = np.random.default_rng(0)
+    texts = [f"word{number} word{number} {' '.join(rng.choice(['the', 'of', 'and'], 30))}" for number in range(60)] * 2
+    labels = np.tile(np.arange(60), 2)
+    wrong = np.where(rng.random(120) < 0.3, (labels + 1) % 60, labels)
+    classes = [f"class <{number}>" for number in range(60)]
+    variants = {name: (VARIANTS | FURTHER)[name] for name in ("average_20", "linear")}
+    return make_run(texts, labels, texts, wrong, classes, variants=variants)
+
+
+@cache
 def of_docstrings():
     """Every kind of variant on a part of the embedded corpus, some of them briefly trained there."""
     packages = read_params(PROJECT / "params.yaml").sources["pydocs"].packages
@@ -138,7 +150,7 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
         each = model.each(ids, backend="numpy")
         probabilities = model.combine(each)
         predictions[name] = answers_of(labels, probabilities, classes, by_seed=each.argmax(axis=2))
-        metrics[name] = {"test": evaluate(probabilities, labels, classes, 15), "parameters": 1234}
+        metrics[name] = {"test": evaluate(predictions[name], labels, classes, 15), "parameters": 1234}
         settings = Explain(samples=50, words=5)
         explanations[name] = [
             explain_document(model, row, "chosen", test[row], predictions[name], settings, model.probabilities)
@@ -193,10 +205,9 @@ def draw_network(variant, ids, words, classes):
 
 def answers_of(labels, probabilities, classes, by_seed=None):
     """Predictions of a test split, in order."""
-    labels, probabilities = np.asarray(labels, np.int32), np.asarray(probabilities, np.float32)
-    predicted = probabilities.argmax(axis=1).astype(np.int32)
-    by_seed = predicted[None] if by_seed is None else by_seed
-    return Predictions(classes, np.arange(len(labels)), labels, predicted, probabilities, by_seed)
+    labels = np.asarray(labels, np.int32)
+    answers = Answers.of(probabilities, labels, by_seed)
+    return Predictions(**vars(answers), classes=classes, rows=np.arange(len(labels)), labels=labels)
 
 
 def compared(predictions):

@@ -10,8 +10,15 @@ import pytest
 from flaxtext.artifacts import corpus, importance, predictions, token_ids, vocabulary
 from flaxtext.artifacts.corpus import Corpus, open_corpus
 from flaxtext.artifacts.importance import Importance, read_importance, write_importance
-from flaxtext.artifacts.metrics import read_json, rounded, write_accuracies, write_confusion, write_json
-from flaxtext.artifacts.predictions import read_predictions, write_predictions
+from flaxtext.artifacts.metrics import (
+    read_json,
+    rounded,
+    write_accuracies,
+    write_class_scores,
+    write_confusion,
+    write_json,
+)
+from flaxtext.artifacts.predictions import Answers, read_predictions, write_predictions
 from flaxtext.artifacts.pretrained import Pretrained, read_pretrained, write_pretrained
 from flaxtext.artifacts.token_ids import (
     read_token_ids,
@@ -46,13 +53,13 @@ def some_predictions(path):
         splits=np.array(["test"] * 2, object),
         rows=np.arange(2),
         labels=numbers,
-        probabilities=np.eye(2, dtype=np.float32),
-        by_seed=numbers[None],
+        answers=Answers.of(np.eye(2), numbers),
     )
 
 
 def some_importance(path):
-    write_importance(path, Importance(["purr", "bark"], np.array([2, 1]), np.eye(2, dtype=np.float32)))
+    classes, weights = np.array([[0, 1], [1, 0]], np.int32), np.float32([[0.5, -0.25], [0.125, 0]])
+    write_importance(path, Importance(["purr", "bark"], np.array([2, 1]), classes, weights))
 
 
 FILES = {
@@ -188,7 +195,9 @@ def test_importance(tmp_path):
     found = read_importance(tmp_path / "v.parquet")
     assert found.words == ["purr", "bark"]
     assert found.documents.tolist() == [2, 1]
-    assert np.array_equal(found.weights, np.eye(2))
+    assert np.array_equal(found.classes, [[0, 1], [1, 0]])
+    assert np.array_equal(found.weights, [[0.5, -0.25], [0.125, 0]])
+    assert found.of_class(1) == {"purr": -0.25, "bark": 0.125}
 
 
 def test_pretrained_vectors_of_another_version(tmp_path, monkeypatch):
@@ -223,5 +232,10 @@ def test_rounded():
 def test_plots(tmp_path):
     write_confusion(tmp_path / "confusion.csv", [("cats", "dogs"), ('a "b", c', "dogs")])
     assert (tmp_path / "confusion.csv").read_text() == 'label,predicted\ncats,dogs\n"a ""b"", c",dogs\n'
+    figures = {"precision": 0.5, "recall": 1.0, "f1": 0.666667, "support": 12345678}
+    write_class_scores(tmp_path / "scores.csv", [("test", "cats, or so", figures)])
+    assert (tmp_path / "scores.csv").read_text() == (
+        'split,class,precision,recall,f1,support\ntest,"cats, or so",0.5,1.0,0.666667,12345678\n'
+    )
     write_accuracies(tmp_path / "accuracy.csv", [("one", 0.5, 0.25, 0.75)])
     assert (tmp_path / "accuracy.csv").read_text() == "variant,accuracy,low,high\none,0.500000,0.250000,0.750000\n"

@@ -202,6 +202,21 @@ def test_mistakes_are_filtered_and_searched(visit, pydocs_page):
     assert page.locator("#mistakes-more").is_hidden()
 
 
+def test_a_pair_of_classes_leads_to_its_mistakes(visit, tmp_path):
+    path = tmp_path / "index.html"
+    path.write_text(page_of(runs.of_many_classes), encoding="utf-8")
+    page = visit(path)
+    page.locator("#mistakes-search").fill("no such words anywhere")
+    link = page.locator("a[data-true]").last
+    row = link.locator("xpath=ancestor::tr").locator("td").all_inner_texts()
+    link.click()
+    assert page.locator("#mistakes-count").inner_text().startswith(f"{link.inner_text()} of ")
+    card = page.locator("#mistakes-list article").first
+    assert card.locator("h4").inner_text() == f"True class: {row[0]}"
+    assert f": {row[1]} 0." in card.locator("button[aria-pressed=true]").inner_text()
+    assert page.locator("#try-answers .bars").first.locator(".name").count() == 8
+
+
 def test_a_mistake_shows_each_variants_words(visit, pydocs_page):
     page = visit(pydocs_page)
     card = page.locator("#mistakes-list article").first

@@ -20,11 +20,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import PROJECT
+from tiny_models import untrained
 
 from flaxtext.artifacts.bundle import read_bundle, write_bundle
+from flaxtext.artifacts.metrics import write_json
 from flaxtext.artifacts.token_ids import write_token_ids
 from flaxtext.cli import extras
 from flaxtext.cli.app import COMMANDS
+from flaxtext.cli.description import describe_model, readable_facts
 from flaxtext.cli.main import script
 from flaxtext.cli.terminal import fit as fit_line
 from flaxtext.cli.terminal import plain
@@ -91,6 +94,7 @@ def trained(tmp_path_factory):
         "test": "test.parquet",
         "predictions": "predictions.parquet",
         "confusion": "confusion.csv",
+        "per-class": "per_class.csv",
         "metrics": "metrics/pets_8.json",
     }.items():
         command += [f"--{name}", str(folder / path)]
@@ -498,6 +502,25 @@ def test_inspect_shows_no_figures_of_another_model(flaxtext, trained, model, tmp
         (tmp_path / "pets_8.json").write_text(json.dumps(damaged))
         status, out, _ = flaxtext("inspect", "-m", elsewhere, "--metrics", tmp_path)
         assert (status == 1) if damaged == [] else "no figures of this model found" in out
+
+
+def test_inspect_of_many_classes_shows_the_worst(tmp_path):
+    classes = [f"c{number}" for number in range(300)]
+    model = untrained(["meow"], classes=classes, flax=False, pooling="mean", embed_dim=2)
+    figures = {"accuracy": 0.5, "macro_f1": 0.25, "loss": 1.5, "ece": 0.125}
+    scores = {"precision": 0.5, "recall": 0.25, "f1": 0.375, "support": 1234}
+    test = {**figures, "worst_classes": {"c7": scores, "c12": scores}}
+    folder = tmp_path / "metrics"
+    write_json(folder / "many.json", {"test": test, "parameters": model.size})
+    write_bundle(tmp_path / "data/models/many", model)
+    shown = readable_facts(describe_model(model, tmp_path / "data/models/many")).splitlines()
+    assert shown[-3:] == [
+        f"{'':14}the 2 classes with the lowest F1:",
+        f"{'':14}c7   precision 0.500, recall 0.250, f1 0.375, 1,234 documents",
+        f"{'':14}c12  precision 0.500, recall 0.250, f1 0.375, 1,234 documents",
+    ]
+    write_json(folder / "many.json", {"test": {**test, "worst_classes": {"c300": scores}}, "parameters": model.size})
+    assert describe_model(model, tmp_path / "data/models/many")["test"] is None
 
 
 def test_nearest_words(flaxtext, model):

@@ -1,5 +1,6 @@
 """Comparisons with known answers, and intervals that hold what they promise."""
 
+import tracemalloc
 from dataclasses import asdict
 
 import numpy as np
@@ -47,8 +48,9 @@ def test_holm_by_hand():
 def test_macro_f1_equals_scikit_learn():
     rng = np.random.default_rng(1)
     labels, predicted = rng.integers(0, 4, 300), rng.integers(0, 3, 300)
-    times = rng.integers(0, 3, (2, 300))
-    found = macro_f1_of(labels, predicted, times, 4)
+    times = rng.integers(0, 3, (3, 300))
+    times[2, (labels == 1) | (predicted == 1)] = 0  # of the five classes, 1 is not met here, and 4 nowhere
+    found = macro_f1_of(labels, predicted, times, 5)
     for row, value in zip(times, found, strict=True):
         expected = f1_score(labels.repeat(row), predicted.repeat(row), average="macro", zero_division=0)
         assert value == pytest.approx(expected)
@@ -83,6 +85,24 @@ def test_one_variant_has_no_pairs(labels):
     standings, pairs = compare(judged(labels, {"only": labels}), SETTINGS)
     assert standings["only"].accuracy.value == standings["only"].accuracy.high == 1
     assert pairs == []
+
+
+def test_five_thousand_classes_take_little_time_and_memory():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5000, 20_000)
+    predicted = {
+        name: np.where(rng.random(20_000) < wrong, rng.integers(0, 5000, 20_000), labels)
+        for name, wrong in {"good": 0.2, "bad": 0.3}.items()
+    }
+    tracemalloc.start()
+    standings, _ = compare(Judged(labels, predicted, {}, 5000), Compare(resamples=100))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6
+    for name, answers in predicted.items():
+        found = standings[name].macro_f1
+        assert found.value == pytest.approx(f1_score(labels, answers, average="macro"))
+        assert found.value - 0.02 < found.low < found.value < found.high < found.value + 0.02
 
 
 def test_the_intervals_cover_the_truth_as_often_as_they_say():

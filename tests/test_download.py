@@ -232,6 +232,16 @@ def test_labels_that_are_cleaned_are_said_once(monkeypatch, capsys):
     )
 
 
+def test_of_many_classes_the_largest_are_printed(monkeypatch, capsys):
+    rows = [f"text {label} {i},{label}\n" for label in range(30) for i in range(5 + label)]
+    Path("data/inputs/train.csv").write_text("text,label\n" + "".join(rows))
+    stage(monkeypatch, {})
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line.split(":")[0].strip() for line in lines[-21:-1]]
+    assert shown == [str(label) for label in range(29, 9, -1)]
+    assert lines[-1] == "  ... 30 classes in all, of which these are the largest; the smallest has 5 documents"
+
+
 def test_what_commands_a_terminal_is_made_visible(monkeypatch, capsys):
     red = "\x1b[31mred\u202e"
     content = "text,label\n" + "".join(f"t{i},{own}\n" for i, own in enumerate([red, "blue", "blue"] * 10))

@@ -2,6 +2,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from lime.lime_text import LimeTextExplainer
 
 from flaxtext.artifacts.corpus import Corpus, open_corpus
 from flaxtext.artifacts.importance import read_importance
-from flaxtext.artifacts.predictions import Predictions, write_predictions
+from flaxtext.artifacts.predictions import Answers, Predictions, write_predictions
 from flaxtext.config.explain import Explain
 from flaxtext.core.errors import UserError
 from flaxtext.explain import explanation
@@ -332,7 +333,8 @@ def predictions_of(labels, predicted, confidences):
     """Predictions of the classes a and b, whose probabilities need not fit what is predicted."""
     probabilities = np.array([[c, 1 - c] for c in confidences], np.float32)
     labels, predicted = (np.array(["ab".index(name) for name in names], np.int32) for names in (labels, predicted))
-    return Predictions(["a", "b"], np.arange(len(labels)), labels, predicted, probabilities, predicted[None])
+    answers = replace(Answers.of(probabilities, labels), predicted=predicted)
+    return Predictions(**vars(answers), classes=["a", "b"], rows=np.arange(len(labels)), labels=labels)
 
 
 def test_chooses_rows_and_confident_mistakes():
@@ -398,14 +400,14 @@ def test_stage_writes_json_and_page(stage, tmp_path, monkeypatch, capsys):
     )
     predicted = [StubClassifier.classes[i] for i in probabilities.argmax(axis=1)]
     labels = [predicted[0], predicted[1], next(c for c in StubClassifier.classes if c != predicted[2]), predicted[3]]
+    numbers = np.tile(np.array([StubClassifier.classes.index(label) for label in labels], np.int32), 2)
     write_predictions(
         tmp_path / "predictions.parquet",
         classes=list(StubClassifier.classes),
         splits=np.array(["train"] * 4 + ["test"] * 4, object),
         rows=np.tile(np.arange(4), 2),
-        labels=np.tile(np.array([StubClassifier.classes.index(label) for label in labels], np.int32), 2),
-        probabilities=np.tile(probabilities.astype(np.float32), (2, 1)),
-        by_seed=np.tile(probabilities.argmax(axis=1), 2)[None],
+        labels=numbers,
+        answers=Answers.of(np.tile(probabilities, (2, 1)), numbers),
     )
     arguments = ["explain.py", "tiny"]
     for name, file in (("model", "m"), ("test", "test.parquet"), ("predictions", "predictions.parquet")):

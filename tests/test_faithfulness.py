@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext.explain.explanation import leave_one_out
+from flaxtext.explain import faithfulness
+from flaxtext.explain.explanation import Contributions, leave_one_out
 from flaxtext.explain.faithfulness import (
     BINS,
     Document,
@@ -154,5 +155,27 @@ def test_importance_adds_up_over_documents():
     important = importance_of_words(found, pa.array([f"w{id_}" for id_ in range(1, 20)]))
     assert dict(zip(important.words, important.documents.tolist(), strict=True)) == {"w1": 1, "w2": 3, "w3": 1}
     expected = sum(one.weights[one.word_ids.tolist().index(2)] for one in found) / 3
-    np.testing.assert_allclose(important.weights[important.words.index("w2")], expected, atol=1e-6)
+    of_word = [important.of_class(code)["w2"] for code in range(3)]
+    np.testing.assert_allclose(of_word, expected, atol=1e-6)
+    assert (np.diff(np.abs(important.weights), axis=1) <= 0).all()
     assert (np.diff(np.abs(important.weights).max(axis=1)) <= 0).all()
+
+
+@pytest.mark.parametrize("block", [1, 100, 2**22])
+def test_of_many_classes_those_are_kept_that_a_word_moves_most(block, monkeypatch):
+    monkeypatch.setattr(faithfulness, "BLOCK_WEIGHTS", block)
+    rng = np.random.default_rng(0)
+    found = [
+        Contributions(rng.permutation(8)[:5].astype(np.int32) + 1, None, rng.normal(size=(5, 40)).astype(np.float32))
+        for _ in range(7)
+    ]
+    important = importance_of_words(found, pa.array([f"w{id_}" for id_ in range(1, 20)]))
+    assert important.classes.shape == important.weights.shape == (len(important.words), 10)
+    for word, count, classes, weights in zip(
+        important.words, important.documents, important.classes, important.weights, strict=True
+    ):
+        own = [one.weights[one.word_ids == int(word[1:])] for one in found]
+        mean = np.concatenate(own).sum(axis=0) / 7
+        assert count == len(np.concatenate(own))
+        assert classes.tolist() == np.argsort(-np.abs(mean))[:10].tolist()
+        np.testing.assert_allclose(weights, mean[classes], atol=1e-6)

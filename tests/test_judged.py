@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext.artifacts.predictions import read_predictions, write_predictions
+from flaxtext.artifacts.predictions import Answers, read_predictions, write_predictions
 from flaxtext.compare.judged import Judged
 from flaxtext.core.errors import UserError
 
@@ -21,14 +21,15 @@ def write(folder, name, labels, predicted, by_seed=None, classes=CLASSES):
     numbers = {name: number for number, name in enumerate(classes)}
     n = len(labels)
     seeds = [[numbers[answer] for answer in seed] for seed in (by_seed or [predicted])]
+    numbered = np.array([numbers[label] for label in labels], np.int32)
+    probabilities = np.eye(len(classes))[[numbers[answer] for answer in predicted]]
     write_predictions(
         folder / f"{name}.parquet",
         classes=classes,
         splits=np.array(["test"] * (n - 1) + ["train"], object),
         rows=np.arange(n),
-        labels=np.array([numbers[label] for label in labels], np.int32),
-        probabilities=np.eye(len(classes), dtype=np.float32)[[numbers[answer] for answer in predicted]],
-        by_seed=np.array(seeds),
+        labels=numbered,
+        answers=Answers.of(probabilities, numbered, np.array(seeds)),
     )
     return read_predictions(folder / f"{name}.parquet")
 

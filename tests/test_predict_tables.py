@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,7 @@ from conftest import PROJECT
 from tiny_models import untrained
 
 from flaxtext.artifacts.bundle import write_bundle
+from flaxtext.cli import rows
 
 ROWS = [{"text": "meow purr", "n": "1"}, {"text": "", "n": "2"}, {"text": "bark", "n": "3"}]
 CSV = b"text,n\nmeow purr,1\n,2\nbark,3\n"
@@ -30,6 +32,24 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     write_bundle(folder, untrained(["meow purr", "bark bone", "tweet nest"], pooling="mean", embed_dim=4))
     return str(folder)
+
+
+@pytest.mark.parametrize("block", [1, 700, 2**22])
+def test_of_many_classes_the_most_probable_are_written(block, monkeypatch):
+    monkeypatch.setattr(rows, "BLOCK_PROBABILITIES", block)
+    classes = [f"c{number}" for number in range(300)]
+    many = untrained(["meow purr", "bark bone"], classes=classes, flax=False, pooling="mean", embed_dim=4)
+    texts = ["meow", "", "purr bone", "bark bark meow", "zzz"]
+    found = rows.predict_columns(many, pa.array(texts), "numpy", top_k=3, prefix="my_")
+    names = [f"my_{kind}{end}" for end in ("", "_2", "_3") for kind in ("predicted", "probability")]
+    assert list(found) == names
+    probability = many.predict_proba(texts)
+    for row in (0, 2, 3, 4):
+        best = np.argsort(-probability[row], kind="stable")[:3]
+        assert [found[f"my_predicted{end}"][row].as_py() for end in ("", "_2", "_3")] == [classes[i] for i in best]
+        shown = [found[f"my_probability{end}"][row].as_py() for end in ("", "_2", "_3")]
+        np.testing.assert_allclose(shown, probability[row, best], rtol=1e-5)
+    assert {column[1].as_py() for column in found.values()} == {None}
 
 
 @pytest.fixture

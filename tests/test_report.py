@@ -33,7 +33,8 @@ from runs import (
 )
 
 from flaxtext.artifacts.importance import Importance
-from flaxtext.evaluate.evaluation import calibration_error
+from flaxtext.config.data import FileSource
+from flaxtext.evaluate.evaluation import calibration_error, worst_confusions
 from flaxtext.model.architecture import Architecture
 from flaxtext.model.forward import Block, apply
 from flaxtext.model.poolings import POOLINGS
@@ -41,7 +42,7 @@ from flaxtext.report import box, charts, mistakes, packing, portable
 from flaxtext.report.mistakes import list_mistakes, worst_mistakes
 from flaxtext.report.packing import to_json
 from flaxtext.report.page import render_report
-from flaxtext.report.tables import important_words, lay_out_figures, list_parameters, side_by_side
+from flaxtext.report.tables import important_words, largest_first, lay_out_figures, list_parameters, side_by_side
 from flaxtext.text.token_ids import TokenIds
 
 
@@ -431,8 +432,9 @@ def test_explanations_stand_side_by_side():
 
 
 def test_the_words_that_count_in_any_variant_are_named_for_all():
-    one = Importance(["x", "y"], np.array([1, 1]), np.array([[0.02, -0.02], [0.01, 0.0]]))
-    two = Importance(["y", "z"], np.array([1, 1]), np.array([[-0.01, 0.0], [0.05, 0.03]]))
+    both = np.array([[0, 1], [0, 1]])
+    one = Importance(["x", "y"], np.array([1, 1]), both, np.array([[0.02, -0.02], [0.01, 0.0]]))
+    two = Importance(["y", "z"], np.array([1, 1]), both[:, ::-1], np.array([[0.0, -0.01], [0.03, 0.05]]))
     first, second = important_words({"one": one, "two": two}, CLASSES)
     assert [word["word"] for word in first["words"]] == ["z", "x", "y"]
     assert first["words"][0]["weights"] == [None, pytest.approx(5)]
@@ -445,10 +447,10 @@ def test_the_words_that_count_in_any_variant_are_named_for_all():
 def test_the_calibration_curve_is_that_of_the_calibration_error(bins):
     rng = np.random.default_rng(0)
     probability = rng.dirichlet(np.ones(3), 500).astype(np.float32)
-    labels = rng.integers(0, 3, 500)
-    table = charts.calibration_bins(probability, probability.argmax(axis=1) == labels, bins)
+    confidence, correct = probability.max(axis=1), probability.argmax(axis=1) == rng.integers(0, 3, 500)
+    table = charts.calibration_bins(confidence, correct, bins)
     gaps = (table["documents"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 500
-    assert gaps == pytest.approx(calibration_error(probability, labels, bins), abs=1e-4)
+    assert gaps == pytest.approx(calibration_error(confidence, correct, bins), abs=1e-4)
     assert table["documents"].sum() == 500
 
 
@@ -458,6 +460,63 @@ def test_confusion_charts_hold_fractions_of_rows():
     assert [row["fraction"] for row in rows] == [0.75, 0.25, 0, 0]
     large = charts.draw_confusion(np.eye(30, dtype=int), [str(number) for number in range(30)], "v")
     assert [len(rows) for rows in large["datasets"].values()] == [30]
+
+
+def test_many_classes_are_shown_by_their_worst_and_best():
+    run = runs.of_many_classes()
+    html = page_of(runs.of_many_classes)
+    page = Page(html)
+    assert page.open == []
+    assert len(html.encode()) < 5_000_000
+    assert not [name for name in page.charts if name.startswith("confusion")]
+    [bars] = page.charts["f1"]["datasets"].values()
+    shown = list(dict.fromkeys(row["class"] for row in bars))
+    assert len(shown) == 20
+    f1 = {name: np.mean([row["value"] for row in bars if row["class"] == name]) for name in shown}
+    assert max(f1[name] for name in shown[:10]) <= min(f1[name] for name in shown[10:])
+    assert "Of the 60 classes, these are" in page.text
+
+    own = run.predictions["linear"]
+    [pair] = worst_confusions(own.predicted, own.labels, 1)
+    links = [attrs for tag, attrs in page.tags if tag == "a" and "data-true" in attrs]
+    first = next(link for link in links if link["data-variant"] == "1")
+    assert (int(first["data-true"]), int(first["data-predicted"])) == (pair.true, pair.predicted)
+    listed = [
+        document
+        for document in page.mistakes
+        if document["true"] == pair.true
+        and {"variant": 1, "predicted": pair.predicted}.items()
+        <= {key: answer[key] for answer in document["answers"] if answer["variant"] == 1 for key in answer}.items()
+    ]
+    assert first["aria-label"] == f"{len(listed)} of these mistakes"
+
+    options = [attrs["value"] for tag, attrs in page.tags if tag == "option" and attrs["value"]]
+    true = sorted({document["true"] for document in page.mistakes})
+    predicted = sorted({answer["predicted"] for document in page.mistakes for answer in document["answers"]})
+    assert options == ["0", "1", *map(str, true), *map(str, predicted)]
+    assert len(important_words(run.importance, run.classes)) == 20
+
+
+def test_long_tables_and_lists_are_cut():
+    assert largest_first({"train": {"classes": {"a": 1, "b": 5}}, "test": {"classes": {"a": 2, "b": 0}}, "x": 1}) == {
+        "train": {"classes": {"b": 5, "a": 1}},
+        "test": {"classes": {"b": 0, "a": 2}},
+        "x": 1,
+    }
+    splits = {split: {"classes": {f"c{n}": n for n in range(100)}} for split in ("train", "test")}
+    _, table = lay_out_figures(splits)[-1]
+    assert len(table.rows) == 41
+    assert table.rows[19:22] == [["c19", 19, 19], ["… 60 more", None, None], ["c80", 80, 80]]
+    values = values_of()
+    own = FileSource(train="a.csv", classes=[f"c{n}" for n in range(100)])
+    values.sources["pydocs"] = own
+    shown = dict(list_parameters(values))["sources.pydocs.classes"]
+    assert shown.startswith('["c0", "c1"')
+    assert shown.endswith('"c19", … 80 more]')
+    values.sources["pydocs"] = own.model_copy(update={"classes": {f"c{n}": "ab"[n % 2] for n in range(100)}})
+    flat = list_parameters(values)
+    assert ("sources.pydocs.classes.c19", "b") in flat
+    assert flat.index(("sources.pydocs.classes", "… 80 more")) == flat.index(("sources.pydocs.classes.c19", "b")) + 1
 
 
 def test_a_run_without_validation_or_mistakes_or_a_second_variant(run):

@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT
 from copies import shell
 
-from flaxtext.artifacts.predictions import read_predictions, write_predictions
+from flaxtext.artifacts.predictions import Answers, read_predictions, write_predictions
 from flaxtext.cli.revisions import Change, changes
 from flaxtext.compare.comparison import Estimate
 from flaxtext.config.compare import Compare
@@ -30,8 +30,7 @@ def write(folder, labels=LABELS, **wrong):
             splits=np.array(["test"] * len(labels), object),
             rows=np.arange(len(labels)),
             labels=labels.astype(np.int32),
-            probabilities=np.eye(2, dtype=np.float32)[by_seed[0]],
-            by_seed=by_seed.astype(np.int32),
+            answers=Answers.of(np.eye(2)[by_seed[0]], labels, by_seed),
         )
 
 

@@ -1,5 +1,6 @@
 from hashlib import blake2b
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -218,18 +219,29 @@ def test_bad_files(tmp_path):
     assert message(tmp_path / "a.txt", "text,label\na,x\n") == (
         "a.txt: unknown ending; set sources.own.format to csv, tsv, jsonl or parquet"
     )
-    numbers = "\n".join(f"a,{number}" for number in range(1001))
+    numbers = "\n".join(f"a,{number}" for number in range(5001))
     advice = (
         "is column 'label' the label column? Correct sources.own.label; if it is, list the classes in "
         "sources.own.classes"
     )
     assert message(tmp_path / "a.csv", f"text,label\n{numbers}") == (
-        f"a.csv: more than 1,000 different labels, such as '0', '1', '2', '3', '4': {advice}"
+        f"a.csv: more than 5,000 different labels, such as '0', '1', '2', '3', '4': {advice}"
     )
     labels = "\n".join(f"a,{'text ' * 20}{number}" for number in range(30))
     shown = ", ".join(["'text text text text text text text ...'"] * 5)
     assert message(tmp_path / "a.csv", f"text,label\n{labels}") == (
         f"a.csv: 30 different labels in 30 rows, such as {shown}: {advice}"
+    )
+
+
+def test_many_classes_of_two_documents_each_are_classes(tmp_path):
+    content = "text,label\n" + "".join(f"text {i},{i % 5000}\n" for i in range(10_000))
+    found = documents(tmp_path / "a.csv", content)
+    in_train = {label for name, _, label in found if name == "train"}
+    assert (len(found), len(in_train)) == (10_000, 5000)
+    assert message(tmp_path / "b.csv", "text,label\n" + "".join(f"text {i},{i % 60}\n" for i in range(119))) == (
+        "b.csv: 60 different labels in 119 rows, such as '0', '1', '2', '3', '4': is column 'label' the label column? "
+        "Correct sources.own.label; if it is, list the classes in sources.own.classes"
     )
 
 
@@ -312,6 +324,23 @@ def split(texts: list[str], fraction: float, labels: list[int] | None = None, ha
     return {name: part["text"].to_pylist() for name, part in hash_split.split(batch)}
 
 
+def hash_of(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def settled(rows: list[tuple[str, int]], fraction: float) -> dict[tuple[str, int], str]:
+    """Where each document, text and label, ends up."""
+    texts, labels = map(list, zip(*rows, strict=True))
+    hash_split = HashSplit(fraction, 5)
+    found = split(texts, fraction, labels, hash_split)
+    try:
+        hash_split.settle()
+    except ReadAgain:
+        found = split(texts, fraction, labels, hash_split)
+    split_of = {text: name for name, own in found.items() for text in own}
+    return {row: split_of[row[0]] for row in rows}
+
+
 @given(st.lists(st.text()), st.lists(st.text()), st.floats(0.01, 0.99))
 def test_added_rows_move_no_other_row(texts, added, fraction):
     before, after = split(texts, fraction), split(added + texts, fraction)
@@ -324,7 +353,7 @@ def test_split_is_the_published_hash_and_keeps_the_share_of_each_class():
     """The split of a text is part of the contract: another hash would move every user's rows."""
     texts = [f"{label} {i}" for label in "ab" for i in range(10_000)]
     parts = split(texts, 0.2)
-    assert all(int.from_bytes(blake2b(t.encode(), digest_size=8).digest(), "big") < 2**64 // 5 for t in parts["test"])
+    assert all(hash_of(text) < 2**64 // 5 for text in parts["test"])
     for label in "ab":
         share = sum(text[0] == label for text in parts["test"]) / 10_000
         assert share == pytest.approx(0.2, abs=0.012)  # three standard deviations
@@ -342,11 +371,26 @@ def test_each_class_keeps_a_document_in_train_and_nothing_else_moves(rows, fract
         return
     with pytest.raises(ReadAgain):
         hash_split.settle()
-    moved = {next(text for text, own in rows if own == label) for label in alone}
+    moved = {min((text for text, own in rows if own == label), key=hash_of) for label in alone}
     second = split(texts, fraction, [*labels], hash_split)
     hash_split.settle()
     assert second["train"] == [text for text in texts if text in in_train | moved]
     assert second["test"] == [text for text in texts if text not in in_train | moved]
+
+
+def test_added_rows_move_documents_of_classes_that_were_all_in_test_alone():
+    rng = np.random.default_rng(0)
+    rows = [(f"{label} {i}", label) for label in range(5) for i in range([1, 2, 3, 10, 40][label])]
+    moved = 0
+    for run in range(300):
+        own = [(f"{run} {text}", label) for text, label in rows]
+        added = [(f"{run} new {i}", int(label)) for i, label in enumerate(rng.integers(0, 5, 20))]
+        before, after = settled(own, 0.4), settled([*added, *own], 0.4)
+        assert settled(own[::-1], 0.4) == before  # the order of rows does not matter
+        changed = {label for (_, label), name in before.items() if after[_, label] != name}
+        assert not changed & {3, 4}
+        moved += len(changed)
+    assert moved  # a class of one to three documents may be all in test until others join it
 
 
 def test_a_class_of_one_document_keeps_it_in_train(tmp_path):

@@ -1,7 +1,7 @@
 """What the Parquet files of all formats share: a name and a version in each, and how they are read."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +51,22 @@ class Format:
         with atomic(path) as temporary:
             pq.write_table(table.cast(self.stamp(table.schema, **details)), temporary, compression="zstd")
 
-    def read(self, path: Any, columns: list[str] | None = None, filters: pc.Expression | None = None) -> pa.Table:
-        """Read a file, a folder of parts or an open file. Raises `UserError` where it is not of this format."""
+    def read(
+        self,
+        path: Any,
+        columns: list[str] | None = None,
+        filters: pc.Expression | None = None,
+        optional: Sequence[str] = (),
+    ) -> pa.Table:
+        """Read a file, a folder of parts or an open file: all columns, or those named and, where there, those optional.
+
+        Raises `UserError` where it is not of this format.
+        """
         with reading(path, self.name):
-            table = pq.read_table(path, columns=columns, filters=filters)
+            dataset = pq.ParquetDataset(path, filters=filters)
+            if columns is not None:
+                columns = [*columns, *(name for name in optional if name in dataset.schema.names)]
+            table = dataset.read(columns=columns)
         self.check(path, table.schema)
         return table
 

@@ -6,7 +6,7 @@ The same values give the same bytes. These files hold no version number, which w
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,16 @@ def rounded(value: Any) -> Any:
 def write_confusion(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
     """Write true and predicted class of each document."""
     _write_csv(path, ["label", "predicted"], pairs)
+
+
+def write_class_scores(path: str | Path, rows: Iterable[tuple[str, str, Mapping[str, float]]]) -> None:
+    """Write the figures of each class in each split: split, class, and precision, recall, F1 and support by name."""
+    names = ["precision", "recall", "f1", "support"]
+    _write_csv(
+        path,
+        ["split", "class", *names],
+        ([split, label, *(str(figures[name]) for name in names)] for split, label, figures in rows),
+    )
 
 
 def write_accuracies(path: str | Path, accuracies: Iterable[tuple[str, float, float, float]]) -> None:

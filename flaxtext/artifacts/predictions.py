@@ -1,11 +1,16 @@
 """Predictions: what a variant, and each of its seeds, answered for every document; in a Parquet file.
 
-`row: int64`, `split: string` (train, validation or test), `label` and `predicted: string`, `probabilities:
-fixed_size_list<float32>[classes]`, and `by_seed: fixed_size_list<string>[seeds]`, what each seed's model predicted.
-Then the user's own columns that the source keeps, `string` each, for figures of one's own; nothing here reads them.
+`row: int64`, `split: string` (train, validation or test), `label` and `predicted: string`, the probabilities, and
+`by_seed: fixed_size_list<string>[seeds]`, what each seed's model predicted. Then the user's own columns that the source
+keeps, `string` each, for figures of one's own; nothing here reads them.
+
+Of up to 100 classes all probabilities are kept, `probabilities: fixed_size_list<float32>[classes]`. Of more, those of
+the 20 most probable, `top_classes: fixed_size_list<string>[20]` in falling order and `top_probabilities:
+fixed_size_list<float32>[20]`, and the label's, `label_probability: float32`: so the file grows with the documents, and
+not with the classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -20,36 +25,94 @@ import pyarrow.parquet as pq
 from flaxtext.artifacts import Format
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic
+from flaxtext.core.ranking import highest
 
-FORMAT = Format("predictions", 1)
-COLUMNS = ["row", "split", "label", "predicted", "probabilities", "by_seed"]
+FORMAT = Format("predictions", 2)
+COLUMNS = ["row", "split", "label", "predicted", "by_seed"]
+PROBABILITIES = ["probabilities", "top_classes", "top_probabilities", "label_probability"]
+"""Columns of which a file has the first, or the others."""
+
+MANY_CLASSES = 100
+"""Up to so many classes, all probabilities are kept."""
+TOP = 20
+"""Of more classes, the probabilities of so many are kept, the highest."""
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a variant answered about n documents.
+
+    Attributes:
+        predicted: int32[n]; by the variant's model.
+        by_seed: int32[seeds, n]; by each seed's model.
+        probabilities: float32[n, classes]; of more than 100 classes, float32[n, 20], those of `top`.
+        top: int32[n, 20], the most probable classes in falling order; None where all probabilities are there.
+        label_probability: float32[n]; of the document's label.
+    """
+
+    predicted: np.ndarray
+    by_seed: np.ndarray
+    probabilities: np.ndarray
+    top: np.ndarray | None
+    label_probability: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, labels: np.ndarray, by_seed: np.ndarray | None = None) -> "Answers":
+        """Keep of `float32[n, classes]` what is to be kept; `by_seed` is left out for a single seed."""
+        probabilities = np.asarray(probabilities, np.float32)
+        predicted, rows = probabilities.argmax(axis=1).astype(np.int32), np.arange(len(labels))
+        top = highest(probabilities, TOP) if probabilities.shape[1] > MANY_CLASSES else None
+        return cls(
+            predicted=predicted,
+            by_seed=predicted[None] if by_seed is None else np.asarray(by_seed, np.int32),
+            probabilities=probabilities if top is None else probabilities[rows[:, None], top],
+            top=top,
+            label_probability=probabilities[rows, labels],
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Answers"]) -> "Answers":
+        """Join the answers about some documents and those about the next, of one variant."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            predicted=np.concatenate([part.predicted for part in parts]),
+            by_seed=np.concatenate([part.by_seed for part in parts], axis=1),
+            probabilities=np.concatenate([part.probabilities for part in parts]),
+            top=None if parts[0].top is None else np.concatenate([part.top for part in parts]),
+            label_probability=np.concatenate([part.label_probability for part in parts]),
+        )
+
+    def select(self, which: np.ndarray) -> "Answers":
+        """Take the documents where `bool[n]` is true, or those of the indices `int[m]`."""
+        return Answers(
+            predicted=self.predicted[which],
+            by_seed=self.by_seed[:, which],
+            probabilities=self.probabilities[which],
+            top=None if self.top is None else self.top[which],
+            label_probability=self.label_probability[which],
+        )
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """Probability of the predicted class, `float32[n]`."""
+        largest: np.ndarray = self.probabilities.max(axis=1)
+        return largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions(Answers):
     """A variant's answers on one split, in the order of its rows.
 
     Attributes:
         classes: the class names; labels and predictions are indices into them.
         rows: int64[n]; of the split.
         labels: int32[n].
-        predicted: int32[n]; by the variant's model.
-        probabilities: float32[n, classes].
-        by_seed: int32[seeds, n]; by each seed's model.
     """
 
     classes: list[str]
     rows: np.ndarray
     labels: np.ndarray
-    predicted: np.ndarray
-    probabilities: np.ndarray
-    by_seed: np.ndarray
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """Probability of the predicted class, `float32[n]`."""
-        highest: np.ndarray = self.probabilities.max(axis=1)
-        return highest
 
     def is_of_the_same_split(self, other: "Predictions") -> bool:
         """Tell whether two variants were judged on the same documents: as many, with the same labels, in one order."""
@@ -64,8 +127,7 @@ def write_predictions(
     splits: np.ndarray,
     rows: np.ndarray,
     labels: np.ndarray,
-    probabilities: np.ndarray,
-    by_seed: np.ndarray,
+    answers: Answers,
     kept: Iterable[pa.RecordBatch] = (),
 ) -> None:
     """Write what `Predictions` describes, of all splits; `splits: object[n]` names each document's.
@@ -73,17 +135,25 @@ def write_predictions(
     `kept` holds the user's own columns of the same documents, in the same order; a batch at a time is in memory.
     """
     names = pa.array(classes, pa.string())
-    seeds = pa.array(by_seed.T.reshape(-1))
-    table = pa.table(
-        {
-            "row": pa.array(rows),
-            "split": pa.array(splits, pa.string()),
-            "label": names.take(pa.array(labels)),
-            "predicted": names.take(pa.array(probabilities.argmax(axis=1))),
-            "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probabilities.reshape(-1)), len(classes)),
-            "by_seed": pa.FixedSizeListArray.from_arrays(names.take(seeds), len(by_seed)),
-        }
-    )
+
+    def lists(values: pa.Array, size: int) -> pa.FixedSizeListArray:
+        return pa.FixedSizeListArray.from_arrays(values, size)
+
+    columns = {
+        "row": pa.array(rows),
+        "split": pa.array(splits, pa.string()),
+        "label": names.take(pa.array(labels)),
+        "predicted": names.take(pa.array(answers.predicted)),
+    }
+    probabilities, size = pa.array(answers.probabilities.reshape(-1)), answers.probabilities.shape[1]
+    if answers.top is None:
+        columns["probabilities"] = lists(probabilities, size)
+    else:
+        columns["top_classes"] = lists(names.take(pa.array(answers.top.reshape(-1))), size)
+        columns["top_probabilities"] = lists(probabilities, size)
+        columns["label_probability"] = pa.array(answers.label_probability)
+    columns["by_seed"] = lists(names.take(pa.array(answers.by_seed.T.reshape(-1))), len(answers.by_seed))
+    table = pa.table(columns)
     first = next(batches := iter(kept), None)
     if first is None:
         FORMAT.write(path, table, classes=classes)
@@ -102,20 +172,34 @@ def write_predictions(
 
 def read_predictions(file: str | Path | IO[bytes], split: str = "test") -> Predictions:
     """Read one split of a variant's predictions, from a path or an open file."""
-    table = FORMAT.read(file, columns=COLUMNS, filters=pc.field("split") == split).sort_by("row")
+    table = FORMAT.read(file, columns=COLUMNS, optional=PROBABILITIES, filters=pc.field("split") == split)
+    table = table.sort_by("row")
     classes: list[str] = FORMAT.check(str(file), table.schema)["classes"]
     names = pa.array(classes, pa.string())
 
     def numbers(values: Any) -> np.ndarray:
         return np.asarray(pc.index_in(values, names), np.int32)
 
-    probabilities, by_seed = (table[name].combine_chunks().flatten() for name in ("probabilities", "by_seed"))
-    seeds = table.schema.field("by_seed").type.list_size
+    def lists(name: str) -> tuple[pa.Array, tuple[int, int]]:
+        return table[name].combine_chunks().flatten(), (len(table), table.schema.field(name).type.list_size)
+
+    labels = numbers(table["label"])
+    by_seed, shape = lists("by_seed")
+    answers = {"predicted": numbers(table["predicted"]), "by_seed": numbers(by_seed).reshape(shape).T}
+    if "probabilities" in table.column_names:
+        values, shape = lists("probabilities")
+        probabilities = values.to_numpy().reshape(shape)
+        label_probability, top = probabilities[np.arange(len(labels)), labels], None
+    else:
+        values, shape = lists("top_probabilities")
+        probabilities, top = values.to_numpy().reshape(shape), numbers(lists("top_classes")[0]).reshape(shape)
+        label_probability = table["label_probability"].to_numpy()
     return Predictions(
+        **answers,
+        probabilities=probabilities,
+        top=top,
+        label_probability=label_probability,
         classes=classes,
         rows=table["row"].to_numpy(),
-        labels=numbers(table["label"]),
-        predicted=numbers(table["predicted"]),
-        probabilities=probabilities.to_numpy().reshape(len(table), len(classes)),
-        by_seed=numbers(by_seed).reshape(len(table), seeds).T,
+        labels=labels,
     )

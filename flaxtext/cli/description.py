@@ -62,11 +62,14 @@ def test_figures(model: Classifier, path: Path, metrics: Path | None) -> dict[st
         test = figures["test"]
         last = model.info.last_epoch.get("validation_accuracy")
         validation = figures.get("validation", {}).get("accuracy", last)
-        if (figures["parameters"], list(test["per_class"])) != (model.size, model.classes):
+        told = "per_class" if "per_class" in test else "worst_classes"  # where classes are many
+        names = list(test[told])
+        are_ours = names == model.classes if told == "per_class" else set(names) <= set(model.classes)
+        if figures["parameters"] != model.size or not are_ours:
             return None
         if model.info.training.get("validation_from") == "train" and last is not None and abs(validation - last) > 1e-4:
             return None
-        found = {key: test[key] for key in ("accuracy", "macro_f1", "loss", "ece", "per_class")}
+        found = {key: test[key] for key in ("accuracy", "macro_f1", "loss", "ece", told)}
         compared = _read(folder, "comparison") or {}
         standing = compared.get("variants", {}).get(name)
         if standing and abs(standing["accuracy"]["value"] - found["accuracy"]) < 1e-5:
@@ -152,8 +155,13 @@ def _test_rows(test: dict[str, Any] | None) -> list[tuple[str, str]]:
         ("test", f"accuracy {figure('accuracy')}, macro F1 {figure('macro_f1')}{sure}"),
         ("", f"loss {test['loss']:.3f}, calibration error {test['ece']:.3f}"),
     ]
-    wide = max(len(name) for name in test["per_class"])
-    for name, scores in list(test["per_class"].items())[:20]:
+    told = test.get("per_class") or test["worst_classes"]
+    shown = sorted(told, key=lambda name: told[name]["f1"])[:20] if len(told) > 20 else list(told)
+    if "worst_classes" in test or len(told) > len(shown):
+        rows.append(("", f"the {len(shown)} classes with the lowest F1:"))
+    wide = max((len(name) for name in shown), default=0)
+    for name in shown:
+        scores = told[name]
         figures = ", ".join(f"{key} {scores[key]:.3f}" for key in ("precision", "recall", "f1"))
         rows.append(("", f"{name:<{wide}}  {figures}, {scores['support']:,} documents"))
     return rows

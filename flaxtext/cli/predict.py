@@ -170,10 +170,11 @@ def _predict_texts(path: Path, texts: list[str] | None, top_k: int, prefix: str,
     from flaxtext.cli import terminal
     from flaxtext.cli.rows import predict_columns
     from flaxtext.core.arrow import string_array
+    from flaxtext.core.printable import LENGTH
 
     model = read_bundle(path)
     width = terminal.width_of(sys.stdout)
-    wide = max(len(terminal.plain(name)) for name in model.classes)
+    wide = min(LENGTH, max(len(terminal.plain(name)) for name in model.classes))
     for block in read_texts(texts):
         columns = predict_columns(model, string_array(block), "numpy", top_k, prefix)
         for text, *values in zip(block, *(column.to_pylist() for column in columns.values()), strict=True):

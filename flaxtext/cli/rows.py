@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from flaxtext.core.arrow import number_array, numpy_array, string_array
 from flaxtext.core.errors import UserError
 from flaxtext.core.parallel import ordered_map
+from flaxtext.core.ranking import highest
 from flaxtext.io.json_values import members, select_members
 from flaxtext.io.reading import Frame, read_frames
 from flaxtext.io.table import Column, Table, is_blank, require
@@ -26,6 +27,8 @@ WORD_BYTES = 6
 """Of a file of text, about: English, and the commas, quotes and names of other columns between."""
 GZIP_RATIO = 3
 """How much smaller text is with gzip, about."""
+BLOCK_PROBABILITIES = 2**22
+"""Probabilities that are in memory at a time, for each core."""
 
 
 @dataclass
@@ -46,22 +49,21 @@ def predict_columns(
     They are called `predicted` and `probability`, the next ones `predicted_2`, `probability_2` and so on, all behind
     `prefix`: `string[n]` and `float32[n]`, null where the text is blank.
     """
-    probability = model.probabilities(model.cut(texts), backend)
+    ids, size = model.cut(texts), max(1, BLOCK_PROBABILITIES // len(model.classes))
+    parts = []
+    for start in range(0, max(len(ids), 1), size):  # the probabilities of thousands of classes take much room
+        probability = model.probabilities(ids[start : start + size], backend)
+        top = highest(probability, top_k)
+        parts.append((top, np.take_along_axis(probability, top, axis=1)))
+    found, values = (np.concatenate(own) for own in zip(*parts, strict=True))
     missing = numpy_array(is_blank(texts))
     names = string_array(model.classes)
     columns = {}
-    for rank, classes in enumerate(_ranked(probability, min(top_k, len(model.classes))), 1):
-        suffix = f"_{rank}" if rank > 1 else ""
-        columns[f"{prefix}predicted{suffix}"] = names.take(number_array(classes, missing))
-        values = probability[np.arange(len(classes)), classes]
-        columns[f"{prefix}probability{suffix}"] = number_array(values, missing)
+    for rank in range(found.shape[1]):
+        suffix = f"_{rank + 1}" if rank else ""
+        columns[f"{prefix}predicted{suffix}"] = names.take(number_array(found[:, rank], missing))
+        columns[f"{prefix}probability{suffix}"] = number_array(values[:, rank], missing)
     return columns
-
-
-def _ranked(probability: np.ndarray, top_k: int) -> list[np.ndarray]:
-    if top_k == 1:
-        return [probability.argmax(axis=1)]
-    return list(np.argsort(-probability, axis=1, kind="stable")[:, :top_k].T)
 
 
 def predict_file(

@@ -221,7 +221,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def macro_f1_of(labels: np.ndarray, predicted: np.ndarray, times: np.ndarray, n_classes: int) -> np.ndarray:
     """Macro F1 of `int[n]` predictions, document i counted `times[r, i]` times: `float[r]` for `float[r, n]`.
 
-    A class that is neither met nor predicted counts as 0, as in scikit-learn with `zero_division=0`.
+    It is the mean over the classes that are met or predicted, as in scikit-learn; where none is, it is 0.
     """
     is_right = (labels == predicted).astype(float)
     documents = np.ascontiguousarray(times.T, float)
@@ -234,8 +234,9 @@ def macro_f1_of(labels: np.ndarray, predicted: np.ndarray, times: np.ndarray, n_
         return summed
 
     met_or_predicted = totals(labels, np.ones(len(labels))) + totals(predicted, np.ones(len(labels)))
-    f1: np.ndarray = (2 * totals(labels, is_right) / np.maximum(met_or_predicted, 1)).mean(axis=0)
-    return f1
+    f1 = 2 * totals(labels, is_right) / np.maximum(met_or_predicted, 1)
+    macro_f1: np.ndarray = f1.sum(axis=0) / np.maximum((met_or_predicted > 0).sum(axis=0), 1)
+    return macro_f1
 
 
 def _bootstrap(
@@ -255,6 +256,10 @@ def _bootstrap(
 
     The average model of an ensemble cannot be drawn again from classes; its figure moves by as much as the mean
     figure of the drawn seeds differs from that of all.
+
+    Macro F1 is lower in resamples than in the documents themselves, much lower where classes have few of them: of three
+    documents of a class, a resample often holds one or two, or none. So its resamples are moved to have the figure for
+    their mean.
     """
     answers, weights, samples = {}, {}, {}
     seeds_rng = rng.spawn(1)[0]  # of its own, so that which documents are drawn does not depend on it
@@ -288,6 +293,7 @@ def _bootstrap(
         own = figures(name, counts[None])[:, :, 0]
         by_run, ensemble = own[:, : len(each)], own[:, len(each) :]
         values = (ensemble if ensemble.size else by_run).mean(axis=1)
+        samples[name][1] += values[1] - samples[name][1].mean()
         between = by_run.var(axis=1, ddof=1) / len(each) if len(each) > 1 else None
         accuracy, macro_f1 = (
             Resampled(float(values[i]), samples[name][i], () if between is None else ((float(between[i]), len(each)),))

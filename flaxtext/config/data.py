@@ -113,7 +113,18 @@ Columns = Annotated[list[Column], BeforeValidator(_as_list)]
 Text = Annotated[str, BeforeValidator(_checked_text)]
 Location = Annotated[Text, BeforeValidator(_checked_location)]
 
-RESERVED = ("text", "label", "row", "split", "predicted", "probabilities", "by_seed")
+RESERVED = (
+    "text",
+    "label",
+    "row",
+    "split",
+    "predicted",
+    "probabilities",
+    "top_classes",
+    "top_probabilities",
+    "label_probability",
+    "by_seed",
+)
 """Names of columns that the corpus and the predictions have themselves."""
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from flaxtext.core.errors import UserError
-from flaxtext.core.printable import LENGTH, clean_label, visible, without_invisible
+from flaxtext.core.printable import LENGTH, SHOWN, clean_label, visible, without_invisible
 from flaxtext.io.table import Column, Table
 
-MAX_CLASSES = 1000
+MAX_CLASSES = 5000
 """Different labels that are believed to be classes where the source does not name them."""
 FEW = 20
 """Different labels that are believed to be classes even if most rows have a label of their own."""
@@ -120,6 +120,17 @@ def found_classes(table: Table, column: Column, labels: Iterable[pa.StringArray]
     else:
         ordered = sorted(found)
     return Classes(dict(zip(ordered, ordered, strict=True)))
+
+
+def describe_counts(names: list[str], train: np.ndarray, test: np.ndarray) -> list[str]:
+    """Say how many documents of each class, `int64[classes]`, the splits have; of many classes, for the largest."""
+    sizes = train + test
+    shown = range(len(names)) if len(names) <= SHOWN else np.argsort(-sizes, kind="stable")[:SHOWN].tolist()
+    lines = [f"{visible(names[code], LENGTH)}: {train[code]:,} + {test[code]:,}" for code in shown]
+    if len(names) > SHOWN:
+        smallest = "1 document" if sizes.min() == 1 else f"{sizes.min():,} documents"
+        lines.append(f"... {len(names):,} classes in all, of which these are the largest; the smallest has {smallest}")
+    return lines
 
 
 def _too_many(table: Table, column: Column, how_many: str, found: Iterable[str], key: str) -> UserError:

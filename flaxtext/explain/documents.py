@@ -58,8 +58,9 @@ def explain_document(
         words=settings.words,
         rng=np.random.default_rng([settings.seed, row]),
     )
+    probabilities = {"true": predictions.label_probability[row], "predicted": predictions.confidence[row]}
     sides = {
-        side: {"class": model.classes[label], "probability": six_digits(predictions.probabilities[row, label])}
+        side: {"class": model.classes[label], "probability": six_digits(probabilities[side])}
         for side, label in named.items()
     }
     models = as_json(result, [model.classes[label] for label in explained])

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from flaxtext.artifacts.importance import Importance
+from flaxtext.artifacts.importance import MOST_CLASSES, Importance
 from flaxtext.core.parallel import ordered_map
+from flaxtext.core.ranking import highest
 from flaxtext.explain.explanation import Answers, Contributions, Document, LinearModel, draw, fit_linear_models, one_blas_thread
 from flaxtext.model.shortening import Shortened
 
@@ -31,6 +32,9 @@ BLOCK_FORMS = 16_384
 """Shortened documents that are asked about at a time."""
 RANDOM_ORDERS = 10
 TOP_WORDS = 5
+
+BLOCK_WEIGHTS = 2**22
+"""Weights of words in documents that are averaged at a time, all classes counted."""
 
 
 @dataclass(frozen=True)
@@ -174,19 +178,31 @@ def agreement(first: Sequence[Lime], second: Sequence[Lime]) -> list[float]:
 
 
 def importance_of_words(found: Sequence[Contributions], words: pa.Array) -> Importance:
-    """Average over documents what each word adds to each class; weightiest words first.
+    """Average over documents what each word adds to the classes that it moves most; weightiest words first.
 
     `words` are those of the vocabulary, by id from 1. A document without the word adds nothing; a word that no document
     holds is left out.
     """
     ids = np.concatenate([one.word_ids for one in found])
-    counts = np.bincount(ids, minlength=len(words) + 1)
-    weights = np.zeros((len(counts), found[0].weights.shape[1]))
-    np.add.at(weights, ids, np.concatenate([one.weights for one in found]))
-    weights /= len(found)
-    held = np.flatnonzero(counts)
-    held = held[np.argsort(-np.abs(weights[held]).max(axis=1), kind="stable")]
-    return Importance(words.take(pa.array(held - 1)).to_pylist(), counts[held], weights[held].astype(np.float32))
+    places = [(one.weights, place) for one in found for place in range(len(one.word_ids))]
+    order = np.argsort(ids, kind="stable")
+    held, starts, counts = np.unique(ids[order], return_index=True, return_counts=True)
+    n_classes = found[0].weights.shape[1]
+    kept = min(MOST_CLASSES, n_classes)
+    classes, weights = np.empty((len(held), kept), np.int32), np.empty((len(held), kept), np.float32)
+    ends = np.append(starts[1:], len(ids))
+    first = 0
+    while first < len(held):  # some words at a time, with all classes of their documents
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + BLOCK_WEIGHTS // n_classes, side="right")))
+        rows = [places[place] for place in order[starts[first] : ends[last - 1]].tolist()]
+        stacked = np.stack([own[place] for own, place in rows]).astype(np.float64)
+        means = (np.add.reduceat(stacked, starts[first:last] - starts[first], axis=0) / len(found)).astype(np.float32)
+        classes[first:last] = highest(np.abs(means), kept)
+        weights[first:last] = np.take_along_axis(means, classes[first:last], axis=1)
+        first = last
+    weightiest = np.argsort(-np.abs(weights[:, 0]), kind="stable")
+    names = words.take(pa.array(held[weightiest] - 1)).to_pylist()
+    return Importance(names, counts[weightiest], classes[weightiest], weights[weightiest])
 
 
 def _with_and_without(document: Document, reach: Mask, score: NDArray[np.float64]) -> Shortened:

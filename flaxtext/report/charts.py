@@ -109,8 +109,13 @@ def draw_confusion(matrix: np.ndarray, classes: list[str], variant: str) -> Char
     if len(classes) <= 12:
         numbers = base.mark_text(fontSize=12, color="var(--ink)").encode(text=alt.Text("fraction:Q", format=".0%"))
         layers.append(numbers)
-    height = min(600, max(180, 44 * len(classes)))
-    return _finish(alt.layer(*layers).properties(height=height, title=variant), f"Confusion matrix of {variant}")
+    chart = alt.layer(*layers).properties(height=confusion_height(len(classes)), title=variant)
+    return _finish(chart, f"Confusion matrix of {variant}")
+
+
+def confusion_height(classes: int) -> int:
+    """How high a confusion matrix is, in pixels, without its axis."""
+    return min(600, max(180, 44 * classes))
 
 
 def draw_per_class(scores: dict[str, dict[str, dict[str, float]]], measure: str, title: str) -> Chart:
@@ -136,9 +141,14 @@ def draw_per_class(scores: dict[str, dict[str, dict[str, float]]], measure: str,
             color=_color(variants),
             tooltip=["variant:N", "class:N", alt.Tooltip("value:Q", title=title, format=".3f"), "documents:Q"],
         )
-        .properties(height=len(classes) * (12 * len(variants) + 14), title=title)
+        .properties(height=per_class_height(scores), title=title)
     )
     return _finish(chart, f"{title} by class")
+
+
+def per_class_height(scores: dict[str, dict[str, dict[str, float]]]) -> int:
+    """How high the chart of `draw_per_class` is, in pixels, without its axis."""
+    return len(next(iter(scores.values()))) * (12 * len(scores) + 14)
 
 
 def draw_calibration(bins: pd.DataFrame, variants: list[str]) -> Chart:
@@ -165,12 +175,12 @@ def draw_calibration(bins: pd.DataFrame, variants: list[str]) -> Chart:
     return _finish(alt.layer(honest, base.mark_line(), points).properties(height=340), "Confidence and accuracy")
 
 
-def calibration_bins(probability: np.ndarray, correct: np.ndarray, bins: int) -> pd.DataFrame:
-    """Average confidence and accuracy in bins of equal width; `float32[n, classes]` and `bool[n]`, empty bins left out.
+def calibration_bins(confidence: np.ndarray, correct: np.ndarray, bins: int) -> pd.DataFrame:
+    """Average confidence and accuracy in bins of equal width; `float32[n]` and `bool[n]`, empty bins left out.
 
     The bins are those of `flaxtext.evaluate.evaluation.calibration_error`.
     """
-    confidence = probability.max(axis=1).astype(np.float64)
+    confidence = confidence.astype(np.float64)
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     table = pd.DataFrame({"bin": which, "confidence": confidence, "accuracy": correct.astype(float)})
     groups = table.groupby("bin")

@@ -1,6 +1,6 @@
 """The report's mistakes: the most confident wrong answers, and what each word added to them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -8,13 +8,17 @@ import numpy as np
 import pyarrow as pa
 
 from flaxtext.artifacts.predictions import Predictions
-from flaxtext.explain.explanation import leave_one_out
+from flaxtext.explain.explanation import Contributions, leave_one_out
+from flaxtext.model.classifier import Classifier
 from flaxtext.report.packing import to_json
 from flaxtext.report.run import Run
 from flaxtext.text.tokenizers import tokenize
 
 MISTAKES_BYTES = 1_500_000
 """What the mistakes may weigh, unpacked: three to four times what they take of the page."""
+
+BLOCK_CLASSES = 2**17
+"""Documents times classes whose words are weighed at a time: the weights are of all classes."""
 
 
 def worst_mistakes(predictions: Mapping[str, Predictions], limit: int) -> list[int]:
@@ -51,12 +55,7 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
         answers = run.predictions[variant]
         ids = np.split(model.vocabulary.ids(lists.values), lists.offsets.to_numpy()[1:-1])
         wrong = [index for index, row in enumerate(rows) if answers.predicted[row] != answers.labels[row]]
-        found = leave_one_out(
-            [ids[index] for index in wrong],
-            partial(model.probabilities, backend="numpy"),
-            model.architecture.max_len,
-        )
-        for index, contributions in zip(wrong, found, strict=True):
+        for index, contributions in zip(wrong, _contributions(model, [ids[index] for index in wrong]), strict=True):
             predicted = int(answers.predicted[rows[index]])
             weights = dict(
                 zip(contributions.word_ids.tolist(), contributions.weights[:, predicted].tolist(), strict=True)
@@ -66,12 +65,20 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
                 {
                     "variant": number,
                     "predicted": predicted,
-                    "probability": round(float(answers.probabilities[rows[index], predicted]), 3),
+                    "probability": round(float(answers.confidence[rows[index]]), 3),
                     "weights": [round(1000 * weights.get(id_, 0)) if id_ else None for id_ in in_order.values()],
                 }
             )
     spent = np.cumsum([len(to_json(document).encode()) for document in documents])
     return documents[: int(np.searchsorted(spent, MISTAKES_BYTES, side="right"))]
+
+
+def _contributions(model: Classifier, documents: list[np.ndarray]) -> Iterator[Contributions]:
+    """Leave each word out of documents, of a few at a time."""
+    size = max(1, BLOCK_CLASSES // len(model.classes))
+    predict = partial(model.probabilities, backend="numpy")
+    for start in range(0, len(documents), size):
+        yield from leave_one_out(documents[start : start + size], predict, model.architecture.max_len)
 
 
 def say_limits(run: Run, documents: list[dict[str, Any]]) -> str:

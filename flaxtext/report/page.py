@@ -15,20 +15,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flaxtext.artifacts.predictions import Predictions
+from flaxtext.evaluate.evaluation import confusion
 from flaxtext.explain.explanation import one_blas_thread
 from flaxtext.report import charts
 from flaxtext.report.box import TRIED, Box, pack_models
+from flaxtext.report.classes import MATRIX_CLASSES, charted_scores, confusion_tables
 from flaxtext.report.mistakes import list_mistakes, say_limits, worst_mistakes
 from flaxtext.report.packing import pack_text, to_json
 from flaxtext.report.portable import TOLERANCE
 from flaxtext.report.run import Run
-from flaxtext.report.tables import Axis, important_words, lay_out_figures, list_parameters, side_by_side
+from flaxtext.report.tables import Axis, important_words, largest_first, lay_out_figures, list_parameters, side_by_side
 from flaxtext.text.tokenizers import SEPARATORS
 
 PAGE_BYTES = 4_950_000
@@ -74,7 +75,7 @@ def render_report(run: Run) -> str:
 
 
 def _render(run: Run, library: Future[str]) -> str:
-    documents = list_mistakes(run)
+    documents, scores = list_mistakes(run), charted_scores(run.predictions)
     context = {
         "source": run.params.data.source,
         "classes": run.classes,
@@ -92,14 +93,17 @@ def _render(run: Run, library: Future[str]) -> str:
         "tried": sum(row < TRIED for row in run.texts),
         "tolerance": TOLERANCE,
         "curves": [(name, title) for name, title in CURVES.items() if _is_drawn(run, name)],
-        "bars_height": len(run.classes) * (12 * len(run.models) + 14) + 60,
-        "matrix_height": min(600, max(180, 44 * len(run.classes))) + 110,
+        "drawn_classes": len(next(iter(scores.values()))),
+        "bars_height": charts.per_class_height(scores) + 60,
+        "matrix_height": charts.confusion_height(len(run.classes)) + 110,
+        "confusions": confusion_tables(run.predictions, documents) if len(run.classes) > MATRIX_CLASSES else None,
+        "pickers": _pickers(run, documents),
         "limits": say_limits(run, documents),
         "characters": run.params.report.characters,
         "explained": side_by_side(run.explanations),
         "faithfulness": run.faithfulness,
         "important": important_words(run.importance, run.classes),
-        "checks": lay_out_figures(run.checks),
+        "checks": lay_out_figures(largest_first(run.checks)),
         "parameters": list_parameters(run.params),
         **dict(zip(("example_classes", "examples"), _examples(run), strict=True)),
     }
@@ -111,7 +115,7 @@ def _render(run: Run, library: Future[str]) -> str:
         "separators": SEPARATORS,
         "examples": context["examples"],
         "mistakes": pack_text(json.dumps(documents, ensure_ascii=False, separators=(",", ":"))),
-        "charts": pack_text(json.dumps(_charts(run), separators=(",", ":"))),
+        "charts": pack_text(json.dumps(_charts(run, scores), separators=(",", ":"))),
         "library": pack_text(library.result()),
     }
     scripts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
@@ -122,22 +126,34 @@ def _render(run: Run, library: Future[str]) -> str:
     return _fill(context, data, scripts, box)
 
 
-def _charts(run: Run) -> dict[str, charts.Chart]:
+def _pickers(run: Run, documents: list[dict[str, Any]]) -> dict[str, list[tuple[int, str]]]:
+    """What the filters of the mistakes offer, by number: variants, and the classes that are among the mistakes."""
+    true = {document["true"] for document in documents}
+    predicted = {answer["predicted"] for document in documents for answer in document["answers"]}
+    return {
+        "variant": list(enumerate(run.models)),
+        **{
+            name: [(code, run.classes[code]) for code in sorted(codes)]
+            for name, codes in {"true": true, "predicted": predicted}.items()
+        },
+    }
+
+
+def _charts(run: Run, scores: dict[str, dict[str, dict[str, float]]]) -> dict[str, charts.Chart]:
     specifications = {
         column: charts.draw_curves(run.histories, column, title)
         for column, title in CURVES.items()
         if _is_drawn(run, column)
     }
-    scores = {variant: metrics["test"]["per_class"] for variant, metrics in run.metrics.items()}
     for measure, title in MEASURES.items():
         specifications[measure] = charts.draw_per_class(scores, measure, title)
     bins = []
     for number, (variant, answers) in enumerate(run.predictions.items()):
-        size = len(run.classes)
-        matrix = np.bincount(answers.labels * size + answers.predicted, minlength=size**2).reshape(size, size)
-        specifications[f"confusion-{number}"] = charts.draw_confusion(matrix, run.classes, variant)
+        if len(run.classes) <= MATRIX_CLASSES:
+            matrix = confusion(answers.predicted, answers.labels, len(run.classes))
+            specifications[f"confusion-{number}"] = charts.draw_confusion(matrix, run.classes, variant)
         correct = answers.predicted == answers.labels
-        table = charts.calibration_bins(answers.probabilities, correct, run.params.evaluate.calibration_bins)
+        table = charts.calibration_bins(answers.confidence, correct, run.params.evaluate.calibration_bins)
         bins.append(table.assign(variant=variant))
     specifications["calibration"] = charts.draw_calibration(pd.concat(bins), list(run.predictions))
     return specifications

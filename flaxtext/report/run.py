@@ -37,5 +37,5 @@ class Run:
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes, in the order of the probabilities' columns."""
-        return list(next(iter(self.metrics.values()))["test"]["per_class"])
+        """Names of the classes, in the source's order."""
+        return next(iter(self.predictions.values())).classes

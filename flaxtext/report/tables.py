@@ -11,6 +11,11 @@ from flaxtext.artifacts.importance import Importance
 from flaxtext.config.params import SECTIONS, Params
 
 IMPORTANT_WORDS = 12
+"""Words that are named for a class."""
+IMPORTANT_CLASSES = 20
+"""Classes whose words are named: where they are more, those that words move most."""
+MANY = 40
+"""A table of more rows than this has the first and the last of them alone."""
 
 
 class PageTable(NamedTuple):
@@ -79,11 +84,18 @@ def side_by_side(explanations: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def important_words(importance: Mapping[str, Importance], classes: list[str]) -> list[dict[str, Any]]:
-    """Name the words that add most to each class in any variant, with what they add in each, in points."""
+    """Name the words that add most to each class in any variant, with what they add in each, in points.
+
+    Of many classes, the 20 to which any word adds most.
+    """
     found = []
-    for number, name in enumerate(classes):
+    most = np.zeros(len(classes))
+    for table in importance.values():
+        np.maximum.at(most, table.classes.reshape(-1), table.weights.reshape(-1))
+    for number in np.sort(np.argsort(-most, kind="stable")[:IMPORTANT_CLASSES]).tolist():
+        name = classes[number]
         own = {
-            variant: dict(zip(table.words, (100 * table.weights[:, number]).tolist(), strict=True))
+            variant: {word: 100 * weight for word, weight in table.of_class(number).items()}
             for variant, table in importance.items()
         }
         largest: dict[str, float] = {}
@@ -108,7 +120,7 @@ def lay_out_figures(value: Mapping[str, Any], title: str = "") -> list[tuple[str
         if isinstance(item, dict | list)
     }
     heading = title[:1].upper() + title[1:] or "Summary"
-    tables = [(heading, PageTable([], [[_title(key), item] for key, item in plain.items()]))] if plain else []
+    tables = [(heading, PageTable([], _ends([[_title(key), item] for key, item in plain.items()])))] if plain else []
     if len(nested) > 1 and set.intersection(*map(set, nested.values())):
         keys = list(dict.fromkeys(key for entry in nested.values() for key in entry))
         deeper = [key for key in keys if any(isinstance(entry.get(key), dict | list) for entry in nested.values())]
@@ -117,7 +129,7 @@ def lay_out_figures(value: Mapping[str, Any], title: str = "") -> list[tuple[str
         if len(columns) > len(names):
             names, columns, rows = columns, names, [list(row) for row in zip(*rows, strict=True)]
         if rows:
-            rows = [[_title(name), *row] for name, row in zip(names, rows, strict=True)]
+            rows = _ends([[_title(name), *row] for name, row in zip(names, rows, strict=True)])
             tables.append((heading, PageTable(["", *map(_title, columns)], rows)))
         groups = {key: {name: entry[key] for name, entry in nested.items() if key in entry} for key in deeper}
     else:
@@ -145,12 +157,38 @@ def list_parameters(values: Params) -> list[tuple[str, str]]:
     return list(_flatten("", plain))
 
 
+def largest_first(checks: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the classes of each split of metrics/data.json in the order of their training documents, the most first."""
+    sizes = checks.get("train", {}).get("classes", {})
+    order = sorted(sizes, key=lambda name: -sizes[name])
+    return {
+        split: {**figures, "classes": {name: figures["classes"][name] for name in order}}
+        if isinstance(figures, dict) and set(order) == set(figures.get("classes", ()))
+        else figures
+        for split, figures in checks.items()
+    }
+
+
 def _flatten(prefix: str, value: Any) -> Iterable[tuple[str, str]]:
     if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _flatten(f"{prefix}.{key}" if prefix else str(key), item)
+        items = [(f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items()]
+        for key, item in items if len(items) <= MANY else items[: MANY // 2]:
+            yield from _flatten(key, item)
+        if len(items) > MANY:
+            yield prefix, f"… {len(items) - MANY // 2:,} more"
+    elif isinstance(value, list) and len(value) > MANY:
+        shown = ", ".join(json.dumps(item, ensure_ascii=False) for item in value[: MANY // 2])
+        yield prefix, f"[{shown}, … {len(value) - MANY // 2:,} more]"
     else:
         yield prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _ends(rows: list[list[Any]]) -> list[list[Any]]:
+    """Cut the middle out of a long table."""
+    if len(rows) <= MANY:
+        return rows
+    half = MANY // 2
+    return [*rows[:half], [f"… {len(rows) - MANY:,} more", *[None] * (len(rows[0]) - 1)], *rows[-half:]]
 
 
 def _title(key: Any) -> str:

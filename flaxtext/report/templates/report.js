@@ -182,6 +182,13 @@
     }
 
     for (const control of Object.values(controls)) control.addEventListener("input", filter);
+    for (const link of document.querySelectorAll("a[data-true]")) {  // of a pair of classes that are confused
+      link.addEventListener("click", () => {
+        for (const name of ["variant", "true", "predicted"]) controls[name].value = link.dataset[name];
+        controls.search.value = "";
+        filter();
+      });
+    }
     more.addEventListener("click", extend);
     filter();
   }
