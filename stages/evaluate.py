@@ -20,6 +20,7 @@ with fast_start():
     from flaxtext.artifacts.metrics import write_confusion, write_json
     from flaxtext.artifacts.predictions import write_predictions
     from flaxtext.artifacts.token_ids import read_token_ids
+    from flaxtext.compare.majority import beside_majority
     from flaxtext.config.evaluate import Evaluate
     from flaxtext.evaluate.evaluation import confusion, describe_figures, evaluate, spread
     from flaxtext.model.compilation import configure_jax
@@ -55,6 +56,7 @@ def main() -> None:
     print(f"{args.variant} on the test split")
     print(describe_figures(metrics["test"], confusion(predicted[is_test], labels[is_test], len(model.classes))))
     print("  ".join(f"{split} accuracy {figures['accuracy']:.3f}" for split, figures in metrics.items()))
+    print(beside_majority(args.variant, model.classes, train.labels, labels[is_test], predicted[is_test]))
     if len(by_seed) > 1:
         metrics["seeds"] = spread((by_seed[:, is_test] == labels[is_test]).mean(axis=1))
         print("test accuracy by seed: mean {mean:.4f}, standard deviation {std:.4f}".format(**metrics["seeds"]))
