@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flaxtext.text.lengths import describe_cuts
+from flaxtext.train.lengths import describe_cuts
 
 
 def test_each_variant_that_cuts_gets_a_line():

@@ -24,7 +24,7 @@ def describe_cuts(lengths: np.ndarray, max_len: Mapping[str, int | None]) -> lis
         enough = int(np.quantile(lengths, share, method="inverted_cdf"))
         lines.append(
             f"{variant}: {cut:,} of {len(lengths):,} documents ({percent(cut / len(lengths))}) have more than "
-            f"{most:,} words, and {percent(lost)} of all words are not read; variants.{variant}.max_len: {enough} would "
-            f"hold {'95% of' if share < 1 else 'all'} documents"
+            f"{most:,} words, and {percent(lost)} of all words are not read; variants.{variant}.max_len: {enough} "
+            f"would hold {'95% of' if share < 1 else 'all'} documents"
         )
     return lines
