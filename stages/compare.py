@@ -50,7 +50,7 @@ def main() -> None:
         {
             "documents": len(judged.labels),
             "confidence": section.confidence,
-            **({"majority": rounded({"class": majority.label, "accuracy": majority.accuracy})} if majority else {}),
+            **({"majority": rounded(majority.figures)} if majority else {}),
             "variants": {name: rounded(asdict(standing)) for name, standing in standings.items()},
             "pairs": [{**rounded(asdict(pair)), "says": str(pair)} for pair in pairs],
         },

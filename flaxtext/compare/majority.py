@@ -1,6 +1,7 @@
 """The simplest answer there is, always the class that is largest in train, and whether a variant is any better."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class Majority:
 
     Attributes:
         label: the name of that class; of several as large, the first.
-        accuracy: on the test split.
+        accuracy: on the documents in question.
     """
 
     label: str
@@ -28,8 +29,18 @@ class Majority:
         """Judge the answer `label`, which is `right: bool[n]`."""
         return cls(label, float(right.mean()))
 
+    @property
+    def answer(self) -> str:
+        """What it does, in words."""
+        return f"always answering {visible(self.label, LENGTH)}"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What files and JSON say of it."""
+        return {"class": self.label, "accuracy": self.accuracy}
+
     def __str__(self) -> str:
-        return f"always answering {visible(self.label, LENGTH)} ({self.accuracy:.1%})"
+        return f"{self.answer} ({self.accuracy:.1%})"
 
     def no_better(self, variant: str) -> str:
         """Say that a variant is not shown to be better."""
