@@ -662,7 +662,7 @@ def test_what_is_missing_is_said_on_one_line(model, tmp_path):
         ("explain", "-m", model, "x", "--html", tmp_path / "out"): ("jinja2", "train"),
         ("set", "train.epochs=5"): ("ruamel.yaml", "pipeline"),
         ("compare",): ("dvc", "pipeline"),
-        ("results",): ("ruamel.yaml", "pipeline"),
+        ("results",): ("scipy", "pipeline"),
         ("advise",): ("scipy", "pipeline"),
         ("sweep", "sum_20", "embed_dim=5"): ("dvc", "pipeline"),
     }
