@@ -1,5 +1,6 @@
 # make setup      install what run needs, and run nothing
-# make run        the whole pipeline, on the source that params.yaml names (the embedded corpus at first)
+# make run        the whole pipeline, on the source that params.yaml names (the embedded corpus at first); it ends with
+#                 the variant to take and why
 #                 DATA=a key of sources, MIRROR=folder or URL, VERIFY=false are written into params.yaml
 # make tutorial   the tutorial's own protocol, on AG News unless DATA= says otherwise; MIRROR, VERIFY likewise
 # make sweep      try settings of VARIANT for BUDGET minutes, and rank them by validation accuracy; the test split is not
@@ -47,6 +48,8 @@ run: .venv/run
 	@flaxtext set $(SETTINGS)
 	@dvc repro --all-pipelines
 	@flaxtext results
+	@echo
+	@flaxtext advise
 
 tutorial: .venv/run
 	@flaxtext set $(TUTORIAL) $(SETTINGS)

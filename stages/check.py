@@ -6,6 +6,7 @@ which vectorize waits for.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from checkout import fast_start, run_script
@@ -19,9 +20,9 @@ with fast_start():
     from flaxtext.check.checks import SPLITS
     from flaxtext.check.summary import over, print_table, print_warnings
     from flaxtext.config.check import Check
-    from flaxtext.config.train import Train
     from flaxtext.core.errors import UserError
     from flaxtext.core.files import write_text
+    from flaxtext.core.printable import LENGTH, visible
 
 
 def main() -> None:
@@ -30,13 +31,15 @@ def main() -> None:
     for name in ("train", "test", "vocab", "metrics", "findings", "passed"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     args = parser.parse_args()
-    section, max_len = Check.read("check"), Train.read("train").max_len
+    section = Check.read("check")
     args.passed.unlink(missing_ok=True)
 
     train = Corpus(args.train)
     documents = checks.read_documents(train, Corpus(args.test), read_vocabulary(args.vocab))
-    findings = checks.find(documents, similarity=section.similarity, shingle_words=section.shingle_words)
-    shares = checks.shares(documents, findings, max_len)
+    findings = checks.find(
+        documents, similarity=section.similarity, shingle_words=section.shingle_words, length=section.length
+    )
+    shares = checks.shares(documents, findings, section.length)
     figures = checks.figures(documents)
     listed = checks.tabulate(documents, findings)
     write_findings(args.findings, listed)
@@ -44,9 +47,12 @@ def main() -> None:
     write_json(args.metrics, {split: figures[split] | values[split] for split in SPLITS})
 
     print_table(figures, shares)
-    print_warnings(figures, shares, listed, train.class_of, checks.to_merge(documents))
-    if exceeded := over(figures, shares, section.limits):
+    source = visible(train.origin["source"], LENGTH)
+    print_warnings(figures, shares, listed, source, train.class_of, checks.to_merge(documents))
+    if exceeded := over(figures, shares, section.limits, source):
         raise UserError(*exceeded, f"{args.findings} lists the documents, {args.metrics} has the figures")
+    if len(listed):
+        print(f"{args.findings} lists these documents", file=sys.stderr)
     write_text(args.passed, "No limit of section check of params.yaml is exceeded.\n")
 
 

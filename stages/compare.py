@@ -1,7 +1,8 @@
 """Say which variants differ, and how sure that is.
 
-Reads every variant's predictions of the test split; writes `metrics/comparison.json`: each variant's figures with
-intervals, those of its seeds, and every pair's difference; and the accuracies once more as CSV, to be drawn.
+Reads every variant's predictions of the test split, and of one the labels of train; writes `metrics/comparison.json`:
+each variant's figures with intervals, those of its seeds, whether it is better than always answering train's largest
+class, and every pair's difference; and the accuracies once more as CSV, to be drawn.
 """
 
 import argparse
@@ -12,9 +13,10 @@ from checkout import fast_start, run_script
 
 with fast_start():
     from flaxtext.artifacts.metrics import rounded, write_accuracies, write_json
-    from flaxtext.artifacts.predictions import read_predictions
+    from flaxtext.artifacts.predictions import largest_class, read_predictions
     from flaxtext.compare.comparison import compare, describe_standings
     from flaxtext.compare.judged import Judged
+    from flaxtext.compare.majority import Majority
     from flaxtext.config import variant_names
     from flaxtext.config.compare import Compare
     from flaxtext.core.errors import UserError
@@ -36,9 +38,11 @@ def main() -> None:
             raise UserError(
                 f"{args.predictions / name}.parquet: not of the same test split as {first}; run `dvc repro`"
             )
-    judged = Judged.of(found)
+    largest = largest_class(args.predictions / f"{first}.parquet")
+    judged = Judged.of(found, dict.fromkeys(found, largest))
     standings, pairs = compare(judged, section)
-    print(describe_standings(standings, pairs, section.confidence))
+    majority = None if largest is None else Majority.of(largest, judged.labels == judged.majority[first])
+    print(describe_standings(standings, pairs, section.confidence, majority))
     accuracies = {name: standing.accuracy for name, standing in standings.items()}
     write_accuracies(args.accuracy, [(name, own.value, own.low, own.high) for name, own in accuracies.items()])
     write_json(
@@ -46,6 +50,7 @@ def main() -> None:
         {
             "documents": len(judged.labels),
             "confidence": section.confidence,
+            **({"majority": rounded(majority.figures)} if majority else {}),
             "variants": {name: rounded(asdict(standing)) for name, standing in standings.items()},
             "pairs": [{**rounded(asdict(pair)), "says": str(pair)} for pair in pairs],
         },

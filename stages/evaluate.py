@@ -21,6 +21,7 @@ with fast_start():
     from flaxtext.artifacts.metrics import write_class_scores, write_confusion, write_json
     from flaxtext.artifacts.predictions import Answers, write_predictions
     from flaxtext.artifacts.token_ids import read_token_ids
+    from flaxtext.compare.majority import beside_majority
     from flaxtext.config.evaluate import Evaluate
     from flaxtext.evaluate.evaluation import ClassScores, describe_figures, drawn_pairs, evaluate, spread
     from flaxtext.model.classifier import Classifier
@@ -61,6 +62,7 @@ def main() -> None:
     print(f"{args.variant} on the test split")
     print(describe_figures(predicted, true, model.classes))
     print("  ".join(f"{split} accuracy {figures['accuracy']:.3f}" for split, figures in metrics.items()))
+    print(beside_majority(args.variant, model.classes, train.labels, true, predicted))
     if len(answers.by_seed) > 1:
         metrics["seeds"] = spread((answers.by_seed[:, is_test] == true).mean(axis=1))
         print("test accuracy by seed: mean {mean:.4f}, standard deviation {std:.4f}".format(**metrics["seeds"]))

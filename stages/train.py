@@ -12,6 +12,8 @@ from pathlib import Path
 from checkout import fast_start, run_script
 
 with fast_start():
+    import numpy as np
+
     from flaxtext.artifacts.bundle import write_bundle
     from flaxtext.artifacts.history import write_history
     from flaxtext.artifacts.metrics import write_json
@@ -22,6 +24,7 @@ with fast_start():
     from flaxtext.model.compilation import configure_jax
     from flaxtext.text.token_ids import Examples
     from flaxtext.train.card import render_card
+    from flaxtext.train.lengths import describe_cuts
     from flaxtext.train.variants import average, check_extent, train_variant
 
 
@@ -42,6 +45,8 @@ def main() -> None:
     configure_jax()
     words, train = read_vocabulary(args.vocab), read_token_ids(args.train)
     check_extent(variant, len(train.labels), args.variant)
+    for line in describe_cuts(np.diff(train.documents.offsets), {args.variant: variant.max_len}):
+        print(line)
 
     unknown = read_unknown_words(args.train.with_name("unknown.parquet"))
 

@@ -212,11 +212,14 @@ def answers_of(labels, probabilities, classes, by_seed=None):
 
 def compared(predictions):
     """What compare would write of some variants' predictions."""
-    judged = Judged.of(predictions)
+    first = next(iter(predictions.values()))
+    largest = first.classes[0]
+    judged = Judged.of(predictions, dict.fromkeys(predictions, largest))
     standings, pairs = compare(judged, Compare(resamples=100))
     return {
         "documents": len(judged.labels),
         "confidence": 0.95,
+        "majority": {"class": largest, "accuracy": float((first.labels == 0).mean())},
         "variants": {name: asdict(standing) for name, standing in standings.items()},
         "pairs": [{**asdict(pair), "says": str(pair)} for pair in pairs],
     }

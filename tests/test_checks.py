@@ -140,7 +140,7 @@ def test_what_the_table_says_of_a_document(documents, splits):
 
 
 def test_shares(documents):
-    found = checks.shares(documents, checks.find(documents, **SETTINGS), max_len=24)
+    found = checks.shares(documents, checks.find(documents, **SETTINGS, length=24), length=24)
     assert found["train"] == {
         "duplicates": Share(3, 609),
         "near_duplicates": Share(2, 609),
@@ -151,6 +151,7 @@ def test_shares(documents):
         "cut_words": Share(5 + 3 + 1, 605 * 24 + 5 + 24 + 3 + 24 + 1),
         "unknown_words": Share(0, 605 * 24 + 5 + 24 + 3 + 24 + 1),
         "similar_classes": Share(0, 609),
+        "rare_classes": Share(0, 3),
         "imbalance": Share(2, 204),  # 204 cats, 203 dogs, 202 birds
     }
     counts = {name: share.count for name, share in found["test"].items()}
@@ -162,27 +163,35 @@ def test_lengths_and_unknown_words_by_hand(tmp_path):
     train = [("a b c d e f", "cats"), ("a b", "cats"), ("a", "dogs")]
     test = [("x a x b x c", "cats"), ("", "birds")]
     documents = read(tmp_path, train, test)
-    found = checks.shares(documents, checks.find(documents, **SETTINGS), max_len=2)
+    found = checks.shares(documents, checks.find(documents, **SETTINGS, length=2), length=2)
     assert found["train"]["cut"] == Share(1, 3)
     assert found["train"]["cut_words"] == Share(4, 9)
+    assert found["train"]["rare_classes"] == Share(3, 3)
     assert found["train"]["imbalance"] == Share(2, 2)  # no birds
     assert found["test"]["unknown_words"] == Share(3, 6)
-    assert found["test"]["cut"] == Share(1, 2)  # unknown words are dropped before the cut: a b c is left
-    assert found["test"]["cut_words"] == Share(1, 3)
+    assert found["test"]["cut"] == Share(1, 2)
+    assert found["test"]["cut_words"] == Share(4, 6)  # an unknown word keeps its place
+    whole = checks.shares(documents, checks.find(documents, **SETTINGS))
+    assert whole["train"]["cut"] == Share(0, 3)
+    assert whole["train"]["cut_words"] == Share(0, 9)
     assert checks.figures(documents) == {
         "train": {
             "documents": 3,
             "classes": {"cats": 2, "dogs": 1, "birds": 0},
             "median_words": 2,
             "p95_words": 6,
+            "p99_words": 6,
             "max_words": 6,
+            "longer_than": dict.fromkeys(["50", "100", "200", "500", "1000", "5000"], 0.0),
         },
         "test": {
             "documents": 2,
             "classes": {"cats": 1, "dogs": 0, "birds": 1},
             "median_words": 0,
             "p95_words": 6,
+            "p99_words": 6,
             "max_words": 6,
+            "longer_than": dict.fromkeys(["50", "100", "200", "500", "1000", "5000"], 0.0),
         },
     }
 
@@ -295,9 +304,15 @@ def test_the_stage_writes_figures_and_findings_and_says_what_is_wrong(tmp_path, 
     assert "near duplicates                     2 (0.3%)          1 (0.6%)" in printed.out
     warnings = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
     assert warnings[0] == (
-        "warning: 3 of 160 test documents (1.9%) are also in train, word for word: figures on test are flattering"
+        "warning: 3 of 160 test documents (1.9%) are also in train, word for word: figures on test are flattering; "
+        "delete these rows from the test file, or leave sources.animals.test out: the split keeps equal texts together"
     )
+    assert warnings[1].endswith(
+        "; delete these rows from the test file; nothing, if new documents will repeat old ones as often"
+    )
+    assert all("; " in warning for warning in warnings)
     assert len(warnings) == 12
+    assert printed.err.splitlines()[-1] == "checks/findings.csv lists these documents"
     assert f"  test row 151, birds: {splits[1][151][0][:100]}" in printed.err.splitlines()
     assert f"    100% like train row 11, birds: {splits[0][11][0][:100]}" in printed.err.splitlines()
 
@@ -325,7 +340,35 @@ def test_nothing_wrong_is_nothing_said(tmp_path, monkeypatch, capsys):
 
 def test_a_class_in_one_split_alone_is_named(tmp_path, monkeypatch, capsys):
     run_script(tmp_path, monkeypatch, ([("a b", "cats"), ("c", "dogs"), ("d", "birds")], [("e", "cats")]))
-    assert "warning: no test document of class dogs, birds" in capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines()
+    assert (
+        "warning: no test document of class dogs, birds; add documents of it, or take it out of sources.animals.classes"
+    ) in lines
+    assert (
+        "warning: 3 of 3 train classes (100.0%) have fewer than 10 documents, too few to learn them by: cats, dogs, "
+        "birds; label more documents of them, or merge them with others under sources.animals.classes"
+    ) in lines
+
+
+def test_documents_longer_than_a_model_reads(tmp_path, monkeypatch, capsys):
+    """They are found where `length` says what it reads, and counted in any case."""
+    rng = random.Random(0)  # noqa: S311
+    made = [(" ".join(rng.choices("abcdefghijklmnop", k=60 if i == 7 else 20)), CLASSES[i % 3]) for i in range(90)]
+    run_script(tmp_path, monkeypatch, (made[:60], made[60:]))
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "longer than 50 words                    1.7%              0.0%" in printed.out
+    assert "longer than 100 words" not in printed.out
+    assert json.loads((tmp_path / "metrics/data.json").read_text())["train"]["longer_than"]["50"] == 0.0166667
+    run_script(tmp_path, monkeypatch, (made[:60], made[60:]), length=50)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == (
+        "warning: 1 of 60 train documents (1.7%) have more words than check.length; raise check.length, and max_len of "
+        "the variants that cut; nothing, if variants.NAME.max_len is null: such a variant reads documents whole"
+    )
+    assert lines[1].startswith("  train row 7, dogs: ")
+    assert lines[2].startswith("warning: 10 of 1,240 train words (0.8%) lie beyond check.length; raise check.length, ")
+    assert lines[3:] == ["checks/findings.csv lists these documents"]
 
 
 def test_an_exceeded_limit_is_one_line_and_leaves_the_figures_to_look_at(tmp_path, monkeypatch, splits):
@@ -334,9 +377,11 @@ def test_an_exceeded_limit_is_one_line_and_leaves_the_figures_to_look_at(tmp_pat
         run_script(tmp_path, monkeypatch, splits, max_leakage=0.01, max_empty=0.005, max_markup=0.5)
     assert str(error.value).splitlines() == [
         "params.yaml: check.max_leakage: the limit is 0.01, test has 0.01875: 3 of 160 test documents (1.9%) are "
-        "also in train, word for word: figures on test are flattering; take them out, or raise the limit",
+        "also in train, word for word: figures on test are flattering; delete these rows from the test file, or leave "
+        "sources.animals.test out: the split keeps equal texts together, or raise the limit",
         "params.yaml: check.max_empty: the limit is 0.005, test has 0.00625: 1 of 160 test documents (0.6%) have no "
-        "words: a model can only guess; take them out, or raise the limit",
+        "words: a model can only guess; set sources.animals.skip_empty: true, which leaves out those without text, and "
+        "delete the other rows, or raise the limit",
         "checks/findings.csv lists the documents, metrics/data.json has the figures",
     ]
     assert not (tmp_path / "checks/passed").exists()
@@ -369,6 +414,7 @@ def test_ag_news(ag_news, tmp_path):
         "label_conflicts": 0,
         "empty": 0,
         "markup": 23334,
+        "cut": 0,
     }
 
 
@@ -404,18 +450,19 @@ def test_classes_that_differ_in_case_alone_are_warned_about_with_the_line_that_m
     assert "similar classes                   12 (20.0%)         2 (22.2%)" in printed.out
     lines = printed.err.splitlines()
     differs = "are of a class whose name is a larger one's except for case, spacing or form: are they one?"
-    at = next(number for number, line in enumerate(lines) if line.endswith(differs))
+    at = next(number for number, line in enumerate(lines) if differs in line)
+    fix = "merge the classes under sources.animals.classes; nothing, if they are not one"
     assert lines[at : at + 4] == [
-        f"warning: 12 of 60 train documents (20.0%) {differs}",
+        f"warning: 12 of 60 train documents (20.0%) {differs}; {fix}",
         "  'yes' and 'Yes'; in params.yaml, under the source, this merges them:",
         '  classes: {"1": "Yes", "2": "Yes", maybe: maybe}',
-        f"warning: 2 of 9 test documents (22.2%) {differs}",
+        f"warning: 2 of 9 test documents (22.2%) {differs}; {fix}",
     ]
     assert sum("classes: {" in line for line in lines) == 1
     figures = json.loads((tmp_path / "metrics/data.json").read_text())
     assert (figures["train"]["similar_classes"], figures["test"]["similar_classes"]) == (0.2, 0.222222)
     described = {"classes": classes, "class_of": class_of}
-    with pytest.raises(UserError, match=r"check\.max_similar_classes: the limit is 0\.1, .+; merge the classes, or"):
+    with pytest.raises(UserError, match=r"check\.max_similar_classes: the limit is 0\.1, .+; merge the classes .+, or"):
         run_script(tmp_path, monkeypatch, (documents, documents[:9]), described, max_similar_classes=0.1)
     pasted = YAML(typ="safe").load(lines[at + 2])["classes"]
     assert FileSource(train="a.csv", classes=pasted).class_of == {"1": "Yes", "2": "Yes", "maybe": "maybe"}

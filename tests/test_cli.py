@@ -557,6 +557,7 @@ def test_help_and_version(flaxtext):
         "compare": "--variant",
         "set": "KEY=VALUE",
         "results": "figures",
+        "advise": "--json",
         "sweep": "--minutes",
     }
     assert set(options) == set(COMMANDS)
@@ -684,7 +685,8 @@ def test_what_is_missing_is_said_on_one_line(model, tmp_path):
         ("explain", "-m", model, "x", "--html", tmp_path / "out"): ("jinja2", "train"),
         ("set", "train.epochs=5"): ("ruamel.yaml", "pipeline"),
         ("compare",): ("dvc", "pipeline"),
-        ("results",): ("ruamel.yaml", "pipeline"),
+        ("results",): ("scipy", "pipeline"),
+        ("advise",): ("scipy", "pipeline"),
         ("sweep", "sum_20", "embed_dim=5"): ("dvc", "pipeline"),
     }
     out, err = with_core_alone(tmp_path, *needed)

@@ -9,8 +9,10 @@ from scipy.stats import binom, norm
 from sklearn.metrics import f1_score
 
 from flaxtext.artifacts.metrics import rounded
-from flaxtext.compare.comparison import compare, describe_standings, holm, macro_f1_of, mcnemar
+from flaxtext.compare.comparison import compare, describe_standings, macro_f1_of
 from flaxtext.compare.judged import Judged
+from flaxtext.compare.majority import Majority, beside_majority
+from flaxtext.compare.significance import holm, mcnemar
 from flaxtext.config.compare import Compare
 
 SETTINGS = Compare(resamples=1000)
@@ -202,3 +204,66 @@ def test_seeds_are_told_of_where_there_are_several(labels):
     assert "      few                   0.8900  0.0141  0.9000 0.8800" in lines
     assert lines[-1] == str(pairs[0])
     assert lines[1].startswith("   1  one                   0.990 (0.98")
+
+
+@pytest.fixture
+def rare():
+    """700 documents of class 0, which is the largest in train, and 300 of class 1."""
+    return np.repeat([0, 1], [700, 300])
+
+
+def test_a_variant_no_better_than_the_largest_class_is_called_that(rare):
+    predicted = {
+        "always": np.zeros(1000, int),
+        "few": np.where(np.arange(1000) // 3 == 234, 1, 0),  # right about three, which chance gives as well
+        "good": flipped(rare, slice(0, 100)),
+        "worse": flipped(rare, slice(0, 600)),
+    }
+    majority = dict.fromkeys(predicted, 0)
+    standings, _ = compare(Judged(rare, predicted, {}, 2, majority), SETTINGS)
+    assert {name: standing.better_than_majority for name, standing in standings.items()} == {
+        "good": True,
+        "few": False,
+        "always": False,
+        "worse": False,  # though it differs
+    }
+    assert standings["few"].p_majority == pytest.approx(2 * binom.cdf(0, 3, 0.5))
+    assert standings["worse"].p_majority < 1e-9
+    lines = describe_standings(standings, [], 0.95, Majority.of("World", rare == 0)).splitlines()
+    assert lines[1].startswith("   1  good ")
+    assert "not shown" not in lines[1]
+    assert lines[2].endswith("    not shown to be better than always answering World (70.0%)")
+
+
+def test_the_test_against_the_majority_is_corrected_for_the_number_of_variants(rare):
+    predicted = {name: np.zeros(1000, int) for name in "abcd"}
+    for answers in predicted.values():
+        answers[700:707] = 1  # seven of seven: p = 1/64, and four of those
+    alone, _ = compare(Judged(rare, {"a": predicted["a"]}, {}, 2, {"a": 0}), SETTINGS)
+    assert alone["a"].better_than_majority
+    together, pairs = compare(Judged(rare, predicted, {}, 2, dict.fromkeys(predicted, 0)), SETTINGS)
+    assert together["a"].p_majority == alone["a"].p_majority == pytest.approx(1 / 64)
+    assert not any(standing.better_than_majority for standing in together.values())
+    without, pairs_without = compare(Judged(rare, predicted, {}, 2), SETTINGS)
+    assert pairs == pairs_without
+    assert without["a"].accuracy == together["a"].accuracy  # what is drawn is the same
+    assert without["a"].better_than_majority is None
+
+
+def test_several_seeds_against_the_majority(rare):
+    good = np.stack([flipped(rare, slice(start, start + 100)) for start in (0, 50, 100)])
+    luck = np.stack([flipped(rare, slice(0, wrong)) for wrong in (0, 299, 580)])  # one seed is perfect, one is useless
+    by_seed = {"good": good, "luck": luck}
+    predicted = {name: each[0] for name, each in by_seed.items()}
+    standings, _ = compare(Judged(rare, predicted, by_seed, 2, dict.fromkeys(by_seed, 0)), SETTINGS)
+    assert standings["good"].better_than_majority
+    assert standings["luck"].better_than_majority is False
+
+
+def test_one_variant_beside_the_majority(rare):
+    train = np.array([1, 0, 0])
+    classes = ["World", "a\x1bb"]
+    said = beside_majority("one", classes, train, rare, flipped(rare, slice(0, 100)))
+    assert said == "always answering World (70.0%), the largest class of train, is the least that a model has to beat"
+    said = beside_majority("one", classes, train[:1], rare, flipped(rare, slice(0, 699)))
+    assert said == "one is not shown to be better than always answering a\\x1bb (30.0%)"

@@ -477,4 +477,8 @@ def test_the_sections_of_the_shipped_file_are_all_that_there_are(values):
 
 
 def test_limits_go_by_the_name_of_the_check(file):
-    assert Check.read("check", file(check__max_empty=0.1, check__max_cut=1.0)).limits == {"empty": 0.1, "cut": 1.0}
+    section = Check.read("check", file(check__max_empty=0.1, check__max_cut=1.0, check__length=9))
+    assert section.limits == {"empty": 0.1, "cut": 1.0}
+    message = r"check: max_cut_words needs length, the words beyond which a document counts as cut, such as 50$"
+    with pytest.raises(UserError, match=message):
+        Check.read("check", file(check__max_cut=None, check__max_cut_words=0.1, check__length=None))

@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext.artifacts.predictions import Answers, read_predictions, write_predictions
+from flaxtext.artifacts.predictions import Answers, largest_class, read_predictions, write_predictions
 from flaxtext.compare.judged import Judged
 from flaxtext.core.errors import UserError
 
@@ -64,6 +64,27 @@ def test_classes_go_by_their_names_where_their_order_differs(tmp_path):
     assert judged.n_classes == 3
 
 
+def test_the_largest_class_is_that_of_train(tmp_path):
+    splits = np.array(["test", "test", "train", "validation", "train", "train"], object)
+    labels = np.array([0, 0, 2, 1, 1, 2], np.int32)
+    write_predictions(
+        tmp_path / "one.parquet",
+        classes=CLASSES,
+        splits=splits,
+        rows=np.arange(6),
+        labels=labels,
+        probabilities=np.eye(5, dtype=np.float32)[labels],
+        by_seed=labels[None],
+    )
+    assert largest_class(tmp_path / "one.parquet") == "b"  # as many as c, which comes later
+    with (tmp_path / "one.parquet").open("rb") as file:
+        own = read_predictions(file)
+        assert largest_class(file) == "b"
+    judged = Judged.of({"one": own, "two": own}, {"one": "b", "two": None})
+    assert judged.labels.tolist() == [0, 0]
+    assert judged.majority == {"one": 1}  # of a, b
+
+
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
     """The stage, in a folder of its own, with two variants."""
@@ -88,12 +109,16 @@ def test_the_stage_writes_figures_and_says_them(tmp_path, stage, capsys):
     assert list(written["variants"]) == ["two", "one"]
     assert written["variants"]["two"]["seeds"]["runs"] == [0.666667, 1.0]
     assert "seeds" not in written["variants"]["one"]
+    assert written["majority"] == {"class": "b", "accuracy": 0.666667}  # of the document of train
+    assert [own["better_than_majority"] for own in written["variants"].values()] == [False, False]
     [pair] = written["pairs"]
     assert pair["says"].startswith("no difference shown between two and one")
     header, *rows = (tmp_path / "accuracy.csv").read_text().splitlines()
     assert header == "variant,accuracy,low,high"
     assert [row.split(",")[:2] for row in rows] == [["two", "0.833333"], ["one", "0.333333"]]
-    assert pair["says"] in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert pair["says"] in printed
+    assert "  not shown to be better than always answering b (66.7%)" in printed
 
 
 def test_the_stage_refuses_predictions_of_another_split(tmp_path, stage):

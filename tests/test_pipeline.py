@@ -138,7 +138,7 @@ CHANGES = [  # what is changed, the stages that read it, and those that run: som
     (["evaluate.calibration_bins=5"], [*EVALUATED, "report"], [*EVALUATED, "report"]),
     (["train.epochs=1"], [*TRAINED, "report"], [*ALL, "compare", "report"]),
     (["check.similarity=0.6"], ["check", "report"], ["check", "report"]),
-    (["train.max_len=4"], ["check", *TRAINED, "report"], ["check", *ALL, "compare", "report"]),
+    (["train.max_len=4"], [*TRAINED, "report"], [*ALL, "compare", "report"]),
     (["vectorize.validation=0.2"], ["vectorize", "report"], ["vectorize", *ALL, "compare", "report"]),
     (
         ["vectorize.format=npz"],

@@ -118,6 +118,10 @@ def test_the_page_shows_figures_findings_and_parameters(run):
         assert f"{run.metrics[name]['test']['loss']:.3f}" in page.text
     for pair in run.comparison["pairs"]:
         assert pair["says"] in page.text
+    majority = run.comparison["majority"]
+    note = f"not shown to be better than always answering {majority['class']} ({100 * majority['accuracy']:.1f}%)"
+    better = [standing["better_than_majority"] for standing in run.comparison["variants"].values()]
+    assert page.text.count(note) == better.count(False) > 0
     assert "train.learning_rate" in page.text
     assert list(page.data["models"]) == list(VARIANTS)
     places = [attrs["data-chart"] for _, attrs in page.tags if "data-chart" in attrs]

@@ -10,7 +10,7 @@ from conftest import PROJECT
 from copies import shell
 
 from flaxtext.artifacts.predictions import Answers, read_predictions, write_predictions
-from flaxtext.cli.revisions import Change, changes
+from flaxtext.cli.revisions import Change, changes, readable_changes
 from flaxtext.compare.comparison import Estimate
 from flaxtext.config.compare import Compare
 
@@ -19,7 +19,11 @@ SETTINGS = Compare(resamples=500)
 
 
 def write(folder, labels=LABELS, **wrong):
-    """Write predictions of two classes; of each variant's runs, `wrong` has the documents that each gets wrong."""
+    """Write predictions of two classes; of each variant's runs, `wrong` has the documents that each gets wrong.
+
+    The documents, of test, are followed by one of train, a dog.
+    """
+    rows, labels = np.arange(len(labels) + 1), np.append(labels, 1)
     for variant, runs in wrong.items():
         by_seed = np.repeat(labels[None], len(runs), axis=0)
         for answers, documents in zip(by_seed, runs, strict=True):
@@ -27,8 +31,8 @@ def write(folder, labels=LABELS, **wrong):
         write_predictions(
             folder / f"data/predictions/{variant}.parquet",
             classes=["cats", "dogs"],
-            splits=np.array(["test"] * len(labels), object),
-            rows=np.arange(len(labels)),
+            splits=np.array(["test"] * len(rows[1:]) + ["train"], object),
+            rows=rows,
             labels=labels.astype(np.int32),
             answers=Answers.of(np.eye(2)[by_seed[0]], labels, by_seed),
         )
@@ -96,6 +100,17 @@ def test_the_working_tree_is_the_second_unless_named(compare):
     _, out, _ = compare("better", "--variant", "moved")
     assert "before: better; after: the working tree; " in out
     assert "moved is better in better than in the working tree by 10.0 points (8." in out
+
+
+def test_no_better_than_the_largest_class_is_called_that(tmp_path):
+    """Before it gets 600 of 1,000 wrong, and after 100."""
+    write(tmp_path / "before", one=[slice(0, 600)])
+    write(tmp_path / "after", one=[slice(0, 100)])
+    before, after = Fixed(tmp_path / "before", "before", None), Fixed(tmp_path / "after", "after", None)
+    (change,) = changes(before, after, ["one"], SETTINGS)
+    assert change.better_than_majority == (False, True)
+    sentence = f"one in before is not shown to be better than always answering dogs ({LABELS.mean():.1%})"
+    assert readable_changes([change], 0.95).splitlines()[4:6] == [str(change), sentence]
 
 
 def test_seeds_on_both_sides_need_no_warning(compare):
@@ -189,6 +204,9 @@ class Fixed:
 
     def read(self, variant):
         return read_predictions(self.folder / f"data/predictions/{variant}.parquet")
+
+    def largest(self, _):
+        return "dogs"
 
     def recipe(self, _):
         return self._recipe

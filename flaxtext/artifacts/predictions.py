@@ -203,3 +203,14 @@ def read_predictions(file: str | Path | IO[bytes], split: str = "test") -> Predi
         rows=table["row"].to_numpy(),
         labels=labels,
     )
+
+
+def largest_class(file: str | Path | IO[bytes]) -> str | None:
+    """Name the class with most documents among those of a variant's predictions that are not of the test split.
+
+    Of several as large, the first in the order of the classes; None where there is no such document.
+    """
+    table = FORMAT.read(file, columns=["label"], filters=pc.field("split") != "test")
+    classes: list[str] = FORMAT.check(str(file), table.schema)["classes"]
+    sizes = np.bincount(np.asarray(pc.index_in(table["label"], pa.array(classes, pa.string()))), minlength=len(classes))
+    return classes[int(sizes.argmax())] if len(table) else None

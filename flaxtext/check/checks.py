@@ -15,7 +15,7 @@ from flaxtext.artifacts.corpus import Corpus
 from flaxtext.check.class_names import similar_classes
 from flaxtext.check.near_duplicates import most_similar, shingle_sets
 from flaxtext.core.parallel import ordered_map
-from flaxtext.core.printable import LENGTH, name_some, visible
+from flaxtext.core.printable import LENGTH, name_some, percent, visible
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -29,7 +29,8 @@ class CheckDescription:
     Attributes:
         of: what its share is a share of.
         says: what is the matter with them, and what comes of it.
-        fix: what to do about it.
+        fix: what to do about it; `{source}` stands for the name of the source in params.yaml.
+        unless: where there is nothing to do.
         splits: those that it looks at.
         bearable: the share up to which it is not worth a warning.
     """
@@ -37,58 +38,98 @@ class CheckDescription:
     of: str
     says: str
     fix: str
+    unless: str = ""
     splits: tuple[str, ...] = SPLITS
     bearable: float = 0.0
 
 
+RARE = 10
+"""Documents of a class in train below which it is rare."""
+
 CHECKS = {
     "leakage": CheckDescription(
-        "documents", "are also in train, word for word: figures on test are flattering", "take them out", ("test",)
+        "documents",
+        "are also in train, word for word: figures on test are flattering",
+        "delete these rows from the test file, or leave sources.{source}.test out: the split keeps equal texts "
+        "together",
+        splits=("test",),
     ),
     "near_leakage": CheckDescription(
-        "documents", "are in train except for some words: figures on test are flattering", "take them out", ("test",)
+        "documents",
+        "are in train except for some words: figures on test are flattering",
+        "delete these rows from the test file",
+        "new documents will repeat old ones as often",
+        splits=("test",),
     ),
     "duplicates": CheckDescription(
-        "documents", "repeat an earlier one word for word: they count more than once", "take them out"
+        "documents",
+        "repeat an earlier one word for word: they count more than once",
+        "delete these rows",
+        "new documents will repeat as often",
     ),
-    "near_duplicates": CheckDescription("documents", "repeat an earlier one except for some words", "take them out"),
+    "near_duplicates": CheckDescription(
+        "documents", "repeat an earlier one except for some words", "delete these rows", "they are not copies to you"
+    ),
     "label_conflicts": CheckDescription(
         "documents",
         "have the words of a document of another class: no model gets both right",
-        "correct the labels",
+        "correct the labels of these rows",
+        "both labels are right",
     ),
-    "empty": CheckDescription("documents", "have no words: a model can only guess", "take them out"),
+    "empty": CheckDescription(
+        "documents",
+        "have no words: a model can only guess",
+        "set sources.{source}.skip_empty: true, which leaves out those without text, and delete the other rows",
+    ),
     "markup": CheckDescription(
         "documents",
         "hold HTML tags or entities, whose pieces become words",
-        "clean the source",
+        "take tags and entities out of the texts of sources.{source}",
+        "new documents will hold them, too",
     ),
     "cut": CheckDescription(
         "documents",
-        "have more known words than train.max_len: the rest is not read",
-        "raise train.max_len",
-        bearable=0.1,
+        "have more words than check.length",
+        "raise check.length, and max_len of the variants that cut",
+        "variants.NAME.max_len is null: such a variant reads documents whole",
     ),
-    "cut_words": CheckDescription("known words", "lie beyond train.max_len", "raise train.max_len", bearable=0.1),
+    "cut_words": CheckDescription(
+        "words",
+        "lie beyond check.length",
+        "raise check.length, and max_len of the variants that cut",
+        "variants.NAME.max_len is null: such a variant reads documents whole",
+    ),
     "unknown_words": CheckDescription(
         "words",
-        "are not in the vocabulary: they are dropped",
-        "let build_vocab keep more words, or fit it on more text",
+        "are not in the vocabulary: a model has at most their characters to go by",
+        "lower build_vocab.min_count, raise build_vocab.max_words, or label more documents",
+        "these keep every word, being 1 and null: new texts have new words",
         bearable=0.1,
     ),
     "similar_classes": CheckDescription(
         "documents",
         "are of a class whose name is a larger one's except for case, spacing or form: are they one?",
-        "merge the classes",
+        "merge the classes under sources.{source}.classes",
+        "they are not one",
+    ),
+    "rare_classes": CheckDescription(
+        "classes",
+        f"have fewer than {RARE} documents, too few to learn them by",
+        "label more documents of them, or merge them with others under sources.{source}.classes",
+        splits=("train",),
     ),
     "imbalance": CheckDescription(
         "documents of the largest class",
         "are what the smallest class lacks",
-        "find more documents of the rare classes",
+        "set class_weights: balanced under variants.NAME, so that rare classes count as much, or label more documents "
+        "of them",
         bearable=0.9,
     ),
 }
 """Every check, by its name in the metrics; `max_` before it is its limit in params.yaml."""
+
+LENGTHS = (50, 100, 200, 500, 1000, 5000)
+"""Words a document, beyond which documents are counted."""
 
 TAGS = (
     "a|abbr|address|article|b|big|blockquote|body|br|center|cite|code|dd|div|dl|dt|em|embed|font|footer|form|h[1-6]|head|"
@@ -233,7 +274,9 @@ def _around(text: str, byte: int) -> str:
     return text.encode()[start : start + EXCERPT].decode(errors="ignore")
 
 
-def find(documents: CheckedDocuments, *, similarity: float, shingle_words: int) -> dict[str, Finding]:
+def find(
+    documents: CheckedDocuments, *, similarity: float, shingle_words: int, length: int | None = None
+) -> dict[str, Finding]:
     """Find the documents that each check objects to, by the name of the check.
 
     - `leakage`: of test, with the words of a document of train; `near_leakage`: the others of test whose similarity
@@ -242,6 +285,7 @@ def find(documents: CheckedDocuments, *, similarity: float, shingle_words: int) 
       to an earlier document of the split.
     - `label_conflicts`: with the words of a document, of either split, that has another label.
     - `empty`: without words, and so none of the above; `markup`: with HTML tags or entities.
+    - `cut`: of more than `length` words, if that is given.
     """
     n, n_train, is_test = len(documents.labels), documents.n_train, documents.is_test
     rows, texts, labels, empty = np.arange(n), documents.texts, documents.labels, documents.lengths == 0
@@ -277,6 +321,7 @@ def find(documents: CheckedDocuments, *, similarity: float, shingle_words: int) 
         "label_conflicts": _finding(contradicted >= 0, contradicted),
         "empty": _finding(empty),
         "markup": _finding(documents.markup.is_valid().to_numpy(zero_copy_only=False)),
+        "cut": _finding(documents.lengths > (np.inf if length is None else length)),
     }
 
 
@@ -315,24 +360,28 @@ def to_merge(documents: CheckedDocuments) -> dict[str, str]:
     return main
 
 
-def shares(documents: CheckedDocuments, findings: dict[str, Finding], max_len: int) -> dict[str, dict[str, Share]]:
+def shares(
+    documents: CheckedDocuments, findings: dict[str, Finding], length: int | None = None
+) -> dict[str, dict[str, Share]]:
     """Count what each check found: split -> name of the check -> share.
 
-    Besides those of `find`: `cut`, documents with more than `max_len` words that the vocabulary knows; `cut_words`, the
-    known words that are cut off; `unknown_words`, words that the vocabulary lacks; `similar_classes`, documents of the
-    classes that `to_merge` names; `imbalance`, what the smallest class lacks of the largest.
+    Besides those of `find`: `cut_words`, words beyond the first `length` of a document, if that is given;
+    `unknown_words`, words that the vocabulary lacks; `similar_classes`, documents of the classes that `to_merge` names;
+    `rare_classes`, classes of fewer than `RARE` documents; `imbalance`, what the smallest class lacks of the largest.
     """
     result = {}
     smaller = np.isin(documents.classes, list(to_merge(documents)))
     for split in SPLITS:
         mask = documents.is_test == (split == "test")
         known, lengths, sizes = documents.known[mask], documents.lengths[mask], class_sizes(documents, split)
-        counted = {name: Share(int(mask[found.rows].sum()), len(known)) for name, found in findings.items()}
+        words = int(lengths.sum())
+        beyond = 0 if length is None else int(np.maximum(lengths - length, 0).sum())
+        counted = {name: Share(int(mask[found.rows].sum()), len(lengths)) for name, found in findings.items()}
         counted |= {
-            "cut": Share(int((known > max_len).sum()), len(known)),
-            "cut_words": Share(int(np.maximum(known - max_len, 0).sum()), int(known.sum())),
-            "unknown_words": Share(int((lengths - known).sum()), int(lengths.sum())),
-            "similar_classes": Share(int(sizes[smaller].sum()), len(known)),
+            "cut_words": Share(beyond, words),
+            "unknown_words": Share(words - int(known.sum()), words),
+            "similar_classes": Share(int(sizes[smaller].sum()), len(lengths)),
+            "rare_classes": Share(int((sizes < RARE).sum()), len(sizes)),
             "imbalance": Share(int(sizes.max() - sizes.min()), int(sizes.max())),
         }
         result[split] = {name: counted[name] for name, check in CHECKS.items() if split in check.splits}
@@ -340,18 +389,24 @@ def shares(documents: CheckedDocuments, findings: dict[str, Finding], max_len: i
 
 
 def figures(documents: CheckedDocuments) -> dict[str, dict[str, Any]]:
-    """Describe each split: documents, words a document (half have at most `median_words`), documents a class."""
+    """Describe each split: documents, documents a class, and words a document.
+
+    Half of the documents have at most `median_words`, 95 of 100 `p95_words`; `longer_than` has the fraction of those
+    with more words than each of `LENGTHS`.
+    """
     result = {}
     for split in SPLITS:
         lengths = documents.lengths[documents.is_test == (split == "test")]
-        median, p95, longest = (int(q) for q in np.quantile(lengths, [0.5, 0.95, 1], method="inverted_cdf"))
+        quantiles = np.quantile(lengths, [0.5, 0.95, 0.99, 1], method="inverted_cdf")
+        names = ("median_words", "p95_words", "p99_words", "max_words")
         sizes = map(int, class_sizes(documents, split))
         result[split] = {
             "documents": len(lengths),
             "classes": dict(zip(documents.classes, sizes, strict=True)),
-            "median_words": median,
-            "p95_words": p95,
-            "max_words": longest,
+            **{name: int(words) for name, words in zip(names, quantiles, strict=True)},
+            "longer_than": {
+                str(length): Share(int((lengths > length).sum()), len(lengths)).value for length in LENGTHS
+            },
         }
     return result
 
@@ -359,9 +414,9 @@ def figures(documents: CheckedDocuments) -> dict[str, dict[str, Any]]:
 def sentence(name: str, split: str, share: Share, sizes: dict[str, int]) -> str:
     """Say what a check found in a split whose classes have `sizes` documents."""
     if name != "imbalance":
-        return (
-            f"{share.count:,} of {share.total:,} {split} {CHECKS[name].of} ({percent(share.value)}) {CHECKS[name].says}"
-        )
+        found = f"{share.count:,} of {share.total:,} {split} {CHECKS[name].of} ({percent(share.value)})"
+        rare = [label for label, size in sizes.items() if size < RARE]
+        return f"{found} {CHECKS[name].says}" + (f": {name_some(rare)}" if name == "rare_classes" else "")
     if missing := [label for label, size in sizes.items() if size == 0]:
         return f"no {split} document of class {name_some(missing)}"
     large, small = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
@@ -370,9 +425,11 @@ def sentence(name: str, split: str, share: Share, sizes: dict[str, int]) -> str:
     return f"{times:.1f} times as many {split} documents of class {many} as of {few}"
 
 
-def percent(value: float) -> str:
-    """Write a share such as 0.041 as `4.1%`; one that is small but not nothing as `<0.1%`."""
-    return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
+def remedy(name: str, source: str, sizes: dict[str, int]) -> str:
+    """Say what to do about what a check found, in a split whose classes have `sizes` documents."""
+    if name == "imbalance" and 0 in sizes.values():
+        return f"add documents of it, or take it out of sources.{source}.classes"
+    return CHECKS[name].fix.format(source=source)
 
 
 def tabulate(documents: CheckedDocuments, findings: dict[str, Finding]) -> pa.Table:

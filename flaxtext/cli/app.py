@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import flaxtext
+from flaxtext.cli.advise import advise
 from flaxtext.cli.compare import compare
 from flaxtext.cli.explain import explain
 from flaxtext.cli.export import export
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "compare": (compare, "pipeline"),
     "set": (set_values, "pipeline"),
     "results": (results, "pipeline"),
+    "advise": (advise, "pipeline"),
     "sweep": (sweep, "pipeline"),
 }
 """Name -> the command, and the extra of the package that brings whatever it may need."""

@@ -53,4 +53,5 @@ def compare(
         print(plain_lines(readable_changes(results, settings.confidence)))
         return
     for change in results:
-        print(json_line({**asdict(change), "says": str(change)}))
+        majority = [own and own.figures for own in change.majority]
+        print(json_line({**asdict(change), "majority": majority, "says": str(change)}))

@@ -54,6 +54,7 @@ def faithfulness(folder: Path, figures: "pd.DataFrame") -> "pd.DataFrame":
 def results() -> None:
     """Show each variant's figures, which of them differ, and where things lie; `make run` ends with it."""
     from flaxtext.artifacts.metrics import read_json
+    from flaxtext.compare.majority import Majority
     from flaxtext.config import variant_names
     from flaxtext.config.data import Data
 
@@ -61,8 +62,13 @@ def results() -> None:
     figures = table(METRICS, variant_names())
     print(figures.to_string(float_format="{:.3f}".format))
     print("\nOn the test split, accuracy:")
-    for pair in read_json(METRICS / "comparison.json")["pairs"]:
+    compared = read_json(METRICS / "comparison.json")
+    for pair in compared["pairs"]:
         print(f"  {pair['says']}")
+    for name, standing in compared["variants"].items():
+        if standing.get("better_than_majority") is False:
+            majority = compared["majority"]
+            print(f"  {Majority(majority['class'], majority['accuracy']).no_better(name)}")
     print(
         "\nLIME's explanations: its words taken out (comprehensiveness, more is better) and alone (sufficiency, less):"
     )

@@ -3,7 +3,7 @@
 Predictions come through DVC, as the commit's dvc.lock names them, from its cache or remote: nothing is checked out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -15,13 +15,16 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 from scmrepo.exceptions import SCMError
 
-from flaxtext.artifacts.predictions import Predictions, read_predictions
-from flaxtext.compare.comparison import Estimate, compare, holm
+from flaxtext.artifacts.predictions import Predictions, largest_class, read_predictions
+from flaxtext.compare.comparison import Estimate, Standing, compare
 from flaxtext.compare.judged import Judged
+from flaxtext.compare.majority import Majority
+from flaxtext.compare.significance import holm
 from flaxtext.config.compare import Compare
 from flaxtext.core.errors import UserError
 
 FOLDER = "data/predictions"
+SIDES = ("before", "after")
 
 ONE_SEED = """\
 Where a variant was trained with one seed, this knows of the chance in documents alone, and another seed moves it, too.
@@ -44,6 +47,9 @@ class Change:
         only: what alone sets the two apart, if it is no more than "nothing" (the predictions are the same) or "the
             seed" (dvc.lock says so): then there is no difference to show, however small p is.
         shown: whether the corrected test shows a difference at the level asked for.
+        majority: what always answering the largest class of train gets, in each; None where that class is not known.
+        better_than_majority: whether it is shown to be better than that, in each, corrected for all variants and both
+            revisions.
     """
 
     variant: str
@@ -57,6 +63,19 @@ class Change:
     p_holm: float
     only: Literal["nothing", "the seed"] | None
     shown: bool
+    majority: tuple[Majority | None, Majority | None] = (None, None)
+    better_than_majority: tuple[bool | None, bool | None] = (None, None)
+
+    @property
+    def no_better(self) -> list[str]:
+        """Say in which revision the variant is not shown to be better than the majority, a sentence each."""
+        first, _, second = self.variant.partition(":")
+        names = (f"{first} in {self.revisions[0]}", f"{second or first} in {self.revisions[1]}")
+        return [
+            majority.no_better(name)
+            for name, majority, better in zip(names, self.majority, self.better_than_majority, strict=True)
+            if majority and better is False
+        ]
 
     def __str__(self) -> str:
         before, after = self.revisions
@@ -130,6 +149,11 @@ class Revision:
         except (DvcException, OSError) as error:
             raise UserError(f"{self.name}: {path}: {_line(error)}") from None
 
+    def largest(self, variant: str) -> str | None:
+        """Name the largest class of what a variant, which `read` has read, was trained on."""
+        with self._files.open(str(self._root / f"{FOLDER}/{variant}.parquet"), "rb") as file:
+            return largest_class(file)
+
     def recipe(self, variant: str) -> dict[str, Any] | None:
         """Return what a variant was trained from, by dvc.lock, except for its seeds; None if that does not say."""
         try:
@@ -156,7 +180,8 @@ def changes(before: Revision, after: Revision, chosen: Sequence[str], settings: 
             f"no variant is in both: {before.name} has {', '.join(before.variants)}; "
             f"{after.name} has {', '.join(after.variants)}"
         )
-    tables = []
+    tables: list[Judged] = []
+    majorities: list[tuple[Majority | None, Majority | None]] = []
     for variant in chosen:
         first, _, second = variant.partition(":")
         then, now = before.read(first), after.read(second or first)
@@ -165,13 +190,18 @@ def changes(before: Revision, after: Revision, chosen: Sequence[str], settings: 
                 f"{variant}: {before.name} and {after.name} were judged on different test splits "
                 f"({len(then.rows):,} and {len(now.rows):,} documents), which cannot be compared"
             )
-        tables.append(Judged.of({"before": then, "after": now}))
+        largest = dict(zip(SIDES, (before.largest(first), after.largest(second or first)), strict=True))
+        tables.append(judged := Judged.of(dict(zip(SIDES, (then, now), strict=True)), largest))
+        majorities.append((_majority(judged, "before", largest), _majority(judged, "after", largest)))
     compared = [compare(judged, settings) for judged in tables]
     corrected = holm([pair.p for _, (pair,) in compared])
+    level = 1 - settings.confidence
+    better = _better_than_majority([standings for standings, _ in compared], level)
 
     results = []
-    for variant, judged, (standings, (pair,)), p_holm in zip(chosen, tables, compared, corrected, strict=True):
-        seeds = [len(judged.by_seed.get(side, [None])) for side in ("before", "after")]
+    everything = zip(chosen, tables, majorities, better, compared, corrected, strict=True)
+    for variant, judged, majority, is_better, (standings, (pair,)), p_holm in everything:
+        seeds = [len(judged.by_seed.get(side, [None])) for side in SIDES]
         only = _only(judged, before, after, variant)
         results.append(
             Change(
@@ -185,7 +215,9 @@ def changes(before: Revision, after: Revision, chosen: Sequence[str], settings: 
                 p=pair.p,
                 p_holm=p_holm,
                 only=only,
-                shown=p_holm < 1 - settings.confidence and only is None,
+                shown=p_holm < level and only is None,
+                majority=majority,
+                better_than_majority=is_better,
             )
         )
     return results
@@ -204,10 +236,25 @@ def readable_changes(results: Sequence[Change], confidence: float) -> str:
         f"{_points(change.difference, signed=True):<28}  {_p(change.p):<7}  {_p(change.p_holm)}"
         for change in results
     ]
-    lines += ["", *map(str, results)]
+    lines += ["", *map(str, results), *(line for change in results for line in change.no_better)]
     if any(1 in change.seeds and change.only != "nothing" for change in results):
         lines += ["", ONE_SEED]
     return "\n".join(lines)
+
+
+def _majority(judged: Judged, side: str, largest: Mapping[str, str | None]) -> Majority | None:
+    label = largest[side]
+    return None if label is None else Majority.of(label, judged.labels == judged.majority[side])
+
+
+def _better_than_majority(
+    standings: Sequence[Mapping[str, Standing]], level: float
+) -> list[tuple[bool | None, bool | None]]:
+    """Say whether each variant is better in each revision; Holm's correction is for all of them."""
+    each = [own[side] for own in standings for side in SIDES]
+    corrected = iter(holm([own.p_majority for own in each if own.p_majority is not None]))
+    better = [None if own.p_majority is None else next(corrected) < level and own.better_than_majority for own in each]
+    return list(zip(better[::2], better[1::2], strict=True))
 
 
 def _only(judged: Judged, before: Revision, after: Revision, variant: str) -> Literal["nothing", "the seed"] | None:

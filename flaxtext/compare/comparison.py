@@ -14,9 +14,11 @@ from itertools import combinations
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.special import bdtr, ndtri, stdtr, stdtrit  # scipy.stats would be half a second to import
+from scipy.special import ndtri, stdtr, stdtrit  # scipy.stats would be half a second to import
 
 from flaxtext.compare.judged import Judged
+from flaxtext.compare.majority import Majority
+from flaxtext.compare.significance import holm, mcnemar
 from flaxtext.config.compare import Compare
 
 BLOCK = 100
@@ -52,12 +54,17 @@ class Standing:
         accuracy, macro_f1: on the test split.
         rank: 1 plus the number of variants that are shown to be better.
         seeds: None for a variant with one seed.
+        better_than_majority: whether it is shown to be better than always answering train's largest class, by the
+            test of the pairs, corrected for the number of variants; None where that class is not known.
+        p_majority: of that test, before the correction.
     """
 
     accuracy: Estimate
     macro_f1: Estimate
     rank: int
     seeds: Seeds | None = None
+    better_than_majority: bool | None = None
+    p_majority: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,16 @@ def compare(judged: Judged, settings: Compare) -> tuple[dict[str, Standing], lis
     labels, predicted, confidence = judged.labels, judged.predicted, settings.confidence
     runs = {name: judged.by_seed.get(name, answers[None]) for name, answers in predicted.items()}
     rng = np.random.default_rng(settings.seed)
-    found = _bootstrap(labels, predicted, runs, judged.n_classes, settings.resamples, rng)
+    # Last, so that what is drawn for the others stays. No variant's name has a space.
+    constant = {f"always {largest}": np.full_like(labels, largest) for largest in judged.majority.values()}
+    found = _bootstrap(
+        labels,
+        {**predicted, **constant},
+        {**runs, **{name: answers[None] for name, answers in constant.items()}},
+        judged.n_classes,
+        settings.resamples,
+        rng,
+    )
     names = sorted(predicted, key=lambda name: (-found[name][0].value, name))
 
     pairs = list(combinations(names, 2))
@@ -116,6 +132,18 @@ def compare(judged: Judged, settings: Compare) -> tuple[dict[str, Standing], lis
         for (first, second), difference, p, p_holm in zip(pairs, differences, p_values, holm(p_values), strict=True)
     ]
 
+    against = {name: found[name][0] - found[f"always {largest}"][0] for name, largest in judged.majority.items()}
+    p_majority = {
+        name: mcnemar(predicted[name] == labels, labels == judged.majority[name])
+        if len(runs[name]) == 1
+        else difference.p
+        for name, difference in against.items()
+    }
+    better = {
+        name: p_holm < 1 - confidence and against[name].value > 0
+        for name, p_holm in zip(p_majority, holm(list(p_majority.values())), strict=True)
+    }
+
     def share(figure: Resampled) -> Estimate:
         found = figure.estimate(confidence)
         return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
@@ -126,18 +154,26 @@ def compare(judged: Judged, settings: Compare) -> tuple[dict[str, Standing], lis
             macro_f1=share(found[name][1]),
             rank=1 + sum(pair.shown and pair.second == name for pair in results),
             seeds=seeds_of(runs[name], labels) if len(runs[name]) > 1 else None,
+            better_than_majority=better.get(name),
+            p_majority=p_majority.get(name),
         )
         for name in names
     }
     return standings, results
 
 
-def describe_standings(standings: Mapping[str, Standing], pairs: Sequence[Pair], confidence: float) -> str:
-    """Lay out a row for each variant, then one for each with several seeds, then a sentence for each pair."""
+def describe_standings(
+    standings: Mapping[str, Standing], pairs: Sequence[Pair], confidence: float, majority: Majority | None = None
+) -> str:
+    """Lay out a row for each variant, then one for each with several seeds, then a sentence for each pair.
+
+    A variant that is not shown to be better than `majority` is called that in its row.
+    """
     lines = [f"rank  {'variant':<20}  accuracy ({confidence:.0%} interval)    macro F1"]
     for name, standing in standings.items():
         figures = (f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in (standing.accuracy, standing.macro_f1))
-        lines.append(f"{standing.rank:>4}  {name:<20}  {'    '.join(figures)}")
+        note = f"    not shown to be better than {majority}" if standing.better_than_majority is False else ""
+        lines.append(f"{standing.rank:>4}  {name:<20}  {'    '.join(figures)}{note}")
     several = {name: standing.seeds for name, standing in standings.items() if standing.seeds}
     if several:
         lines.append(f"      {'accuracy by seed':<20}  mean    std     of each")
@@ -195,27 +231,6 @@ def seeds_of(runs: np.ndarray, labels: np.ndarray) -> Seeds:
     """Describe the accuracies of several seeds' predictions, `int[seeds, n]`."""
     accuracy = (runs == labels).mean(axis=1)
     return Seeds(float(accuracy.mean()), float(accuracy.std(ddof=1)), accuracy.tolist())
-
-
-def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """Exact two-sided p-value that two classifiers err equally often, from `bool[n]`, what each got right.
-
-    Only the documents that one got right and the other wrong count: under the hypothesis each way has probability
-    one half. Source: McNemar 1947, in the exact form of Dietterich 1998.
-    """
-    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    if only_first + only_second == 0:
-        return 1.0
-    return min(1.0, float(2 * bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number (Holm 1979), so that one false alarm among all is as rare as in one test."""
-    order = np.argsort(p_values, kind="stable")
-    factors = len(p_values) - np.arange(len(p_values))
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values)[order]), 1)
-    return [float(p) for p in corrected]
 
 
 def macro_f1_of(labels: np.ndarray, predicted: np.ndarray, times: np.ndarray, n_classes: int) -> np.ndarray:

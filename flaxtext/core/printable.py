@@ -1,4 +1,4 @@
-"""What of a text shows: written out where it would not, or taken away."""
+"""How values look in messages: what of a text does not show is written out, or taken away."""
 
 import re
 import unicodedata
@@ -31,6 +31,11 @@ def name_some(values: Sequence[object]) -> str:
     """Name values for a message: at most 20, each made visible and cut short."""
     shown = ", ".join(visible(str(value), LENGTH) for value in values[:SHOWN])
     return shown if len(values) <= SHOWN else f"{shown}, ... ({len(values):,} in all)"
+
+
+def percent(value: float) -> str:
+    """Write a share such as 0.041 as `4.1%`; one that is small but not nothing as `<0.1%`."""
+    return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
 
 
 def without_invisible(text: str) -> str:

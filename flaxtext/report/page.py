@@ -86,6 +86,7 @@ def _render(run: Run, library: Future[str]) -> str:
         "best": next(iter(run.comparison["variants"])),
         "pairs": run.comparison["pairs"],
         "confidence": run.comparison["confidence"],
+        "majority": run.comparison.get("majority"),
         "axis": Axis.of(run.comparison["variants"]),
         "documents": run.comparison["documents"],
         "words": max(len(model.vocabulary) for model in run.models.values()),
