@@ -1,4 +1,4 @@
-# make setup      install what run needs, and run nothing
+# make setup      install what run needs, and run nothing; GLOVE=1: and GloVe's vectors, for build_vocab.vectors: glove
 # make run        the whole pipeline, on the source that params.yaml names (the embedded corpus at first); it ends with
 #                 the variant to take and why
 #                 DATA=a key of sources, MIRROR=folder or URL, VERIFY=false are written into params.yaml
@@ -41,7 +41,7 @@ PYTEST = pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadsc
 
 .PHONY: setup run tutorial sweep test test-all stress lint bench lock clean
 
-setup: .venv/run
+setup: .venv/run $(if $(GLOVE),.venv/glove)
 
 # --all-pipelines: there is one, and DVC then reads dvc.yaml and dvc.lock once and not twice
 run: .venv/run
@@ -89,6 +89,10 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("flaxtext needs Python 3.11 or later; PYTHON=python3.12 make ... picks another")'
 	$(PYTHON) -m venv .venv
 	pip install --quiet --editable '.[pipeline]'
+	@touch $@
+
+.venv/glove: .venv/run
+	pip install --quiet --editable '.[glove]'
 	@touch $@
 
 .venv/dev: .venv/run

@@ -1,7 +1,8 @@
 """Number the words of the corpus by falling count.
 
-Reads the splits of `build_vocab.fit_on` and, where it is named, a file of pretrained word vectors; writes
-`data/vocab.parquet`, word, count, id, and the vectors of those words, `data/pretrained.safetensors`.
+Reads the splits of `build_vocab.fit_on` and, where they are named, pretrained word vectors; writes
+`data/vocab.parquet`, word, count, id, and the vectors of those words and of frequent others,
+`data/pretrained.safetensors`.
 """
 
 import argparse
@@ -34,14 +35,17 @@ def main() -> None:
     words = fit_vocabulary(texts, section.max_words, section.min_count)
     if not len(words):
         raise UserError("params.yaml: build_vocab: no word is left; lower min_count or look at the texts")
-    known = find_vectors(section.vectors, words) if section.vectors else NONE
+    known = find_vectors(section.vectors, words, section.max_words) if section.vectors else NONE
     write_vocabulary(args.vocab, words)
     write_pretrained(args.pretrained, known)
 
     top = name_some(words.words[:8].to_pylist())
     print(f"{len(words):,} words from {' and '.join(section.fit_on)}, by falling count: {top}, ...")
     if section.vectors:
-        print(f"{len(known.ids):,} of them ({len(known.ids) / len(words):.0%}) have a vector in {section.vectors}")
+        print(
+            f"{len(known.ids):,} of them ({len(known.ids) / len(words):.0%}) have a vector in {section.vectors}, "
+            f"and so do {len(known.words):,} that are not among them"
+        )
 
 
 if __name__ == "__main__":

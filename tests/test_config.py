@@ -101,12 +101,12 @@ def test_a_variant_overrides_train(values):
         (
             "variants.sum_20.pretrained",
             True,
-            "variants.sum_20.pretrained: set build_vocab.vectors to a file of word vectors",
+            "variants.sum_20.pretrained: set build_vocab.vectors to glove or a file of word vectors",
         ),
         (
             "build_vocab.vectors",
             "../glove.txt",
-            "build_vocab.vectors: expected a file in data/inputs/, where DVC sees it, got '../glove.txt'",
+            "build_vocab.vectors: expected glove, or a file in data/inputs/, where DVC sees it, got '../glove.txt'",
         ),
         ("train.validation", 0.1, "train.validation: unknown key; it is now vectorize.validation, for all variants"),
         (
@@ -345,7 +345,7 @@ def test_what_does_not_fit_between_sections_is_told_at_once(values):
     watch = "patience and calibrate need documents to watch; set vectorize.validation above 0"
     assert str(error.value).splitlines() == [
         "params.yaml: data.source: 'agnews' is not one of ag_news, pydocs",
-        "params.yaml: variants.sum_20.pretrained: set build_vocab.vectors to a file of word vectors",
+        "params.yaml: variants.sum_20.pretrained: set build_vocab.vectors to glove or a file of word vectors",
         f"params.yaml: variants.sum_20: {watch}",
         f"params.yaml: variants.stems_32: {watch}",
     ]

@@ -24,3 +24,15 @@ def test_the_lock_is_found_as_pip_reads_it(tmp_path, name):
         [url] = setting.split()
         assert Path(unquote(urlsplit(url).path)) == folder / "requirements.lock"
         assert not urlsplit(url).query
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+def test_glove_is_installed_where_it_is_asked_for(tmp_path):
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    shown = [
+        subprocess.run(["make", "-n", "setup", *more], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for more in ([], ["GLOVE=1"])
+    ]
+    assert ["--editable '.[glove]'" in each for each in shown] == [False, True]

@@ -18,6 +18,6 @@ class BuildVocab(Section):
     @field_validator("vectors")
     @classmethod
     def _check_vectors(cls, path: str | None) -> str | None:
-        if path is not None and (PurePosixPath(path).parts[:2] != ("data", "inputs") or ".." in path):
-            raise ValueError(f"expected a file in data/inputs/, where DVC sees it, got {short(path)}")
+        if path not in (None, "glove") and (PurePosixPath(path).parts[:2] != ("data", "inputs") or ".." in path):
+            raise ValueError(f"expected glove, or a file in data/inputs/, where DVC sees it, got {short(path)}")
         return path

@@ -87,7 +87,9 @@ def _across_sections(params: Params, path: str) -> list[str]:
         problems.append(no_such_source(params.data.source, params.sources, path))
     for name, variant in params.variants.items():
         if isinstance(variant, NetworkVariant) and variant.pretrained and params.build_vocab.vectors is None:
-            problems.append(f"{path}: variants.{name}.pretrained: set build_vocab.vectors to a file of word vectors")
+            problems.append(
+                f"{path}: variants.{name}.pretrained: set build_vocab.vectors to glove or a file of word vectors"
+            )
         if not params.vectorize.validation and (variant.patience is not None or variant.calibrate):
             problems.append(
                 f"{path}: variants.{name}: patience and calibrate need documents to watch; set vectorize.validation "

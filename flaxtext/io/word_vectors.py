@@ -1,7 +1,7 @@
 """Word vectors that were trained on more text than yours, as GloVe, word2vec and fastText publish them.
 
 Their text format is one word per line: the word, then its numbers, separated by spaces or tabs; a first line may say
-how many words and numbers there are. Of the file, what the vocabulary lacks is passed over.
+how many words and numbers there are. `glove` instead of a file is the one in a package (`glove_package`).
 """
 
 import codecs
@@ -14,6 +14,8 @@ import numpy as np
 
 from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.core.errors import UserError, one_line
+from flaxtext.io.glove_package import GLOVE, read_glove
+from flaxtext.io.wanted_vectors import WantedVectors
 from flaxtext.text.vocabulary import Vocabulary
 
 BLOCK = 2**20
@@ -30,55 +32,78 @@ FOREIGN = {
 """How files begin that are not read, and what to say of them."""
 
 
-def find_vectors(path: str | Path, words: Vocabulary) -> Pretrained:
-    """Read the vectors of the vocabulary's words, the first of each, from a text file in UTF-8, plain or gzip.
+def find_vectors(source: str | Path, words: Vocabulary, max_words: int | None = None) -> Pretrained:
+    """Read the vectors of the vocabulary's words, and of those of the source's first words that the vocabulary lacks.
 
-    Memory grows with the vocabulary, not with the file. Raises `UserError` where the file is not as it should be.
+    `source` is the path of a text file in UTF-8, plain or gzip, or `"glove"`. Its first words are `max_words`, and no
+    more than `wanted_vectors.MOST_EXTRA`. Memory grows with what is kept, not with the file. Raises `UserError` where
+    the file is not as it should be, or has none of the vocabulary's words.
     """
-    ids = {word.encode(): index for index, word in enumerate(words.words.to_pylist(), start=1)}
-    found: dict[int, np.ndarray] = {}
+    kept = WantedVectors(words, max_words)
+    if source == GLOVE:
+        read_glove(kept)
+    else:
+        _read_file(source, kept)
+    if not len(kept):
+        raise UserError(
+            f"{source}: has a vector for none of the {len(words):,} words of the vocabulary; are both of one "
+            "language? Name another file in build_vocab.vectors of params.yaml, or null"
+        )
+    return kept.result()
+
+
+def _read_file(path: str | Path, kept: WantedVectors) -> None:
+    """Read a file in the text format. Raises `UserError`."""
     dim = promised = present = 0
     phrase = 0  # the line of a word of the vocabulary with more than its numbers
-    for number, line in _lines(path):
-        if line[:1] <= b" ":  # none, or white space
-            line = line.strip()
-            if not line:
+    for first, lines in _blocks(path):
+        numbers, spellings, rests = [], [], []
+        for number, line in enumerate(lines, start=first):
+            spelling, rest = _parted(line)
+            if not spelling:
                 continue
-        word, _, rest = line.partition(b" ")
-        if b"\t" in word:
-            word, _, rest = line.partition(b"\t")
-        if not dim:  # the first line
-            fields = rest.split()
-            if word.isdigit() and len(fields) == 1 and fields[0].isdigit():
-                promised, dim = int(word), int(fields[0])
+            if not dim:  # the first line
+                fields = rest.split()
+                if spelling.isdigit() and len(fields) == 1 and fields[0].isdigit():
+                    promised, dim = int(spelling), int(fields[0])
+                    continue
+                dim = _count_numbers(fields)
+            present += 1
+            numbers.append(number)
+            spellings.append(spelling)
+            rests.append(rest)
+        for place, word in kept.wanted(spellings):
+            fields = rests[place].split()
+            ours = word in kept.ids
+            if len(fields) > dim > 0:  # "new york 0.1 ...": no word of a vocabulary
+                phrase = phrase or (numbers[place] if ours else 0)
                 continue
-            dim = _count_numbers(fields)
-        present += 1
-        index = ids.get(word, 0)
-        if not index or index in found:
-            continue
-        fields = rest.split()
-        if len(fields) > dim > 0:  # "new york 0.1 ...": no word of a vocabulary
-            phrase = phrase or number
-            continue
-        found[index] = _vector(fields)
-        if len(found[index]) != dim or not np.isfinite(found[index]).all() or not dim:
-            raise UserError(f"{path}, line {number}: expected a word and {dim or 'its'} numbers")
+            vector = _vector(fields)
+            if len(vector) == dim > 0 and np.isfinite(vector).all():
+                kept.keep(word, spellings[place], present - len(spellings) + place + 1, vector)
+            elif ours:
+                raise UserError(f"{path}, line {numbers[place]}: expected a word and {dim or 'its'} numbers")
     if present < promised:
         raise UserError(
             f"{path}: {present:,} words, and its first line says {promised:,}: it was cut short; get it again, or "
             "correct that line"
         )
-    if not found and phrase:
+    if not len(kept) and phrase:
         raise UserError(f"{path}, line {phrase}: expected a word and {dim} numbers")
-    if not found:
-        raise UserError(f"{path}: has a vector for none of the {len(words):,} words of the vocabulary")
-    order = sorted(found)
-    return Pretrained(np.array(order, np.int32), np.stack([found[index] for index in order]))
 
 
-def _lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of each line, from 1, and the line. Raises `UserError`."""
+def _parted(line: bytes) -> tuple[bytes, bytes]:
+    """Part a line into its word and the rest; an empty word where there is none."""
+    if line[:1] <= b" ":  # none, or white space
+        line = line.strip()
+    word, _, rest = line.partition(b" ")
+    if b"\t" in word:
+        word, _, rest = line.partition(b"\t")
+    return word, rest
+
+
+def _blocks(path: str | Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield lines, about `BLOCK` bytes at a time, and the number of the first, from 1. Raises `UserError`."""
     try:
         with open(path, "rb") as raw:  # noqa: PTH123, as the user wrote it
             begins = raw.read(6)
@@ -95,9 +120,9 @@ def _lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
                     if zero >= 0 or len(rest) > BLOCK:
                         wrong = 1 + block[:zero].count(b"\n") if zero >= 0 else 1 + number + len(lines)
                         raise UserError(f"{path}, line {wrong}: not text; word vectors are read in their text format")
-                    yield from enumerate(lines, start=1 + number)
+                    yield 1 + number, lines
                     number += len(lines)
-                yield 1 + number, rest
+                yield 1 + number, [rest]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, which build_vocab.vectors of params.yaml names") from None
     except (OSError, EOFError, zlib.error) as error:
