@@ -20,7 +20,7 @@ with fast_start():
     from flaxtext.artifacts.corpus import Corpus
     from flaxtext.artifacts.metrics import write_class_scores, write_confusion, write_json
     from flaxtext.artifacts.predictions import Answers, write_predictions
-    from flaxtext.artifacts.token_ids import read_token_ids
+    from flaxtext.artifacts.token_ids import VectorizedSplit, read_token_ids
     from flaxtext.compare.majority import beside_majority
     from flaxtext.config.evaluate import Evaluate
     from flaxtext.evaluate.evaluation import ClassScores, describe_figures, drawn_pairs, evaluate, spread
@@ -35,7 +35,7 @@ def main() -> None:
     """Predict both splits and write predictions and figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant")
-    for name in ("model", "train", "test", "predictions", "confusion", "per-class", "metrics"):
+    for name in ("model", "train", "test", "unknown", "predictions", "confusion", "per-class", "metrics"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--texts", type=Path, nargs=2, default=(), help="both splits, if they have columns to keep")
     args = parser.parse_args()
@@ -43,12 +43,9 @@ def main() -> None:
 
     configure_jax()
     model = read_bundle(args.model, every_seed=True)
-    train, test = read_token_ids(args.train), read_token_ids(args.test)
+    train, test = (read_token_ids(path, args.unknown) for path in (args.train, args.test))
     labels = np.concatenate([train.labels, test.labels])
-    cut = [split.documents.cut(model.architecture.max_len, model.vocabulary.rows) for split in (train, test)]
-    answers = Answers.join(
-        [part for ids, own in zip(cut, (train, test), strict=True) for part in answer(model, ids, own.labels)]
-    )
+    answers = Answers.join([part for own in (train, test) for part in answer(model, own)])
     splits = np.array(["train"] * len(train.labels) + ["test"] * len(test.labels), dtype=object)
     if model.info.training["validation_from"] == "train":
         splits[: len(train.labels)][train.held_out] = "validation"
@@ -88,13 +85,13 @@ def main() -> None:
     write_json(args.metrics, {**metrics, "parameters": model.size})
 
 
-def answer(model: Classifier, ids: np.ndarray, labels: np.ndarray) -> Iterator[Answers]:
-    """Answer for `ids: int32[n, max_len]`, by parts: the probabilities of all classes take much room."""
-    rows = max(1, PROBABILITIES // (len(model.members) * len(model.classes)))
-    for start in range(0, max(len(ids), 1), rows):
-        part = slice(start, start + rows)
-        each = model.each(ids[part], backend="jax")
-        yield Answers.of(model.combine(each), labels[part], by_seed=each.argmax(axis=2))
+def answer(model: Classifier, split: VectorizedSplit) -> Iterator[Answers]:
+    """Answer for a split by parts: the probabilities of all classes take much room."""
+    documents = max(1, PROBABILITIES // (len(model.members) * len(model.classes)))
+    for start in range(0, max(len(split.labels), 1), documents):
+        part = slice(start, start + documents)
+        each = model.each(model.cut(split.documents[part]), backend="jax")
+        yield Answers.of(model.combine(each), split.labels[part], by_seed=each.argmax(axis=2))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ with fast_start():
     from flaxtext.artifacts.history import write_history
     from flaxtext.artifacts.metrics import write_json
     from flaxtext.artifacts.pretrained import read_pretrained
-    from flaxtext.artifacts.token_ids import VectorizedSplit, read_token_ids
+    from flaxtext.artifacts.token_ids import read_token_ids
     from flaxtext.artifacts.vocabulary import read_vocabulary
     from flaxtext.config.train import read_variant
     from flaxtext.model.compilation import configure_jax
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("variant")
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--watched", type=Path, required=True, help="the same as --train: watch its validation split")
+    parser.add_argument("--unknown", type=Path, required=True, help="the words that the vocabulary lacks")
     parser.add_argument("--vocab", type=Path, required=True)
     parser.add_argument("--pretrained", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
@@ -43,21 +44,17 @@ def main() -> None:
     variant = read_variant(args.variant)
 
     configure_jax()
-    words, train = read_vocabulary(args.vocab), read_token_ids(args.train)
+    words, train = read_vocabulary(args.vocab), read_token_ids(args.train, args.unknown)
     check_extent(variant, len(train.labels), args.variant)
     for line in describe_cuts(np.diff(train.documents.offsets), {args.variant: variant.max_len}):
         print(line)
 
-    unknown = read_unknown_words(args.train.with_name("unknown.parquet"))
-
-    def examples(split: VectorizedSplit) -> Examples:
-        return Examples(replace(split.documents, unknown=unknown), split.labels)
-
-    documents = examples(train)
+    documents = Examples(train.documents, train.labels)
     if variant.validation_from == "train":
         documents, validation = documents.select(~train.held_out), documents.select(train.held_out)
     else:
-        validation = examples(read_token_ids(args.watched))
+        watched = read_token_ids(args.watched, args.unknown)
+        validation = Examples(watched.documents, watched.labels)
     trained = train_variant(
         variant,
         documents,

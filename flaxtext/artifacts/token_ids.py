@@ -10,7 +10,7 @@ origin of the corpus. NumPy, for what fits memory: the arrays `ids` and `offsets
 import json
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,18 @@ def write_token_ids(
         write(temporary, batches, held_out, {"classes": classes, "origin": origin})
 
 
-def read_token_ids(path: str | Path) -> VectorizedSplit:
-    """Read a `.parquet` file, a folder of them or an `.npz` file. Raises `UserError` if it holds no token ids."""
-    if Path(path).suffix == ".npz":
-        return _read_npz(path)
+def read_token_ids(path: str | Path, unknown: str | Path | None = None) -> VectorizedSplit:
+    """Read a `.parquet` file, a folder of them or an `.npz` file; and, from another, the words of the unknown ids.
+
+    Raises `UserError` where they hold something else.
+    """
+    split = _read_npz(path) if Path(path).suffix == ".npz" else _read_parquet(path)
+    if unknown is None:
+        return split
+    return replace(split, documents=replace(split.documents, unknown=read_unknown_words(unknown)[1]))
+
+
+def _read_parquet(path: str | Path) -> VectorizedSplit:
     with reading(path, FORMAT.name):
         dataset = ds.dataset(path, format="parquet")
         details = FORMAT.check(path, dataset.schema)
@@ -96,10 +104,11 @@ def write_unknown_words(path: str | Path, words: list[str], first: int) -> None:
     UNKNOWN.write(path, pa.table({"word": pa.array(words, pa.string()), "id": ids}))
 
 
-def read_unknown_words(path: str | Path) -> dict[int, str]:
-    """Read what `write_unknown_words` wrote: id -> word."""
+def read_unknown_words(path: str | Path) -> tuple[int, pa.StringArray]:
+    """Read what `write_unknown_words` wrote: the first id, 0 where there are none, and the words of that and the next."""
     table = UNKNOWN.read(path)
-    return dict(zip(table["id"].to_pylist(), table["word"].to_pylist(), strict=True))
+    ids, words = table["id"].to_numpy(), table["word"].combine_chunks()
+    return (int(ids[0]) if len(ids) else 0), words
 
 
 def _write_parquet(path: Path, batches: Batches, held_out: np.ndarray | None, details: dict[str, Any]) -> None:

@@ -25,6 +25,8 @@ from flaxtext.model.prediction import Backend, choose_backend
 
 WORD_BYTES = 6
 """Of a file of text, about: English, and the commas, quotes and names of other columns between."""
+WORDS = 50
+"""Of a text, about."""
 GZIP_RATIO = 3
 """How much smaller text is with gzip, about."""
 BLOCK_PROBABILITIES = 2**22
@@ -164,9 +166,9 @@ def backend_for(model: Classifier, source: Table) -> Backend:
     architecture = model.architecture
     rows = count_rows(source)
     if rows is not None:
-        return choose_backend(rows * architecture.positions)
+        return choose_backend(rows * WORDS * architecture.reading.per_word)
     size = size_of(source) * (GZIP_RATIO if source.path.suffix.lower() == ".gz" else 1)
-    return choose_backend(size // WORD_BYTES * architecture.per_word)
+    return choose_backend(size // WORD_BYTES * architecture.reading.per_word)
 
 
 def size_of(source: Table) -> int:

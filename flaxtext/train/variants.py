@@ -101,9 +101,7 @@ def train_variant(
     check_extent(variant, len(documents.labels), name)
     say(f"{name}: {len(documents.labels):,} documents, {len(validation.labels):,} for validation")
     _check_amounts(variant, name, classes, validation)
-    limit, lengths = variant.max_len or MAX_WORDS, documents.documents.lengths
-    if n_longer := int((lengths > limit).sum()):
-        say(f"{n_longer:,} documents have more than {limit:,} words, the longest {lengths.max():,}: the rest is cut")
+    limit = variant.max_len or MAX_WORDS
     if words.tokenizer == "keras":
         documents, validation = (one._replace(documents=one.documents.known(words.rows)) for one in (documents, validation))
     documents, validation = (one._replace(documents=one.documents.first(limit)) for one in (documents, validation))
