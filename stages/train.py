@@ -21,6 +21,7 @@ with fast_start():
     from flaxtext.artifacts.token_ids import read_token_ids
     from flaxtext.artifacts.vocabulary import read_vocabulary
     from flaxtext.config.train import read_variant
+    from flaxtext.model.architecture import MAX_WORDS
     from flaxtext.model.compilation import configure_jax
     from flaxtext.text.token_ids import Examples
     from flaxtext.train.card import render_card
@@ -46,7 +47,7 @@ def main() -> None:
     configure_jax()
     words, train = read_vocabulary(args.vocab), read_token_ids(args.train, args.unknown)
     check_extent(variant, len(train.labels), args.variant)
-    for line in describe_cuts(np.diff(train.documents.offsets), {args.variant: variant.max_len}):
+    for line in describe_cuts(train.documents.lengths, {args.variant: variant.max_len or MAX_WORDS}):
         print(line)
 
     documents = Examples(train.documents, train.labels)
