@@ -80,7 +80,7 @@ def choose_validation(labels: np.ndarray, fraction: float, seed: int) -> np.ndar
 
 def number_words(texts: pa.Array, vocabulary: Vocabulary) -> TokenIds:
     """Turn `texts: string[n]` into ids, 0 for a word that the vocabulary lacks."""
-    lists = tokenize(texts)
+    lists = tokenize(texts, vocabulary.tokenizer)
     return TokenIds(vocabulary.ids(lists.values), numpy_array(lists.offsets))
 
 
@@ -101,7 +101,7 @@ class UnknownWords:
 
         def one(batch: tuple[pa.Array, np.ndarray]) -> tuple[TokenIds, pa.DictionaryArray, np.ndarray]:
             texts, labels = batch
-            lists = tokenize(texts)
+            lists = tokenize(texts, self._vocabulary.tokenizer)
             ids = self._vocabulary.ids(lists.values)
             unknown = lists.values.filter(pa.array(ids == 0)).dictionary_encode()
             return TokenIds(ids, lists.offsets.to_numpy()), unknown, labels
