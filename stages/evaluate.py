@@ -43,7 +43,8 @@ def main() -> None:
 
     configure_jax()
     model = read_bundle(args.model, every_seed=True)
-    train, test = (read_token_ids(path, args.unknown) for path in (args.train, args.test))
+    marks = model.architecture.marks
+    train, test = (read_token_ids(path, args.unknown, marks=marks) for path in (args.train, args.test))
     labels = np.concatenate([train.labels, test.labels])
     answers = Answers.join([part for own in (train, test) for part in answer(model, own)])
     splits = np.array(["train"] * len(train.labels) + ["test"] * len(test.labels), dtype=object)

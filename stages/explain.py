@@ -70,7 +70,7 @@ def main() -> None:
         print(f"{method:<14}" + "  ".join(f"{name} {value:.3f}" for name, value in metrics[method].items()))
 
     write_json(args.json, explained)
-    write_text(args.html, render_explanations(args.variant, explained))
+    write_text(args.html, render_explanations(args.variant, explained, model.vocabulary.tokenizer))
     write_json(args.metrics, metrics)
     write_importance(args.importance, importance_of_words(found, model.vocabulary.words))
 

@@ -225,7 +225,8 @@ class Classifier:
 
         Raises what `predict` raises.
         """
-        words: list[list[str]] = tokenize(as_texts(texts).fill_null(text_scalar(""))).to_pylist()
+        strings = as_texts(texts).fill_null(text_scalar(""))
+        words: list[list[str]] = tokenize(strings, self.vocabulary.tokenizer).to_pylist()
         return words
 
     def token_ids(self, tokens: Sequence[str]) -> np.ndarray:

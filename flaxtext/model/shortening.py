@@ -98,7 +98,7 @@ def _readable(model: Classifier, document: Shortened) -> Shortened:
     """Drop what the model does not read, as `Classifier.cut` does."""
     if model.vocabulary.tokenizer != "keras":
         return document
-    known = (document.document.ids > 0) & (document.document.ids < model.vocabulary.rows)
+    known = document.document.ids < model.vocabulary.rows
     return document._replace(document=document.document.select(known), columns=document.columns[known])
 
 

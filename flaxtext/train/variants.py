@@ -102,6 +102,8 @@ def train_variant(
     say(f"{name}: {len(documents.labels):,} documents, {len(validation.labels):,} for validation")
     _check_amounts(variant, name, classes, validation)
     limit = variant.max_len or MAX_WORDS
+    if not variant.marks:
+        documents, validation = (one.without_marks() for one in (documents, validation))
     if words.tokenizer == "keras":
         documents, validation = (one._replace(documents=one.documents.known(words.rows)) for one in (documents, validation))
     documents, validation = (one._replace(documents=one.documents.first(limit)) for one in (documents, validation))
