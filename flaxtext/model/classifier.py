@@ -164,7 +164,7 @@ class Classifier:
 
     def reach(self, documents: TokenIds) -> np.ndarray:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
-        known = documents.ids < self.vocabulary.rows
+        known = (documents.ids > 0) & (documents.ids < self.vocabulary.rows)
         can_matter = (documents.ids > 0) & (known | (self.architecture.characters > 0))
         place = np.arange(len(documents.ids)) - np.repeat(documents.offsets[:-1], documents.lengths)
         if self.vocabulary.tokenizer == "keras":  # unknown words are dropped before the cut
