@@ -88,6 +88,7 @@ def main() -> None:
 
 def answer(model: Classifier, split: VectorizedSplit) -> Iterator[Answers]:
     """Answer for a split by parts: the probabilities of all classes take much room."""
+    rows = split.first_unknown or model.vocabulary.rows
     documents = max(1, PROBABILITIES // (len(model.members) * len(model.classes)))
     for start in range(0, max(len(split.labels), 1), documents):
         part = slice(start, start + documents)

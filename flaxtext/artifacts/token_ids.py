@@ -53,6 +53,7 @@ class VectorizedSplit:
         held_out: bool[n]; the documents of the validation split.
         classes: the class names, in the source's order.
         origin: of the corpus, as in `artifacts.corpus.Corpus`.
+        first_unknown: the id from which words that the vocabulary lacks are numbered; 0 where that is not known.
     """
 
     documents: TokenIds
@@ -60,6 +61,7 @@ class VectorizedSplit:
     held_out: np.ndarray
     classes: list[str]
     origin: dict[str, Any]
+    first_unknown: int = 0
 
 
 def write_token_ids(
@@ -90,9 +92,10 @@ def read_token_ids(
     """
     split, found = _read_npz(path) if Path(path).suffix == ".npz" else _read_parquet(path, marks)
     documents = insert_marks(split.documents, found) if marks else split.documents
-    if unknown is not None:
-        documents = replace(documents, unknown=read_unknown_words(unknown)[1])
-    return replace(split, documents=documents)
+    if unknown is None:
+        return replace(split, documents=documents)
+    first, words = read_unknown_words(unknown)
+    return replace(split, documents=replace(documents, unknown=words), first_unknown=first)
 
 
 def _read_parquet(path: str | Path, marks: bool) -> tuple[VectorizedSplit, Marks]:

@@ -14,7 +14,7 @@ from flaxtext.model.prediction import Backend, choose_backend, class_probabiliti
 from flaxtext.model.texts import as_texts
 from flaxtext.model.tfidf import count_features, weigh
 from flaxtext.text.features import FeatureIds, Features, bounds
-from flaxtext.text.token_ids import TokenIds, number_words
+from flaxtext.text.token_ids import TokenIds, number_words, renumber
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -50,11 +50,11 @@ class ModelInfo:
 
 
 def arrange(
-    architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, first_character: int
+    architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, reads: Features
 ) -> FeatureIds:
     """Make of all features of documents what the forward pass takes: weighted, or less the padding between them."""
     if idf is not None:
-        return weigh(count_features(features), idf, first_character)
+        return weigh(count_features(features), idf, reads.first_character, reads.first_vector)
     return features if architecture.positions else features.closed_up()
 
 
@@ -123,6 +123,8 @@ class Classifier:
             reads.append(f"{lengths} of {'prefixes' if architecture.prefix else 'words'}")
         if architecture.characters:
             reads.append(f"runs of up to {architecture.characters} characters")
+        if architecture.vectors:
+            reads.append("pretrained vectors")
         read = ", ".join(reads)
         if self.is_linear:
             return f"TF-IDF and a linear support vector machine, of {read}"
@@ -162,6 +164,13 @@ class Classifier:
         """Turn `texts: string[n]` into the ids of all their words, and of their marks where the model reads marks."""
         return number_words(texts, self.vocabulary, marks=self.architecture.marks)
 
+    def adopt(self, documents: TokenIds, rows: int) -> TokenIds:
+        """Give documents, numbered by a vocabulary of so many rows with which the model's begins, the model's ids.
+
+        The model knows some more words where it was given pretrained vectors.
+        """
+        return renumber(documents, rows, self.vocabulary)
+
     def reach(self, documents: TokenIds) -> np.ndarray:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
         known = (documents.ids > 0) & (documents.ids < self.vocabulary.rows)
@@ -200,7 +209,7 @@ class Classifier:
 
     def features_of(self, documents: TokenIds) -> FeatureIds:
         """List the rows of documents as `read` gives them, weighted where the pooling weighs."""
-        return arrange(self.architecture, self.features.expand(documents), self._idf, self.features.first_character)
+        return arrange(self.architecture, self.features.expand(documents), self._idf, self.features)
 
     @property
     def _idf(self) -> np.ndarray | None:

@@ -130,6 +130,23 @@ def number_words(texts: pa.Array, vocabulary: Vocabulary, *, marks: bool = False
     return insert_marks(documents, find_marks(texts, vocabulary.tokenizer)) if marks else documents
 
 
+def renumber(documents: TokenIds, rows: int, vocabulary: Vocabulary) -> TokenIds:
+    """Number words beyond a vocabulary of so many rows by a larger one, which begins with it; unknown ones beyond that.
+
+    The order of the unknown words stays.
+    """
+    if rows == vocabulary.rows:
+        return documents
+    found = vocabulary.ids(documents.unknown)
+    unknown = np.flatnonzero(found == 0)
+    numbers = found.copy()
+    numbers[unknown] = vocabulary.rows + np.arange(len(unknown))
+    is_beyond = documents.ids >= rows
+    ids = documents.ids.copy()
+    ids[is_beyond] = numbers[ids[is_beyond] - rows]
+    return TokenIds(ids, documents.offsets, documents.unknown.take(number_array(unknown)))
+
+
 def insert_marks(documents: TokenIds, marks: Marks) -> TokenIds:
     """Put the marks of documents in their places between the words, their codes below 0."""
     if not len(marks.codes):
