@@ -23,8 +23,8 @@ with fast_start():
     from flaxtext.core.errors import UserError
     from flaxtext.core.files import write_text
     from flaxtext.core.parallel import ordered_map
-    from flaxtext.explain.documents import choose_documents, explain_document, readable_documents, summarize
-    from flaxtext.explain.explanation import leave_one_out, one_blas_thread
+    from flaxtext.explain.documents import choose_documents, explain_document, summarize
+    from flaxtext.explain.explanation import leave_one_out, one_blas_thread, readable_documents
     from flaxtext.explain.faithfulness import importance_of_words, judge
     from flaxtext.explain.pages import render_explanations
     from flaxtext.model.compilation import configure_jax

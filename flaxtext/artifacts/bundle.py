@@ -42,7 +42,7 @@ SUMS = "SHA256SUMS"
 """The files' checksums, as `sha256sum --check` reads them."""
 LIBRARIES = ("flax", "jax", "numpy", "pyarrow", "safetensors")
 """Whose versions config.json names."""
-MAX_BYTES = 512 * 1024**2
+MAX_BYTES = 640 * 1024**2
 """Size of the parameters that is still taken for a model."""
 KEYS = {"ngrams": "ngrams.keys", "characters": "characters.keys", "vectors": "vectors.ids"}
 """Where model.safetensors holds the hashes of the n-grams that it knows, of words and of characters, and the ids of the

@@ -134,6 +134,13 @@ class Classifier:
         layer = f", hidden layer of {architecture.hidden}" if architecture.hidden else ""
         return f"{architecture.pooling} of {architecture.embed_dim}-dimensional embeddings of {read}{layer}{seeds}"
 
+    @property
+    def reads(self) -> str:
+        """How much it reads of a document, in a line."""
+        known = "known " if self.vocabulary.tokenizer == "keras" else ""
+        kinds = "words and marks" if self.architecture.marks else "words"
+        return f"the first {self.architecture.words:,} {known}{kinds} of a document count"
+
     def predict(self, texts: Any) -> np.ndarray:
         """Return the most probable label of each text, `object[n]`; None where the text is None or NaN.
 
@@ -191,14 +198,17 @@ class Classifier:
     def probabilities(self, documents: TokenIds, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities of documents as `read` gives them, `float32[n, classes]`: an ensemble's are averaged.
 
-        `backend` says what computes them; left out, the number of ids decides. Raises `TypeError` for texts.
+        `backend` says what computes them, except for weighted features, which are for NumPy; left out, the number of ids
+        decides. Raises `TypeError` for texts.
         """
         return self.combine(self.each(documents, len(self.answering), backend))
 
     def each(self, documents: TokenIds, members: int | None = None, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities by each seed, or by the first `members`: `float32[members, n, classes]`."""
         if not isinstance(documents, TokenIds):
-            raise TypeError(f"expected documents as read() gives them, got {type(documents).__name__}")
+            raise TypeError(f"expected documents as read() gives them, got {type(documents).__name__}; predict_proba takes texts")
+        if self.architecture.weighs:
+            backend = "numpy"
         backend = backend or choose_backend(len(documents.ids) * self.architecture.reading.per_word)
         chosen = (self._placed if backend == "jax" else self.members)[:members]
         parts = []
