@@ -53,6 +53,11 @@ class FeatureIds(NamedTuple):
         """Features of each document, `int64[n]`."""
         return np.diff(self.offsets)
 
+    @property
+    def values(self) -> np.ndarray:
+        """What each feature counts, `float32[k]`, where all count 1, too."""
+        return np.ones(len(self.rows), np.float32) if self.weights is None else self.weights
+
     def with_empty(self) -> "FeatureIds":
         """Add a document without features, to fill a batch up with."""
         return self._replace(offsets=np.append(self.offsets, self.offsets[-1]))
@@ -227,19 +232,22 @@ class Features:
 
     def _place(self, ids: np.ndarray, unknown: "_Parts") -> np.ndarray:
         """Where unknown words are among `unknown`, the last of which, of no parts, stands for those not told."""
-        return np.clip(ids - len(self.words) - 1, 0, len(unknown.prefixes) - 1)
+        place: np.ndarray = np.clip(ids - len(self.words) - 1, 0, len(unknown.prefixes) - 1)
+        return place
 
     def _unknown(self, documents: TokenIds) -> "_Parts":
         """What the unknown words of documents are made of; remembered, for parts of the same documents come next."""
         words, parts = self._seen
         if words is not documents.unknown:
             parts = self._parts_of(documents.unknown)
-            parts = _Parts(np.append(parts.prefixes, np.int32(0)), parts.rows, np.append(parts.offsets, parts.offsets[-1]))
+            ends = np.append(parts.offsets, parts.offsets[-1])
+            parts = _Parts(np.append(parts.prefixes, np.int32(0)), parts.rows, ends)
             self._seen = documents.unknown, parts
         return parts
 
     def _word_rows(self, ids: np.ndarray) -> np.ndarray:
-        return np.where((ids > 0) & (ids <= self.n_known), ids, 0).astype(np.int32)
+        rows: np.ndarray = np.where((ids > 0) & (ids <= self.n_known), ids, 0).astype(np.int32)
+        return rows
 
     @cached_property
     def _known(self) -> "_Parts":
@@ -282,7 +290,8 @@ def find(keys: np.ndarray, hashes: np.ndarray, present: np.ndarray, first: int) 
     if not len(keys):
         return np.zeros(len(hashes), np.int32)
     place = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
-    return np.where(present & (keys[place] == hashes), first + place, 0).astype(np.int32)
+    rows: np.ndarray = np.where(present & (keys[place] == hashes), first + place, 0).astype(np.int32)
+    return rows
 
 
 def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -337,7 +346,8 @@ def _mix(key: np.ndarray) -> np.ndarray:
     """Spread `uint32` keys over all 32 bits; the finalizer of MurmurHash3 (Appleby, public domain)."""
     key = (key ^ (key >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     key = (key ^ (key >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return key ^ (key >> np.uint32(16))
+    spread: np.ndarray = key ^ (key >> np.uint32(16))
+    return spread
 
 
 def fit_features(
@@ -363,8 +373,8 @@ def fit_features(
     characters = _frequent(*_count_characters(unfitted, documents), min_count)
     room = MAX_NGRAMS if max_rows is None else max(0, max_rows - unfitted.rows)
     keys = _most_frequent([ngrams, characters], room)
-    hashes = (_most_frequent([(own, counts)], MAX_NGRAMS)[0][0] for own, counts in keys)
-    return Features(words, reading, *hashes, vectors, n_known)
+    ngrams, characters = (_most_frequent([own], MAX_NGRAMS)[0] for own in keys)
+    return Features(words, reading, ngrams[0], characters[0], vectors, n_known)
 
 
 Counted = tuple[np.ndarray, np.ndarray]
@@ -403,7 +413,7 @@ def _frequent(keys: np.ndarray, counts: np.ndarray, min_count: int) -> Counted:
 
 
 def _most_frequent(kinds: list[Counted], room: int) -> list[Counted]:
-    """Keep of all kinds together no more than `room` n-grams, the most frequent; of equal ones, those that come first."""
+    """Keep of all kinds together no more than `room` n-grams, the most frequent; of equal ones, the first."""
     counts = np.concatenate([counts for _, counts in kinds])
     if len(counts) <= room:
         return kinds
