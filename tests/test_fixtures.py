@@ -1,6 +1,7 @@
 """Python and the page's JavaScript against the same JSON, tests/fixtures/."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,8 @@ from flaxtext.model.prediction import class_probabilities
 from flaxtext.report import portable
 from flaxtext.text.features import Features
 from flaxtext.text.token_ids import TokenIds
-from flaxtext.text.tokenizers import SEPARATORS, tokenize
+from flaxtext.text.tokenizers import tokenize
+from flaxtext.text.words import TOKENIZERS, pieces, rules
 
 MODELS = [*POOLINGS, "linear"]
 AGAIN = "; run python tests/shared_fixtures.py, and have portable.js compute it, too"
@@ -53,17 +55,51 @@ def test_the_fixtures_are_up_to_date(name):
     assert same(json.loads(json.dumps(CASES[name]())), read_fixture(name)), name + AGAIN
 
 
-def test_python_finds_the_words():
-    fixture = read_fixture("tokenizer.json")
-    assert fixture["separators"] == SEPARATORS
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_python_finds_the_words(name):
+    fixture = read_fixture("tokenizer.json")[name]
+    assert fixture["rules"] == rules(name)
     texts = pa.array([case["text"] for case in fixture["cases"]], pa.string())
-    assert tokenize(texts).to_pylist() == [case["words"] for case in fixture["cases"]]
+    assert tokenize(texts, name).to_pylist() == [case["words"] for case in fixture["cases"]]
+    for case in fixture["cases"]:
+        assert pieces(case["text"], name) == [tuple(piece) for piece in case["pieces"]]
+        assert [word for _, word in case["pieces"] if word] == case["words"]
 
 
-def test_javascript_finds_the_words():
-    fixture = read_fixture("tokenizer.json")
-    code = "({ separators, cases }) => cases.map(({ text }) => portable.tokenizer(separators).tokenize(text))"
-    assert in_javascript(code, fixture) == [case["words"] for case in fixture["cases"]]
+PIECES = """({ rules, texts }) => {
+  const { pieces } = portable.tokenizer(rules);
+  return texts.map((text) => pieces(text).map(({ text: piece, word }) => [piece, word]));
+}"""
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_javascript_finds_the_words(name):
+    fixture = read_fixture("tokenizer.json")[name]
+    texts = [case["text"] for case in fixture["cases"]]
+    found = in_javascript(PIECES, {"rules": fixture["rules"], "texts": texts})
+    assert found == [case["pieces"] for case in fixture["cases"]]
+
+
+def test_javascript_finds_the_words_of_nasty_texts():
+    """Every sequence of up to three of the characters whose neighbours count, beside a letter."""
+    nasty = [
+        "\u0301",
+        "\u4e2d",
+        "\U0001f600",
+        "\u00a9",
+        "\U0001f3fd",
+        "\U0001f1e9",
+        "\U000e0067",
+        "\u200d",
+        "\ufe0f",
+        "\u20e3",
+    ]
+    nasty += ["\u1039", "\u00ad", " ", "#", "\u0130"]
+    texts = ["1" + "".join(some) + "Z" for length in (1, 2, 3) for some in product(nasty, repeat=length)]
+    expected = [[list(piece) for piece in pieces(text, "unicode")] for text in texts]
+    assert in_javascript(PIECES, {"rules": rules("unicode"), "texts": texts}) == expected
+    words = tokenize(pa.array(texts), "unicode").to_pylist()
+    assert words == [[word for _, word in cut if word] for cut in expected]
 
 
 def test_python_lays_out_the_features():
@@ -112,7 +148,7 @@ def test_javascript_computes_the_models(name):
 
 def test_javascript_answers_as_packed_models_do():
     models = runs.many().models
-    lists = tokenize(pa.array(runs.TEXTS, pa.string()))
+    lists = tokenize(pa.array(runs.TEXTS, pa.string()), "unicode")
     for name, model in models.items():
         ids = TokenIds(model.vocabulary.ids(lists.values), lists.offsets.to_numpy()).cut(model.architecture.max_len)
         packed = portable.portable(portable.with_fewer_ngrams(model, 4), len(model.vocabulary), ids)

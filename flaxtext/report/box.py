@@ -49,8 +49,9 @@ def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: in
 
     They are compared with the whole ones on `texts`.
     """
-    vocabulary = next(iter(models.values())).vocabulary.words
-    lists = tokenize(pa.array(texts, pa.string()))
+    first = next(iter(models.values())).vocabulary
+    vocabulary = first.words
+    lists = tokenize(pa.array(texts, pa.string()), first.tokenizer)
     left_out = {
         variant: "it has another vocabulary"
         for variant, model in models.items()

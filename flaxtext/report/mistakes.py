@@ -40,7 +40,7 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
     """
     settings = run.params.report
     rows = worst_mistakes(run.predictions, settings.mistakes)
-    lists = tokenize(pa.array([run.texts[row] for row in rows], pa.string()))
+    lists = tokenize(pa.array([run.texts[row] for row in rows], pa.string()), run.tokenizer)
     documents: list[dict[str, Any]] = [
         {
             "row": row,

@@ -28,14 +28,18 @@ const portable = (() => {
     return new Numbers(bytes.buffer);
   }
 
-  // ---- Words, as flaxtext/text/tokenizers.py finds them ----
+  // ---- Words, as flaxtext/text/words.py finds them ----
 
-  // Finds words in texts; separators are characters of one UTF-16 unit each.
-  function tokenizer(separators) {
+  // Finds words in texts; `pieces` cuts a text into pieces that join to it, each with its word, "" for what is between.
+  function tokenizer({ name, ...rules }) {
+    const pieces = { keras: kerasPieces, unicode: unicodePieces }[name](rules);
+    return { pieces, tokenize: (text) => pieces(text).map((piece) => piece.word).filter((word) => word) };
+  }
+
+  // Separators are characters of one UTF-16 unit each.
+  function kerasPieces({ separators }) {
     const ends = new Set(separators);
-
-    // A text as runs of separators and of other characters, in order: they join to the text.
-    function pieces(text) {
+    function runs(text) {
       const found = [];
       for (let start = 0, end; start < text.length; start = end) {
         const word = !ends.has(text[start]);
@@ -44,9 +48,83 @@ const portable = (() => {
       }
       return found;
     }
+    return (text) => {
+      const lowered = runs(text.toLowerCase());  // as a whole: what a final sigma becomes hangs on what follows it
+      return runs(text).map(({ text: piece, word }, i) => ({ text: piece, word: word ? lowered[i].text : "" }));
+    };
+  }
 
-    const tokenize = (text) => pieces(text.toLowerCase()).filter((piece) => piece.word).map((piece) => piece.text);
-    return { pieces, tokenize };
+  // `classes` are the runs of flaxtext/text/word_classes.py; `foldings` are what is not folded to its small letter.
+  function unicodePieces({ classes: packed, foldings, apostrophes }) {
+    const table = new Uint8Array(0x110000);
+    let at = 0;
+    for (const [, letter, length] of packed.matchAll(/([A-Z])([0-9a-z]+)/g)) {
+      const end = at + parseInt(length, 36);
+      table.fill(letter.charCodeAt(0), at, end);
+      at = end;
+    }
+    const quotes = new RegExp(`[${apostrophes}]`, "g");
+
+    function fold(word) {
+      const folded = Array.from(word.normalize("NFC"), (one) => foldings[one] ?? one.toLowerCase()).join("");
+      return folded.normalize("NFC").replace(quotes, "'");
+    }
+
+    // The class of each character, of few as their neighbours have it: S, L, M, C, E, or D.
+    function classify(characters) {
+      const classes = characters.map((one) => String.fromCharCode(table[one.codePointAt(0)]));
+      classes.forEach((own, i) => {
+        if (own !== "Q") return;
+        const key = classes[i - 1] === "V" ? i - 2 : i - 1;
+        if (/^[0-9#*]$/.test(characters[key] ?? "")) classes[key] = "E";
+        classes[i] = "M";
+      });
+      const chosen = classes.map((own, i) => own === "V" && classes[i - 1] === "P");
+      chosen.forEach((is, i) => { if (is) classes[i - 1] = "E"; });
+      classes.forEach((own, i) => {
+        if (own === "V") classes[i] = chosen[i] ? "M" : "D";
+        if (own === "P") classes[i] = "S";
+      });
+
+      const seen = classes.flatMap((own, i) => (own === "D" ? [] : [i])), before = seen.map((i) => classes[i]);
+      const after = before.slice(), isEmoji = (i) => before[i] === "E" || before[i] === "T";
+      let first = 0;  // of the run of equal classes
+      before.forEach((own, i) => {
+        if (own !== before[first]) first = i;
+        if (own === "T") after[i] = before[i - 1] === "E" ? "M" : "E";
+        if (own === "G") after[i] = isEmoji(first - 1) ? "M" : "D";
+        if (own === "R") after[i] = (i - first) % 2 ? "M" : "E";
+      });
+      before.forEach((own, i) => {
+        if (own === "J") {
+          const joins = isEmoji(i - 1) && before[i + 1] === "E";
+          after[i] = joins ? "M" : "D";
+          if (joins) after[i + 1] = "M";
+        }
+        if (own === "K") {
+          after[i] = "M";
+          const stacks = before[i - 1] === "C" || (before[i - 1] === "M" && before[i - 2] === "C");
+          if (stacks && before[i + 1] === "C") after[i + 1] = "M";
+        }
+      });
+      seen.forEach((i, place) => { classes[i] = after[place]; });
+      return classes;
+    }
+
+    return (text) => {
+      const characters = Array.from(text), classes = classify(characters), found = [];
+      let last = "S";  // the class of the character before, of a mark what it is a mark of
+      characters.forEach((one, i) => {
+        const own = classes[i] === "M" || classes[i] === "D" ? last : classes[i];
+        const begins = classes[i] === "C" || classes[i] === "E" || own !== last;
+        if (begins || !found.length) found.push({ text: "", word: "" });
+        const piece = found[found.length - 1];
+        piece.text += one;
+        if (own !== "S" && classes[i] !== "D") piece.word += one;
+        last = own;
+      });
+      return found.map((piece) => ({ text: piece.text, word: fold(piece.word) }));
+    };
   }
 
   // ---- Features, as flaxtext/text/features.py lays them out ----
