@@ -52,6 +52,7 @@ def _weigh(counted: FeatureIds, idf: np.ndarray, first_character: int, first_vec
     owners = 3 * np.repeat(np.arange(counted.documents), counted.lengths) + block
     wide = weights.astype(np.float64)
     sums = np.bincount(owners, weights=np.where(is_vector, wide, wide**2), minlength=3 * counted.documents)
+    sums = sums.astype(np.float64)  # of no features, they are whole numbers
     sums[np.arange(len(sums)) % 3 < 2] **= 0.5
     scale = 1 / np.where(sums > 0, sums, 1)
     return FeatureIds(counted.rows, counted.offsets, (weights * scale[owners]).astype(np.float32))
