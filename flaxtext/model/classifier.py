@@ -178,13 +178,12 @@ class Classifier:
 
     def reach(self, documents: TokenIds) -> np.ndarray:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
-        known = (documents.ids > 0) & (documents.ids < self.vocabulary.rows)
-        can_matter = (documents.ids > 0) & (known | (self.architecture.characters > 0))
-        place = np.arange(len(documents.ids)) - np.repeat(documents.offsets[:-1], documents.lengths)
-        if self.vocabulary.tokenizer == "keras":  # unknown words are dropped before the cut
-            before: np.ndarray = np.cumsum(known) - known
-            place = before - np.repeat(np.append(before, 0)[documents.offsets[:-1]], documents.lengths)
-            can_matter &= known
+        is_word = documents.ids > 0
+        known = is_word & (documents.ids < self.vocabulary.rows)
+        is_read = known if self.vocabulary.tokenizer == "keras" else is_word  # others are dropped before the cut
+        before: np.ndarray = np.append(0, np.cumsum(is_read))
+        place = before[:-1] - np.repeat(before[documents.offsets[:-1]], documents.lengths)
+        can_matter = is_read if self.architecture.characters else known
         reached: np.ndarray = can_matter & (place < self.architecture.words)
         return reached
 
