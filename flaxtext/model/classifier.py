@@ -105,6 +105,11 @@ class Classifier:
         return self.info.kind == "linear"
 
     @property
+    def reads_unknown(self) -> bool:
+        """Whether a word that the vocabulary lacks can matter to an answer; Keras' tokenizer drops it."""
+        return self.vocabulary.tokenizer != "keras" and self.architecture.reading.reads_unknown
+
+    @property
     def size(self) -> int:
         """The number of parameters that an answer takes."""
         return len(self.answering) * self.architecture.size
@@ -164,13 +169,12 @@ class Classifier:
 
     def reach(self, documents: TokenIds) -> np.ndarray:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
-        known = documents.ids < self.vocabulary.rows
-        can_matter = (documents.ids > 0) & (known | (self.architecture.characters > 0))
+        known = (documents.ids > 0) & (documents.ids < self.vocabulary.rows)
+        can_matter = known | ((documents.ids > 0) & self.reads_unknown)
         place = np.arange(len(documents.ids)) - np.repeat(documents.offsets[:-1], documents.lengths)
         if self.vocabulary.tokenizer == "keras":  # unknown words are dropped before the cut
             before = np.cumsum(known) - known
             place = before - np.repeat(np.append(before, 0)[documents.offsets[:-1]], documents.lengths)
-            can_matter &= known
         return can_matter & (place < self.architecture.words)
 
     def cut(self, documents: TokenIds) -> TokenIds:

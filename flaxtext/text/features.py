@@ -107,6 +107,11 @@ class Reading:
         """Features that begin at a word of a document, n-grams of characters not counted."""
         return 1 + (self.prefix is not None) + (self.ngrams - 1)
 
+    @property
+    def reads_unknown(self) -> bool:
+        """Whether a word that the vocabulary lacks can have features: its prefix, or n-grams of its characters."""
+        return self.prefix is not None or self.characters > 0
+
 
 class Features:
     """The features of documents, by their rows.
@@ -181,10 +186,16 @@ class Features:
         is_mark = ids < 0
         first, *others = [
             find(self.ngrams, own, present, self.first_ngram)
-            for own, present in hash_ngrams(np.where(is_mark, ids, base), documents.offsets, self.reading.ngrams)
+            for own, present in hash_ngrams(
+                np.where(is_mark, ids, self._hashed(base)), documents.offsets, self.reading.ngrams
+            )
         ]
         columns = [np.where(is_mark, first, words), *([] if self.reading.prefix is None else [base]), *others]
         return FeatureIds(np.stack(columns, axis=1).reshape(-1), documents.offsets * self.reading.per_word)
+
+    def _hashed(self, base: np.ndarray) -> np.ndarray:
+        """Number the rows of words or prefixes, from 1, as n-grams are hashed: whatever the size of the vocabulary."""
+        return base if self.reading.prefix is None else np.maximum(base - len(self.words), 0)
 
     def _expand_characters(self, ids: np.ndarray, unknown: "_Parts") -> FeatureIds:
         known, words, is_unknown = self._known, self._word_rows(ids), ids > len(self.words)
@@ -264,8 +275,8 @@ def find(keys: np.ndarray, hashes: np.ndarray, present: np.ndarray, first: int) 
 def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield, shortest n-grams first, the hash of that which begins at each position, and whether there is one.
 
-    `base: int32[words]` are the rows of words or prefixes, 0 for unknown ones, below 0 for marks; documents lie between
-    `offsets`. Of one word alone there is an n-gram where it is a mark: words have rows of their own.
+    `base: int32[words]` are the numbers of words or prefixes, 0 for unknown ones, below 0 for marks; documents lie
+    between `offsets`. Of one word alone there is an n-gram where it is a mark: words have rows of their own.
     """
     key = _mix(base.astype(np.uint32))
     yield key, base < 0
@@ -345,7 +356,8 @@ def _count_ngrams(unfitted: Features, documents: TokenIds) -> Counted:
         return NO_KEYS, np.zeros(0, np.int64)
     parts = unfitted._known
     base = documents.ids if reading.prefix is None else parts.prefixes[np.clip(documents.ids, 0, len(unfitted.words))]
-    base = np.where(documents.ids < 0, documents.ids, np.where(documents.ids <= len(unfitted.words), base, 0))
+    base = np.where(documents.ids <= len(unfitted.words), base, 0)
+    base = np.where(documents.ids < 0, documents.ids, unfitted._hashed(base))
     hashes = [own[present] for own, present in hash_ngrams(base, documents.offsets, reading.ngrams)]
     return np.unique(np.concatenate(hashes), return_counts=True)
 

@@ -70,30 +70,29 @@
   async function showBox() {
     const box = document.getElementById("try-text");
     if (!box) return;
-    const list = (await portable.unpackText(page.words)).split(" ");
-    const words = new Map(list.map((word, index) => [word, index + 1]));
+    const words = (await portable.unpackText(page.words)).split(" "), known = new Set(words);
     const models = await Promise.all(Object.entries(page.models).map(async ([variant, packed]) =>
-      ({ variant, maxLen: packed.max_len, predict: await portable.load(packed, list) })));
+      ({ variant, model: await portable.load(packed, words) })));
     const answers = document.getElementById("try-answers");
     const status = document.getElementById("try-status");
 
-    const idsOf = (text) => tokenize(text).map((word) => words.get(word) ?? 0);
-
     function answer() {
-      const text = box.value;
-      const all = idsOf(text), ids = all.filter((id) => id);
-      const unknown = all.length - ids.length;
-      status.textContent = `${all.length} words` + (unknown ? `, ${unknown} of them unknown and dropped` : "");
-      answers.replaceChildren(...models.map(({ variant, predict, maxLen }) => {
-        const { probabilities, predicted, weights } = portable.leaveOneOut(predict, ids, maxLen);
+      const text = box.value, tokens = tokenize(text);
+      const unknown = tokens.filter((word) => !known.has(word)).length;
+      let unweighed = 0;
+      answers.replaceChildren(...models.map(({ variant, model }) => {
+        const found = portable.leaveOneOut(model, tokens), { probabilities, predicted, weights } = found;
+        unweighed = Math.max(unweighed, found.unweighed);
         const card = element("article", { className: "card" },
           element("div", { className: "answer" },
             element("h3", { style: "margin:0" }, swatch(variant), element("bdi", {}, variant)),
             element("bdi", { className: "top" }, page.classes[predicted])),
           bars(probabilities, variant));
-        if (ids.length) card.append(highlighted(text, (word) => (words.has(word) ? weights.get(words.get(word)) ?? 0 : undefined)));
+        if (tokens.some(model.reads)) card.append(highlighted(text, (word) => (model.reads(word) ? weights.get(word) ?? 0 : undefined)));
         return card;
       }));
+      status.textContent = `${tokens.length} words` + (unknown ? `, ${unknown} of them unknown` : "") +
+        (unweighed ? `; the text is long: the last ${unweighed} distinct words are not weighed` : "");
     }
 
     let waiting = 0;
@@ -111,7 +110,7 @@
 
     // For scripts and tests: class probabilities of a text, by variant.
     window.flaxtext = {
-      predict: (text) => Object.fromEntries(models.map(({ variant, predict }) => [variant, predict(idsOf(text).filter((id) => id))])),
+      predict: (text) => Object.fromEntries(models.map(({ variant, model }) => [variant, model.predict(tokenize(text))])),
     };
   }
 
