@@ -5,17 +5,20 @@ its entry in poolings.json that way; portable.js must then give the same answers
 """
 
 import json
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from flaxtext.model.architecture import Architecture, flatten_parameters, unflatten_parameters
+from flaxtext.model.classifier import Classifier, ModelInfo, arrange
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.model.prediction import class_probabilities
-from flaxtext.text.features import Features, fit_features
+from flaxtext.text.features import FeatureIds, Features, Reading, fit_features
 from flaxtext.text.token_ids import TokenIds
 from flaxtext.text.tokenizers import SEPARATORS, tokenize
+from flaxtext.text.vocabulary import Vocabulary
 
 FOLDER = Path(__file__).with_name("fixtures")
 
@@ -32,13 +35,36 @@ TEXTS = [
     "1,000.5 % $100 #tag @name 3/4 a=b+c*d",
 ]
 WORDS = ["aa", "aab", "bb", "🦊a", "🦊b", "e\u0301a", "éa", "b", "aac", "ab"]
-READS = [(None, 1), (2, 1), (None, 2), (2, 2), (1, 3)]
-"""Prefix and n-grams."""
+READINGS = [
+    Reading(),
+    Reading(prefix=2),
+    Reading(ngrams=2),
+    Reading(prefix=2, ngrams=2),
+    Reading(ngrams=3),
+    Reading(characters=3),
+    Reading(ngrams=2, marks=True),
+    Reading(prefix=1, ngrams=3, marks=True, characters=4),
+]
+COMMA, DOTS, FACE = (-(4 * ord(mark) + run) for mark, run in [(",", 1), (".", 3), ("🙂", 2)])
+DOCUMENTS = [
+    [],
+    ["aa"],
+    ["bb", "aab", "bb", "aab", "bb", "aab"],
+    ["aa", COMMA, "aab", "bb", "🦊a", "🦊b"],
+    ["e\u0301a", DOTS, "éa", DOTS, "éa", FACE],
+    ["aa", "unknown", "aab", "🦊c", "aa", "aabb"],
+    [COMMA, "zz", "z", "🦊", "b"],
+    ["🦊b", "🦊b", "🦊b", "🦊b", "ab"],
+]
+"""Words, of which the vocabulary lacks some, and marks."""
 
-DOCUMENTS = [[], [1], [3, 0, 0], [1, 2, 3, 4, 5], [4, 4, 4, 4, 1], [10, 9, 8, 7, 6], [2, 1, 2, 1, 2]]
+BLOCK = [[0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [3, 2, 3, 3, 0], [1, 2, 3, 4, 5], [4, 4, 4, 4, 1], [10, 9, 8, 7, 6]]
+"""Documents as rows of a table."""
 ROWS = 11
 MAX_LEN = 5
 CLASSES = 3
+FIRST_CHARACTER = 7
+"""The row of the first n-gram of characters, where rows are weighted."""
 
 
 def tokenizer_cases():
@@ -51,58 +77,90 @@ def tokenizer_cases():
 
 
 def feature_cases():
-    """Word ids, and the rows that they and their prefixes and n-grams have, of whom every second n-gram is known."""
-    ids = _ids()
+    """Documents, and the rows of their words, prefixes and n-grams, of which every second is known."""
+    words = pa.array(WORDS, pa.string())
     cases = []
-    for prefix, ngrams in READS:
-        words = pa.array(WORDS, pa.string())
-        keys = fit_features(words, ids, prefix=prefix, ngrams=ngrams, min_count=1).keys[::2]
-        features = Features(words, prefix=prefix, ngrams=ngrams, keys=keys)
-        reads = {"max_len": MAX_LEN, "prefix": prefix, "first_prefix": len(WORDS) + 1, "ngrams": ngrams}
-        reads["keys"] = keys.tolist()
-        cases.append({"reads": reads, "ids": DOCUMENTS_OF_WORDS, "rows": features.expand(ids).tolist()})
-    return {"words": WORDS, "cases": cases}
+    for reading in READINGS:
+        documents = token_ids(DOCUMENTS, WORDS, marks=reading.marks)
+        fitted = fit_features(words, documents, reading)
+        for tokenizer in ("unicode", "keras"):
+            reads = {"max_len": MAX_LEN, "padded": False, "drops_unknown": tokenizer == "keras", **asdict(reading)}
+            reads |= {"ngram_keys": fitted.ngrams[::2].tolist(), "character_keys": fitted.characters[::2].tolist()}
+            cases.append({"reading": reads, "rows": expand(reads, WORDS, DOCUMENTS)})
+    return {"words": WORDS, "documents": DOCUMENTS, "cases": cases}
+
+
+def expand(reads, words, documents):
+    """The rows of documents by Python, a list for each document."""
+    features = features_of(reads, words)
+    tokenizer = "keras" if reads["drops_unknown"] else "unicode"
+    strings = pa.array(words, pa.string())
+    architecture = Architecture(features.rows, CLASSES, "mean", 2, max_len=reads["max_len"], **asdict(features.reading))
+    vocabulary = Vocabulary(strings, np.ones(len(words), np.int64), tokenizer)
+    model = Classifier(ModelInfo([]), architecture, [], vocabulary, features)
+    found = features.expand(model.cut(token_ids(documents, words, marks=features.reading.marks)))
+    return [found.rows[found.offsets[i] : found.offsets[i + 1]].tolist() for i in range(len(documents))]
+
+
+def features_of(reads, words):
+    """What one of the fixtures' readings reads."""
+    reading = Reading(*(reads[field.name] for field in fields(Reading)))
+    keys = (np.array(reads[name], np.uint32) for name in ("ngram_keys", "character_keys"))
+    return Features(pa.array(words, pa.string()), reading, *keys)
+
+
+def token_ids(documents, words, *, marks):
+    """Words and marks by id; words that are not among `words` are numbered beyond them."""
+    number = {word: index for index, word in enumerate(words, 1)}
+    unknown = {}
+    lists = []
+    for tokens in documents:
+        lists.append([])
+        for token in tokens:
+            if isinstance(token, str):
+                beyond = len(words) + 1 + unknown.setdefault(token, len(unknown)) if token not in number else 0
+                lists[-1].append(number.get(token, beyond))
+            elif marks:
+                lists[-1].append(token)
+    ids = np.array([id_ for ids in lists for id_ in ids], np.int32)
+    return TokenIds(ids, np.cumsum([0, *map(len, lists)]), pa.array(list(unknown), pa.string()))
 
 
 def pooling_cases():
-    """Two tiny networks for each pooling, with and without a hidden layer, and what they answer."""
+    """Tiny networks for each pooling, with and without a hidden layer and layers at all, and what they answer."""
+    of_classes = {"embed_dim": CLASSES, "hidden": 0, "output": False}
+    sizes = [{"embed_dim": 3, "hidden": 4}, {"embed_dim": 3, "hidden": 0}]
     return {
-        name: [_case(Architecture(**_sizes(), pooling=name, embed_dim=3, hidden=hidden)) for hidden in (4, 0)]
-        for name in POOLINGS
+        name: [_case({"pooling": name, **own}) for own in [*sizes, *([of_classes] if pooling.weighs else [])]]
+        for name, pooling in POOLINGS.items()
     }
 
 
-def linear_cases():
-    """A tiny linear model, and what it answers."""
-    return [_case(Architecture(**_sizes()))]
-
-
-DOCUMENTS_OF_WORDS = [[id_ for id_ in ids if id_] for ids in DOCUMENTS]
-
-
-def _ids():
-    offsets = np.cumsum([0, *map(len, DOCUMENTS_OF_WORDS)])
-    return TokenIds(np.array([id_ for ids in DOCUMENTS_OF_WORDS for id_ in ids], np.int32), offsets).cut(MAX_LEN)
-
-
-def _sizes():
-    return {"rows": ROWS, "classes": CLASSES, "max_len": MAX_LEN}
-
-
-def _case(architecture):
+def _case(sizes):
+    architecture = _architecture(sizes)
     named = {path: _numbers(shape, seed) for seed, (path, shape) in enumerate(architecture.shapes.items(), 1)}
-    if architecture.is_linear:
-        named["linear.temperature"] = np.float32(0.5)
-        named["linear.idf"] = np.abs(named["linear.idf"])
-        named["linear.idf"][[0, 7]] = 0  # padding, and a word that no training document holds
-    ids = _ids()
-    answers = class_probabilities(architecture, unflatten_parameters(named), ids, "numpy")
+    if architecture.weighs:
+        named["embedding.idf"] = np.abs(named["embedding.idf"]) + np.float32(0.5)
+        named["embedding.idf"][[0, 3]] = 0  # padding, and a word that no training document holds
+    parameters = unflatten_parameters(named)
     return {
-        "sizes": {"pooling": architecture.pooling, "embed_dim": architecture.embed_dim, "hidden": architecture.hidden},
-        "parameters": {path: _listed(array) for path, array in flatten_parameters(unflatten_parameters(named)).items()},
-        "ids": ids.tolist(),
-        "probabilities": _listed(answers),
+        "sizes": sizes,
+        "first_character": FIRST_CHARACTER,
+        "parameters": {path: _listed(array) for path, array in flatten_parameters(parameters).items()},
+        "rows": BLOCK,
+        "probabilities": _listed(compute(architecture, parameters, BLOCK, "numpy")),
     }
+
+
+def compute(architecture, parameters, rows, backend):
+    """What a network answers to documents given as rows of its table."""
+    features = FeatureIds(np.array(rows, np.int32).reshape(-1), np.arange(len(rows) + 1) * len(rows[0]))
+    idf = np.asarray(parameters["embedding"]["idf"]) if architecture.weighs else None
+    return class_probabilities(architecture, parameters, arrange(architecture, features, idf, FIRST_CHARACTER), backend)
+
+
+def _architecture(sizes):
+    return Architecture(rows=ROWS, classes=CLASSES, max_len=MAX_LEN, **sizes)
 
 
 def _numbers(shape, seed):
@@ -121,13 +179,12 @@ CASES = {
     "tokenizer.json": tokenizer_cases,
     "features.json": feature_cases,
     "poolings.json": pooling_cases,
-    "linear.json": linear_cases,
 }
 
 
 def architecture_of(case):
     """The architecture of one of the models of the fixtures."""
-    return Architecture(**_sizes(), **case["sizes"])
+    return _architecture(case["sizes"])
 
 
 def parameters_of(case):

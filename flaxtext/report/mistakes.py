@@ -88,7 +88,9 @@ def weigh_words(
         reach & np.isin(document.ids.ids, _ids_of(document, words))
         for document, reach, words in zip(documents, reached, shown, strict=True)
     ]
-    forms = np.array([1 + len(np.unique(document.ids.ids[own])) for document, own in zip(documents, chosen, strict=True)])
+    forms = np.array(
+        [1 + len(np.unique(document.ids.ids[own])) for document, own in zip(documents, chosen, strict=True)]
+    )
     lengths = np.array([len(document.ids.ids) for document in documents])
     weighed = int(np.searchsorted(np.cumsum(forms * lengths), MAX_WORK, side="right"))
     blocks = np.cumsum(forms * len(model.classes)) // BLOCK_PROBABILITIES

@@ -217,9 +217,7 @@ class Portable:
         if column is not None:
             expanded = weigh(expanded, column, self.model.features.first_character)
         architecture = self.model.architecture
-        answers = [
-            class_probabilities(architecture, own.parameters(column), expanded, "numpy") for own in self.members
-        ]
+        answers = [class_probabilities(architecture, own.parameters(column), expanded, "numpy") for own in self.members]
         answer: np.ndarray = np.mean(answers, axis=0)
         return answer
 
