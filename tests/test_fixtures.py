@@ -135,10 +135,8 @@ def test_javascript_answers_as_packed_models_do():
 def test_javascript_leaves_words_out_as_python_does():
     text = "purr unknownish, purr bone strangest tail"
     for name in ("subwords", "prefixes", "words"):
-        packed = portable.portable(
-            runs.many().models[name], number_words(pa.array([""]), runs.many().models[name].vocabulary)
-        )
-        model = packed.model
+        model = runs.many().models[name]
+        packed = portable.portable(model, model.read(pa.array(runs.TEXTS)))
         value = {
             "packed": packed.encoded,
             "words": model.vocabulary.words.to_pylist(),

@@ -40,7 +40,7 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
 
     A word's weight, in thousandths, is what leaving it out takes from the probability of the class predicted. They
     come in the order in which the words appear in what is shown of the text, null for one that cannot matter to the
-    model. There are none for a document that is too long (`MAX_WORK`).
+    model. Where documents are long, those of the last ones are None altogether (`MAX_WORK`).
     """
     settings = run.params.report
     rows = worst_mistakes(run.predictions, settings.mistakes)
@@ -76,12 +76,12 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
 
 def weigh_words(
     model: Classifier, documents: list[Document], shown: list[list[str]], predicted: list[int]
-) -> Iterator[list[int | None]]:
+) -> Iterator[list[int | None] | None]:
     """Leave each word that is shown of a document out of it, and say what that takes from a class's probability.
 
     `shown` are words of each document, `predicted` the number of a class. Yields a list for each document: of its
-    distinct words shown, the weight in thousandths, or None for one that cannot matter. It is empty from the document
-    on at which `MAX_WORK` is spent.
+    distinct words shown, the weight in thousandths, or None for one that cannot matter; and None alone from the
+    document on at which `MAX_WORK` is spent.
     """
     reached = [model.reach(document.ids) for document in documents]
     chosen = [
@@ -103,7 +103,7 @@ def weigh_words(
         for number, own in zip(block.tolist(), found, strict=True):
             weights = dict(zip(own.word_ids.tolist(), own.weights[:, predicted[number]].tolist(), strict=True))
             yield _in_thousandths(model, documents[number], shown[number], weights)
-    yield from ([] for _ in documents[weighed:])
+    yield from (None for _ in documents[weighed:])
 
 
 def _numbers(document: Document) -> dict[str, int]:
@@ -128,9 +128,10 @@ def _in_thousandths(
 
 
 def say_limits(run: Run, documents: list[dict[str, Any]]) -> str:
-    """Say how many of the mistakes the page lists."""
+    """Say how many of the mistakes the page lists, and how many without weights."""
     wrong = [answers.predicted != answers.labels for answers in run.predictions.values()]
     total = int(np.any(wrong, axis=0).sum())
-    return (
-        "" if len(documents) == total else f", {len(documents):,} of the {total:,} documents that a variant got wrong"
-    )
+    unweighed = sum(any(answer["weights"] is None for answer in document["answers"]) for document in documents)
+    listed = f", {len(documents):,} of the {total:,} documents that a variant got wrong"
+    note = f" ({unweighed:,} are too long, and so many, that their words are not weighed for every variant)"
+    return ("" if len(documents) == total else listed) + (note if unweighed else "")

@@ -144,7 +144,7 @@
         const order = new Map();  // distinct words in order of first appearance, which the weights follow
         for (const word of tokenize(mistake.text)) if (!order.has(word)) order.set(word, order.size);
         text.replaceChildren(highlighted(mistake.text, (word) => {
-          const weight = answer.weights[order.get(word)];
+          const weight = answer.weights ? answer.weights[order.get(word)] : 0;
           return weight === null ? undefined : (weight ?? 0) / 1000;
         }));
         if (mistake.more) text.append(element("span", { className: "soft small" }, `\u2026 and ${mistake.more} more characters`));
