@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from flaxtext.artifacts.predictions import Predictions
-from flaxtext.explain.documents import read_documents
-from flaxtext.explain.explanation import Document, leave_one_out
+from flaxtext.core.arrow import string_array
+from flaxtext.explain.explanation import leave_one_out
 from flaxtext.model.classifier import Classifier
 from flaxtext.model.shortening import answer_shortened
 from flaxtext.report.packing import to_json
 from flaxtext.report.run import Run
+from flaxtext.text.token_ids import TokenIds
 
 MISTAKES_BYTES = 1_500_000
 """What the mistakes may weigh, unpacked: three to four times what they take of the page."""
@@ -57,10 +58,10 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
     for number, (variant, model) in enumerate(run.models.items()):
         answers = run.predictions[variant]
         wrong = [index for index, row in enumerate(rows) if answers.predicted[row] != answers.labels[row]]
-        texts = {index: run.texts[rows[index]] for index in wrong}
+        texts = string_array([run.texts[rows[index]] for index in wrong])
         shown = model.tokenize([documents[index]["text"] for index in wrong])
         predicted = [int(answers.predicted[rows[index]]) for index in wrong]
-        weights = weigh_words(model, read_documents(model, texts), shown, predicted)
+        weights = weigh_words(model, model.number(texts), shown, predicted)
         for index, label, own in zip(wrong, predicted, weights, strict=True):
             documents[index]["answers"].append(
                 {
@@ -75,56 +76,38 @@ def list_mistakes(run: Run) -> list[dict[str, Any]]:
 
 
 def weigh_words(
-    model: Classifier, documents: list[Document], shown: list[list[str]], predicted: list[int]
+    model: Classifier, documents: TokenIds, shown: list[list[str]], predicted: list[int]
 ) -> Iterator[list[int | None] | None]:
     """Leave each word that is shown of a document out of it, and say what that takes from a class's probability.
 
-    `shown` are words of each document, `predicted` the number of a class. Yields a list for each document: of its
-    distinct words shown, the weight in thousandths, or None for one that cannot matter; and None alone from the
-    document on at which `MAX_WORK` is spent.
+    `documents` are whole, `shown` the first words of each, the last of which may be cut, `predicted` the number of a
+    class. Yields a list for each document: of its distinct words shown, the weight in thousandths, or None for one that
+    cannot matter; and None alone from the document on at which `MAX_WORK` is spent.
     """
-    reached = [model.reach(document.ids) for document in documents]
-    chosen = [
-        reach & np.isin(document.ids.ids, _ids_of(document, words))
-        for document, reach, words in zip(documents, reached, shown, strict=True)
-    ]
-    forms = np.array(
-        [1 + len(np.unique(document.ids.ids[own])) for document, own in zip(documents, chosen, strict=True)]
-    )
-    lengths = np.array([len(document.ids.ids) for document in documents])
-    weighed = int(np.searchsorted(np.cumsum(forms * lengths), MAX_WORK, side="right"))
+    owners = np.repeat(np.arange(len(documents)), documents.lengths)
+    is_word = documents.ids > 0
+    before = np.append(0, np.cumsum(is_word))
+    place = before[:-1] - before[documents.offsets[owners]]  # of each word among the words of its document
+    chosen = model.reach(documents) & (place < np.array([len(words) for words in shown], np.int64)[owners])
+    distinct = np.unique(owners[chosen].astype(np.int64) << 32 | documents.ids[chosen])
+    forms = 1 + np.bincount(distinct >> 32, minlength=len(documents))
+    weighed = int(np.searchsorted(np.cumsum(forms * documents.lengths), MAX_WORK, side="right"))
     blocks = np.cumsum(forms * len(model.classes)) // BLOCK_PROBABILITIES
     for block in np.split(np.arange(weighed), np.flatnonzero(np.diff(blocks[:weighed])) + 1):
-        found = leave_one_out(
-            [documents[number].ids for number in block],
-            [chosen[number] for number in block],
-            partial(answer_shortened, model),
-        )
-        for number, own in zip(block.tolist(), found, strict=True):
+        alone = [documents[number : number + 1] for number in block.tolist()]
+        spans = [slice(*documents.offsets[number : number + 2]) for number in block.tolist()]
+        found = leave_one_out(alone, [chosen[span] for span in spans], partial(answer_shortened, model))
+        for number, span, own in zip(block.tolist(), spans, found, strict=True):
             weights = dict(zip(own.word_ids.tolist(), own.weights[:, predicted[number]].tolist(), strict=True))
-            yield _in_thousandths(model, documents[number], shown[number], weights)
-    yield from (None for _ in documents[weighed:])
+            words = documents.ids[span][is_word[span]].tolist()
+            ids = dict(reversed(list(zip(shown[number], words, strict=False))))  # that of where a word comes first
+            yield [_in_thousandths(model, ids.get(word, 0), weights) for word in dict.fromkeys(shown[number])]
+    yield from (None for _ in range(weighed, len(documents)))
 
 
-def _numbers(document: Document) -> dict[str, int]:
-    """Give the id of each word of a document."""
-    return dict(zip(document.tokens, document.ids.ids[document.is_word].tolist(), strict=True))
-
-
-def _ids_of(document: Document, words: list[str]) -> list[int]:
-    numbers = _numbers(document)
-    return [numbers[word] for word in words if word in numbers]
-
-
-def _in_thousandths(
-    model: Classifier, document: Document, shown: list[str], weights: dict[int, float]
-) -> list[int | None]:
-    """Lay weights by id out by the distinct words shown; the last one may be cut, and is then no word."""
-    of_words, known = _numbers(document), model.vocabulary.rows
-    return [
-        None if number >= known and not model.reads_unknown else round(1000 * weights.get(number, 0))
-        for number in (of_words.get(word, 0) for word in dict.fromkeys(shown))
-    ]
+def _in_thousandths(model: Classifier, id_: int, weights: dict[int, float]) -> int | None:
+    cannot_matter = id_ >= model.vocabulary.rows and not model.reads_unknown
+    return None if cannot_matter else round(1000 * weights.get(id_, 0))
 
 
 def say_limits(run: Run, documents: list[dict[str, Any]]) -> str:

@@ -123,7 +123,7 @@ class RoundedLayer(NamedTuple):
 
 @dataclass(frozen=True)
 class RoundedNetwork:
-    """A network's embeddings, and its dense layers by name; without any, the bias of the classes.
+    """A network's embeddings, its dense layers by name, and the bias of the classes, for one without layers.
 
     Where features are weighted, the embeddings are multiplied by the inverse document frequencies, so that the errors
     of both count alike.
@@ -131,7 +131,7 @@ class RoundedNetwork:
 
     embedding: RoundedTable
     layers: dict[str, RoundedLayer]
-    bias: np.ndarray | None = None
+    bias: np.ndarray
 
     @classmethod
     def of(cls, parameters: Parameters, pooling: str, idf: np.ndarray | None, fraction: float) -> "RoundedNetwork":
@@ -150,8 +150,7 @@ class RoundedNetwork:
             table, kernel = balance_dimensions(table, kernel)
             layers["output"] = kernel, bias
         rounded = {name: RoundedLayer.of(*layer, fraction) for name, layer in layers.items()}
-        bias_alone = None if layers else np.asarray(parameters["output"]["bias"])
-        return cls(RoundedTable.of(table, fraction), rounded, bias_alone)
+        return cls(RoundedTable.of(table, fraction), rounded, np.asarray(parameters["output"]["bias"]))
 
     def parameters(self, idf: np.ndarray | None) -> Parameters:
         """The parameters that it stands for, given the idf that it was made with."""
@@ -167,7 +166,7 @@ class RoundedNetwork:
         return {
             "embedding": self.embedding.encode(by_column=True),
             "layers": [self.layers[name].encode() for name in ("hidden", "output") if name in self.layers],
-            "bias": None if self.bias is None else pack_numbers(self.bias),
+            "bias": None if self.layers else pack_numbers(self.bias),
         }
 
 
@@ -202,7 +201,7 @@ class Portable:
         idf = None
         if model.architecture.weighs:
             idf = RoundedTable.of(np.asarray(model.members[0]["embedding"]["idf"])[:, None], fraction)
-        column = idf and idf.matrix[:, 0]
+        column = None if idf is None else idf.matrix[:, 0]
         pooling = model.architecture.pooling
         return cls(model, [RoundedNetwork.of(own, pooling, column, fraction) for own in model.answering], idf)
 
@@ -213,7 +212,7 @@ class Portable:
 
     def probabilities(self, expanded: FeatureIds) -> np.ndarray:
         """Class probabilities of documents that `expand` has listed, by the rounded parameters."""
-        column = self.idf and self.idf.matrix[:, 0]
+        column = None if self.idf is None else self.idf.matrix[:, 0]
         if column is not None:
             expanded = weigh(expanded, column, self.model.features.first_character)
         architecture = self.model.architecture
@@ -236,7 +235,7 @@ class Portable:
             "ngram_keys": _pack_keys(features.ngrams),
             "character_keys": _pack_keys(features.characters),
             "pooling": architecture.pooling,
-            "idf": self.idf and self.idf.encode(),
+            "idf": None if self.idf is None else self.idf.encode(),
             "members": [member.encode() for member in self.members],
         }
 
@@ -337,4 +336,5 @@ def _weights(model: Classifier) -> np.ndarray:
         return found
     idf = np.asarray(model.members[0]["embedding"]["idf"])[first:]
     largest = np.sum([np.abs(table).max(axis=1, initial=0) for table in tables], axis=0)
-    return np.exp(-idf) * idf * largest
+    weights: np.ndarray = np.exp(-idf) * idf * largest
+    return weights
