@@ -183,12 +183,12 @@ const portable = (() => {
     return Array.from({ length: size }, (_, i) => vectors.reduce((most, vector) => Math.max(most, vector[i]), -Infinity));
   }
 
-  // How the embeddings of a document become one vector: `all` of its positions, padding included, or those present,
+  // How the embeddings of a document become one vector: `all()` of its positions, padding included, or those present,
   // which may have weights. The names are those of flaxtext/model/poolings.py.
   const POOLINGS = {
-    flatten: (all) => all.flatMap((vector) => Array.from(vector)),
-    padded_mean: (all, present, size) => weighted(all, () => 1 / all.length, size),
-    padded_sum: (all, present, size) => weighted(all, () => 1, size),
+    flatten: (all) => all().flatMap((vector) => Array.from(vector)),
+    padded_mean: (all, present, size) => POOLINGS.mean(all, all(), size),
+    padded_sum: (all, present, size) => weighted(all(), () => 1, size),
     mean: (all, present, size) => weighted(present, () => 1 / present.length, size),
     sum: (all, present, size) => weighted(present, () => 1, size),
     max: (all, present, size) => largest(present, size),
@@ -230,7 +230,7 @@ const portable = (() => {
     const steps = layers.map(layer);
     return ({ rows, weights }) => {
       const present = rows.filter((row) => row).map(embedding.row);
-      const pooled = POOLINGS[pooling](rows.map(embedding.row), present, embedding.columns, weights);
+      const pooled = POOLINGS[pooling](() => rows.map(embedding.row), present, embedding.columns, weights);
       if (bias) return pooled.map((value, i) => value + bias[i]);
       return steps.reduce((values, step, i) => step(i ? values.map((value) => Math.max(value, 0)) : values), pooled);
     };
@@ -297,7 +297,7 @@ const portable = (() => {
   }
 
   // Words of all shortened documents together: of a long one, the first words alone are left out.
-  const MAX_WORK = 400_000;
+  const MAX_WORK = 50_000;
 
   // What each word adds to the probability of the predicted class: the drop when all its occurrences are left out.
   // The words that remain close up, and make n-grams with their new neighbours.
