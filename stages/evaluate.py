@@ -43,7 +43,8 @@ def main() -> None:
 
     configure_jax()
     model = read_bundle(args.model, every_seed=True)
-    train, test = (read_token_ids(path, args.unknown) for path in (args.train, args.test))
+    marks = model.architecture.marks
+    train, test = (read_token_ids(path, args.unknown, marks=marks) for path in (args.train, args.test))
     labels = np.concatenate([train.labels, test.labels])
     answers = Answers.join([part for own in (train, test) for part in answer(model, own)])
     splits = np.array(["train"] * len(train.labels) + ["test"] * len(test.labels), dtype=object)
@@ -87,6 +88,7 @@ def main() -> None:
 
 def answer(model: Classifier, split: VectorizedSplit) -> Iterator[Answers]:
     """Answer for a split by parts: the probabilities of all classes take much room."""
+    rows = split.first_unknown or model.vocabulary.rows
     documents = max(1, PROBABILITIES // (len(model.members) * len(model.classes)))
     for start in range(0, max(len(split.labels), 1), documents):
         part = slice(start, start + documents)

@@ -24,8 +24,8 @@ with fast_start():
     from flaxtext.core.errors import UserError
     from flaxtext.core.files import write_text
     from flaxtext.core.parallel import ordered_map
-    from flaxtext.explain.documents import choose_documents, explain_document, readable_documents, summarize
-    from flaxtext.explain.explanation import leave_one_out, one_blas_thread
+    from flaxtext.explain.documents import choose_documents, explain_document, summarize
+    from flaxtext.explain.explanation import leave_one_out, one_blas_thread, readable_documents
     from flaxtext.explain.faithfulness import importance_of_words, judge
     from flaxtext.explain.pages import render_explanations
     from flaxtext.model.compilation import configure_jax
@@ -71,7 +71,7 @@ def main() -> None:
         print(f"{method:<14}" + "  ".join(f"{name} {value:.3f}" for name, value in metrics[method].items()))
 
     write_json(args.json, explained)
-    write_text(args.html, render_explanations(args.variant, explained))
+    write_text(args.html, render_explanations(args.variant, explained, model.vocabulary.tokenizer))
     write_json(args.metrics, metrics)
     words = pa.concat_arrays([model.vocabulary.words.cast(pa.string()), documents[0].ids.unknown])
     write_importance(args.importance, importance_of_words(found, words))

@@ -45,16 +45,16 @@ def main() -> None:
     variant = read_variant(args.variant)
 
     configure_jax()
-    words, train = read_vocabulary(args.vocab), read_token_ids(args.train, args.unknown)
+    words, train = read_vocabulary(args.vocab), read_token_ids(args.train, args.unknown, marks=variant.marks)
     check_extent(variant, len(train.labels), args.variant)
-    for line in describe_cuts(train.documents.lengths, {args.variant: variant.max_len or MAX_WORDS}):
+    for line in describe_cuts(train.documents.word_counts, {args.variant: variant.max_len or MAX_WORDS}):
         print(line)
 
     documents = Examples(train.documents, train.labels)
     if variant.validation_from == "train":
         documents, validation = documents.select(~train.held_out), documents.select(train.held_out)
     else:
-        watched = read_token_ids(args.watched, args.unknown)
+        watched = read_token_ids(args.watched, args.unknown, marks=variant.marks)
         validation = Examples(watched.documents, watched.labels)
     trained = train_variant(
         variant,

@@ -7,6 +7,7 @@ its entry in poolings.json that way; portable.js must then give the same answers
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,9 @@ from flaxtext.model.poolings import POOLINGS
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.text.features import FeatureIds, Features, Reading, fit_features
 from flaxtext.text.token_ids import TokenIds
-from flaxtext.text.tokenizers import SEPARATORS, tokenize
+from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
+from flaxtext.text.words import TOKENIZERS, pieces, rules
 
 FOLDER = Path(__file__).with_name("fixtures")
 
@@ -34,6 +36,19 @@ TEXTS = [
     "x<y>&z \"quoted\" 'single' {braces} [brackets] a|b ~c `d` \\e ^f",
     "1,000.5 % $100 #tag @name 3/4 a=b+c*d",
 ]
+SCRIPTS = [
+    "\u2018Curly\u2019 l\u2019\u00e9t\u00e9 don\u02bct \uff07x \u201cquoted\u201d \u2014 dash\u2026 \u00ab\u00e0\u00bb \u20ac5 \u2192 \u2605",
+    "e\u0301 E\u0301 \u00e9 H\u0331 T\u0308 \ufb01n \u0149a \u01f0 \u0390 \u1fb4 \u03b1\u0345\u0301 \u212a \u13a0 \uab70 e\u0323\u0302 e\u0302\u0323",
+    " \u0301a \u0301 x\u200c\u0301y co\u00adop \ufeffbom a\u200bb a\u2060b \u00a0 a\u3000b 1\u00bd\u00b2",
+    "\u6211\u7231iPhone\u624b\u673a\uff01\U00020000\u3007\uf900 \u304b\u3099\u30ab\u30fc\uff76\uff9e\u30fb\u3093\u30fd\u3005",
+    "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e33 \u0e51\u0e52 \u0eaa\u0eb0\u0e9a\u0eb2\u0e8d\u0e94\u0eb5 a\u0e01b",
+    "\u1781\u17d2\u1789\u17bb\u17c6 \u179f\u17d2\u179a\u17a1\u17b6\u1789\u17cb \u1000\u103b\u103d\u1014\u103a \u1019\u1039\u1019\u1004\u103a\u1039\u1002 \u17d2\u1780",
+    "\u0939\u093f\u0902\u0926\u0940 \u0958\u0915\u093c \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd \ud55c\uad6d\uc5b4 \u1112\u1161\u11ab",
+    "\U0001f469\U0001f3fd\u200d\U0001f680\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f\u2764 \u00a9\ufe0f\u00a9 \U0001f3f3\ufe0f\u200d\U0001f308\U0001f602\U0001f602ok",
+    "\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7\U0001f1e9 1\ufe0f\u20e3 21\u20e3 #\ufe0f\u20e3 x\u20e3 \U0001f642\u200d\u2194\ufe0f \u2194 \u24c2\ufe0f \U0001f3fd",
+    "\U0001f3f4\U000e0067\U000e0062\U000e007f a\U000e0067 \U0001f600\u0301a \u200d\U0001f600\u200d \ufe0f\u2764 \u2764\u200da",
+]
+"""For `unicode`, what is beyond ASCII: letters, marks and what is not seen, scripts without spaces, emoji."""
 WORDS = ["aa", "aab", "bb", "🦊a", "🦊b", "e\u0301a", "éa", "b", "aac", "ab"]
 READINGS = [
     Reading(),
@@ -44,6 +59,7 @@ READINGS = [
     Reading(characters=3),
     Reading(ngrams=2, marks=True),
     Reading(prefix=1, ngrams=3, marks=True, characters=4),
+    Reading(prefix=2, ngrams=2, characters=2, vectors=True),
 ]
 COMMA, DOTS, FACE = (-(4 * ord(mark) + run) for mark, run in [(",", 1), (".", 3), ("🙂", 2)])
 DOCUMENTS = [
@@ -58,22 +74,37 @@ DOCUMENTS = [
 ]
 """Words, of which the vocabulary lacks some, and marks."""
 
-BLOCK = [[0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [3, 2, 3, 3, 0], [1, 2, 3, 4, 5], [4, 4, 4, 4, 1], [10, 9, 8, 7, 6]]
+BLOCK = [
+    [0, 0, 0, 0, 0],
+    [1, 0, 0, 0, 0],
+    [3, 2, 3, 3, 0],
+    [1, 2, 3, 4, 5],
+    [4, 4, 4, 4, 1],
+    [10, 9, 8, 7, 6],
+    [1, 7, 10, 10, 9],
+]
 """Documents as rows of a table."""
 ROWS = 11
 MAX_LEN = 5
 CLASSES = 3
-FIRST_CHARACTER = 7
-"""The row of the first n-gram of characters, where rows are weighted."""
+FIRST_CHARACTER, FIRST_VECTOR = 6, 9
+"""The rows of the first n-gram of characters and of the first word with a vector, where rows are weighted."""
+VECTORS = [1, 3, 9, 10]
+"""Words that have vectors; those from id 9 on have no rows of their own."""
 
 
 def tokenizer_cases():
-    """Texts, and the words in them."""
-    words = tokenize(pa.array(TEXTS, pa.string())).to_pylist()
-    return {
-        "separators": SEPARATORS,
-        "cases": [{"text": text, "words": found} for text, found in zip(TEXTS, words, strict=True)],
-    }
+    """For each tokenizer: texts, the words in them, and the pieces that they are cut into."""
+    found = {}
+    for name in TOKENIZERS:
+        texts = TEXTS + SCRIPTS
+        words = tokenize(pa.array(texts, pa.string()), name).to_pylist()
+        cases = [
+            {"text": text, "words": own, "pieces": [list(piece) for piece in pieces(text, name)]}
+            for text, own in zip(texts, words, strict=True)
+        ]
+        found[name] = {"rules": rules(name), "cases": cases}
+    return found
 
 
 def feature_cases():
@@ -82,10 +113,12 @@ def feature_cases():
     cases = []
     for reading in READINGS:
         documents = token_ids(DOCUMENTS, WORDS, marks=reading.marks)
-        fitted = fit_features(words, documents, reading)
+        own = {"vectors": np.array(VECTORS, np.int32), "n_known": 8} if reading.vectors else {}
+        fitted = fit_features(words, documents, reading, **own)
         for tokenizer in ("unicode", "keras"):
             reads = {"max_len": MAX_LEN, "padded": False, "drops_unknown": tokenizer == "keras", **asdict(reading)}
             reads |= {"ngram_keys": fitted.ngrams[::2].tolist(), "character_keys": fitted.characters[::2].tolist()}
+            reads |= {"vector_ids": fitted.vectors.tolist(), "n_known": fitted.n_known}
             cases.append({"reading": reads, "rows": expand(reads, WORDS, DOCUMENTS)})
     return {"words": WORDS, "documents": DOCUMENTS, "cases": cases}
 
@@ -105,8 +138,9 @@ def expand(reads, words, documents):
 def features_of(reads, words):
     """What one of the fixtures' readings reads."""
     reading = Reading(*(reads[field.name] for field in fields(Reading)))
-    keys = (np.array(reads[name], np.uint32) for name in ("ngram_keys", "character_keys"))
-    return Features(pa.array(words, pa.string()), reading, *keys)
+    keys = [np.array(reads[name], np.uint32) for name in ("ngram_keys", "character_keys")]
+    vectors = np.array(reads["vector_ids"], np.int32)
+    return Features(pa.array(words, pa.string()), reading, *keys, vectors, n_known=reads["n_known"])
 
 
 def token_ids(documents, words, *, marks):
@@ -145,7 +179,7 @@ def _case(sizes):
     parameters = unflatten_parameters(named)
     return {
         "sizes": sizes,
-        "first_character": FIRST_CHARACTER,
+        "firsts": [FIRST_CHARACTER, FIRST_VECTOR],
         "parameters": {path: _listed(array) for path, array in flatten_parameters(parameters).items()},
         "rows": BLOCK,
         "probabilities": _listed(compute(architecture, parameters, BLOCK, "numpy")),
@@ -156,7 +190,8 @@ def compute(architecture, parameters, rows, backend):
     """What a network answers to documents given as rows of its table."""
     features = FeatureIds(np.array(rows, np.int32).reshape(-1), np.arange(len(rows) + 1) * len(rows[0]))
     idf = np.asarray(parameters["embedding"]["idf"]) if architecture.weighs else None
-    return class_probabilities(architecture, parameters, arrange(architecture, features, idf, FIRST_CHARACTER), backend)
+    blocks = SimpleNamespace(first_character=FIRST_CHARACTER, first_vector=FIRST_VECTOR)
+    return class_probabilities(architecture, parameters, arrange(architecture, features, idf, blocks), backend)
 
 
 def _architecture(sizes):

@@ -1,6 +1,7 @@
 """Python and the page's JavaScript against the same JSON, tests/fixtures/."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +13,18 @@ from tiny_models import untrained
 
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.report import portable
-from flaxtext.text.tokenizers import SEPARATORS, tokenize
+from flaxtext.text.tokenizers import tokenize
+from flaxtext.text.words import TOKENIZERS, pieces, rules
 
 AGAIN = "; run python tests/shared_fixtures.py, and have portable.js compute it, too"
 
-NETWORK = """({ sizes, first_character, parameters, rows }) => {
+NETWORK = """({ sizes, firsts, parameters, rows }) => {
   const matrix = (rows) => ({ columns: rows[0].length, row: (i) => rows[i] });
   const layers = ["hidden", "output"].filter((name) => parameters[`${name}.kernel`]).map((name) =>
     ({ kernel: matrix(parameters[`${name}.kernel`]), bias: parameters[`${name}.bias`] }));
   const idf = parameters["embedding.idf"], table = parameters["embedding.embedding"];
   const embedding = matrix(idf ? table.map((row, i) => row.map((value) => idf[i] * value)) : table);
-  const weigh = idf ? portable.weigher(matrix(idf.map((value) => [value])), first_character) : undefined;
+  const weigh = idf ? portable.weigher(matrix(idf.map((value) => [value])), ...firsts) : undefined;
   const bias = layers.length ? null : parameters["output.bias"];
   return rows.map(portable.classifier([portable.network({ pooling: sizes.pooling, embedding, layers, bias })], weigh));
 }"""
@@ -42,17 +44,51 @@ def test_the_fixtures_are_up_to_date(name):
     assert same(json.loads(json.dumps(CASES[name]())), read_fixture(name)), name + AGAIN
 
 
-def test_python_finds_the_words():
-    fixture = read_fixture("tokenizer.json")
-    assert fixture["separators"] == SEPARATORS
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_python_finds_the_words(name):
+    fixture = read_fixture("tokenizer.json")[name]
+    assert fixture["rules"] == rules(name)
     texts = pa.array([case["text"] for case in fixture["cases"]], pa.string())
-    assert tokenize(texts).to_pylist() == [case["words"] for case in fixture["cases"]]
+    assert tokenize(texts, name).to_pylist() == [case["words"] for case in fixture["cases"]]
+    for case in fixture["cases"]:
+        assert pieces(case["text"], name) == [tuple(piece) for piece in case["pieces"]]
+        assert [word for _, word in case["pieces"] if word] == case["words"]
 
 
-def test_javascript_finds_the_words():
-    fixture = read_fixture("tokenizer.json")
-    code = "({ separators, cases }) => cases.map(({ text }) => portable.tokenizer(separators).tokenize(text))"
-    assert in_javascript(code, fixture) == [case["words"] for case in fixture["cases"]]
+PIECES = """({ rules, texts }) => {
+  const { pieces } = portable.tokenizer(rules);
+  return texts.map((text) => pieces(text).map(({ text: piece, word }) => [piece, word]));
+}"""
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_javascript_finds_the_words(name):
+    fixture = read_fixture("tokenizer.json")[name]
+    texts = [case["text"] for case in fixture["cases"]]
+    found = in_javascript(PIECES, {"rules": fixture["rules"], "texts": texts})
+    assert found == [case["pieces"] for case in fixture["cases"]]
+
+
+def test_javascript_finds_the_words_of_nasty_texts():
+    """Every sequence of up to three of the characters whose neighbours count, beside a letter."""
+    nasty = [
+        "\u0301",
+        "\u4e2d",
+        "\U0001f600",
+        "\u00a9",
+        "\U0001f3fd",
+        "\U0001f1e9",
+        "\U000e0067",
+        "\u200d",
+        "\ufe0f",
+        "\u20e3",
+    ]
+    nasty += ["\u1039", "\u00ad", " ", "#", "\u0130"]
+    texts = ["1" + "".join(some) + "Z" for length in (1, 2, 3) for some in product(nasty, repeat=length)]
+    expected = [[list(piece) for piece in pieces(text, "unicode")] for text in texts]
+    assert in_javascript(PIECES, {"rules": rules("unicode"), "texts": texts}) == expected
+    words = tokenize(pa.array(texts), "unicode").to_pylist()
+    assert words == [[word for _, word in cut if word] for cut in expected]
 
 
 def test_python_lays_out_the_features():
@@ -80,7 +116,11 @@ def test_both_know_which_words_can_matter(drops_unknown):
         model = untrained([" ".join(words)], max_len=4, flax=False, pooling="mean", embed_dim=2, **own)
         model.vocabulary.tokenizer = tokenizer
         [read] = [portable.Portable.of(model, 0.1).encoded]
-        value = {"reading": {**read, "ngram_keys": [], "character_keys": []}, "words": words, "document": document}
+        value = {
+            "reading": {**read, "ngram_keys": [], "character_keys": [], "vector_ids": []},
+            "words": words,
+            "document": document,
+        }
         code = """({ reading, words, document }) => {
           const { cut, reads } = portable.features(reading, words);
           return Array.from(new Set(cut(document).filter(reads)));
@@ -123,7 +163,7 @@ def test_javascript_answers_as_packed_models_do():
         value = {
             "packed": packed.encoded,
             "words": packed.model.vocabulary.words.to_pylist(),
-            "documents": tokenize(pa.array(texts)).to_pylist(),
+            "documents": packed.model.tokenize(texts),
         }
         code = """async ({ packed, words, documents }) => {
           const { predict } = await portable.load(packed, words);

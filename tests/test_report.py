@@ -577,6 +577,7 @@ def test_many_classes_are_shown_by_their_worst_and_best():
     predicted = sorted({answer["predicted"] for document in page.mistakes for answer in document["answers"]})
     assert options == ["0", "1", *map(str, true), *map(str, predicted)]
     assert len(important_words(run.importance, run.classes)) == 20
+    assert "along its row. Of the 60 classes, these are the 20 to which a word adds most" in page.text
 
 
 def test_long_tables_and_lists_are_cut():

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flaxtext.core.arrow import string_array
+from flaxtext.model.classifier import Classifier
 from flaxtext.model.shortening import Shortened
 from flaxtext.text.token_ids import TokenIds
 
@@ -78,6 +80,23 @@ class Document(NamedTuple):
     def is_word(self) -> NDArray[np.bool_]:
         """Which of the ids are words."""
         return self.ids.ids > 0
+
+
+def read_documents(model: Classifier, texts: dict[int, str]) -> list[Document]:
+    """Split texts, row -> text, into words and marks, whole."""
+    ids = model.number(string_array(texts.values()))
+    tokens = model.tokenize(list(texts.values()))
+    return [
+        Document(row, own, ids[place : place + 1]) for place, (row, own) in enumerate(zip(texts, tokens, strict=True))
+    ]
+
+
+def readable_documents(model: Classifier, texts: dict[int, str]) -> tuple[list[Document], list[Masks]]:
+    """Split texts into words, and leave out those with none that can matter; of the rest, tell which words can."""
+    documents = read_documents(model, texts)
+    reached = [model.reach(document.ids) for document in documents]
+    kept = [(document, reach) for document, reach in zip(documents, reached, strict=True) if reach.any()]
+    return [document for document, _ in kept], [reach for _, reach in kept]
 
 
 def explain(

@@ -14,7 +14,7 @@ from flaxtext.model.prediction import Backend, choose_backend, class_probabiliti
 from flaxtext.model.texts import as_texts
 from flaxtext.model.tfidf import count_features, weigh
 from flaxtext.text.features import FeatureIds, Features, bounds
-from flaxtext.text.token_ids import TokenIds, number_words
+from flaxtext.text.token_ids import TokenIds, number_words, renumber
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -50,11 +50,11 @@ class ModelInfo:
 
 
 def arrange(
-    architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, first_character: int
+    architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, reads: Features
 ) -> FeatureIds:
     """Make of all features of documents what the forward pass takes: weighted, or less the padding between them."""
     if idf is not None:
-        return weigh(count_features(features), idf, first_character)
+        return weigh(count_features(features), idf, reads.first_character, reads.first_vector)
     return features if architecture.positions else features.closed_up()
 
 
@@ -128,6 +128,8 @@ class Classifier:
             reads.append(f"{lengths} of {'prefixes' if architecture.prefix else 'words'}")
         if architecture.characters:
             reads.append(f"runs of up to {architecture.characters} characters")
+        if architecture.vectors:
+            reads.append("pretrained vectors")
         read = ", ".join(reads)
         if self.is_linear:
             return f"TF-IDF and a linear support vector machine, of {read}"
@@ -136,6 +138,13 @@ class Classifier:
             return f"{architecture.pooling} of {read}, each with a weight for every class{seeds}"
         layer = f", hidden layer of {architecture.hidden}" if architecture.hidden else ""
         return f"{architecture.pooling} of {architecture.embed_dim}-dimensional embeddings of {read}{layer}{seeds}"
+
+    @property
+    def reads(self) -> str:
+        """How much it reads of a document, in a line."""
+        known = "known " if self.vocabulary.tokenizer == "keras" else ""
+        kinds = "words and marks" if self.architecture.marks else "words"
+        return f"the first {self.architecture.words:,} {known}{kinds} of a document count"
 
     def predict(self, texts: Any) -> np.ndarray:
         """Return the most probable label of each text, `object[n]`; None where the text is None or NaN.
@@ -167,6 +176,13 @@ class Classifier:
         """Turn `texts: string[n]` into the ids of all their words, and of their marks where the model reads marks."""
         return number_words(texts, self.vocabulary, marks=self.architecture.marks)
 
+    def adopt(self, documents: TokenIds, rows: int) -> TokenIds:
+        """Give documents, numbered by a vocabulary of so many rows with which the model's begins, the model's ids.
+
+        The model knows some more words where it was given pretrained vectors.
+        """
+        return renumber(documents, rows, self.vocabulary)
+
     def reach(self, documents: TokenIds) -> np.ndarray:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
         known = (documents.ids > 0) & (documents.ids < self.vocabulary.rows)
@@ -186,14 +202,17 @@ class Classifier:
     def probabilities(self, documents: TokenIds, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities of documents as `read` gives them, `float32[n, classes]`: an ensemble's are averaged.
 
-        `backend` says what computes them; left out, the number of ids decides. Raises `TypeError` for texts.
+        `backend` says what computes them, except for weighted features, which are for NumPy; left out, the number of ids
+        decides. Raises `TypeError` for texts.
         """
         return self.combine(self.each(documents, len(self.answering), backend))
 
     def each(self, documents: TokenIds, members: int | None = None, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities by each seed, or by the first `members`: `float32[members, n, classes]`."""
         if not isinstance(documents, TokenIds):
-            raise TypeError(f"expected documents as read() gives them, got {type(documents).__name__}")
+            raise TypeError(f"expected documents as read() gives them, got {type(documents).__name__}; predict_proba takes texts")
+        if self.architecture.weighs:
+            backend = "numpy"
         backend = backend or choose_backend(len(documents.ids) * self.architecture.reading.per_word)
         chosen = (self._placed if backend == "jax" else self.members)[:members]
         parts = []
@@ -204,7 +223,7 @@ class Classifier:
 
     def features_of(self, documents: TokenIds) -> FeatureIds:
         """List the rows of documents as `read` gives them, weighted where the pooling weighs."""
-        return arrange(self.architecture, self.features.expand(documents), self._idf, self.features.first_character)
+        return arrange(self.architecture, self.features.expand(documents), self._idf, self.features)
 
     @property
     def _idf(self) -> np.ndarray | None:
@@ -229,7 +248,8 @@ class Classifier:
 
         Raises what `predict` raises.
         """
-        words: list[list[str]] = tokenize(as_texts(texts).fill_null(text_scalar(""))).to_pylist()
+        strings = as_texts(texts).fill_null(text_scalar(""))
+        words: list[list[str]] = tokenize(strings, self.vocabulary.tokenizer).to_pylist()
         return words
 
     def token_ids(self, tokens: Sequence[str]) -> np.ndarray:

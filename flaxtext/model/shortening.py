@@ -98,7 +98,7 @@ def _readable(model: Classifier, document: Shortened) -> Shortened:
     """Drop what the model does not read, as `Classifier.cut` does."""
     if model.vocabulary.tokenizer != "keras":
         return document
-    known = (document.document.ids > 0) & (document.document.ids < model.vocabulary.rows)
+    known = document.document.ids < model.vocabulary.rows
     return document._replace(document=document.document.select(known), columns=document.columns[known])
 
 
@@ -113,10 +113,13 @@ def _answer_weighted(model: Classifier, document: Shortened) -> np.ndarray:
     forms = np.repeat(np.arange(len(document.kept)), expanded.lengths)[expanded.rows > 0]
     rows, place = np.unique(expanded.rows[expanded.rows > 0], return_inverse=True)
     counts = np.bincount(forms * len(rows) + place, minlength=len(document.kept) * len(rows))
-    blocks = [(rows, counts.reshape(len(document.kept), len(rows)))]
+    counts = counts.reshape(len(document.kept), len(rows))
+    first = np.searchsorted(rows, model.features.first_vector)
+    blocks = [(rows[:first], counts[:, :first])]
     if model.architecture.characters:
         blocks.append(_count_characters(model, document))
-    answers = [_answer(model, member, blocks) for member in model.answering]
+    vectors = rows[first:], counts[:, first:]
+    answers = [_answer(model, member, blocks, vectors) for member in model.answering]
     result: np.ndarray = np.mean(answers, axis=0)
     return result
 
@@ -134,7 +137,11 @@ def _count_characters(model: Classifier, document: Shortened) -> tuple[np.ndarra
     return rows, counts.astype(np.int64)
 
 
-def _answer(model: Classifier, member: Parameters, blocks: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+Counts = tuple[np.ndarray, np.ndarray]
+"""Rows, `int64[k]`, and how often each form holds them, `int64[forms, k]`."""
+
+
+def _answer(model: Classifier, member: Parameters, blocks: list[Counts], vectors: Counts) -> np.ndarray:
     table, idf = member["embedding"]["embedding"], member["embedding"]["idf"]
     total = np.zeros((len(blocks[0][1]), table.shape[1]), np.float32)
     for rows, counts in blocks:
@@ -143,4 +150,9 @@ def _answer(model: Classifier, member: Parameters, blocks: list[tuple[np.ndarray
         weights = logs[counts] * idf[rows]
         norms = np.sqrt(np.square(weights, dtype=np.float64).sum(axis=1))
         total += (weights @ table[rows]) / np.where(norms > 0, norms, 1)[:, None].astype(np.float32)
+    rows, counts = vectors
+    if len(rows):
+        weights = counts * idf[rows]
+        sums = weights.sum(axis=1, keepdims=True)
+        total += (weights @ table[rows]) / np.where(sums > 0, sums, 1)
     return softmax(logits(model.architecture, member, [Summed(total)]))

@@ -20,6 +20,7 @@ from flaxtext.report.portable import (
     lighten,
     portable,
 )
+from flaxtext.text.vocabulary import Vocabulary
 
 FEWEST_WORDS = 1000
 """Before it knows fewer words than this, the box leaves out the largest variant."""
@@ -65,11 +66,11 @@ def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: in
 
     They are compared with the whole ones on `texts`, up to `TRIED_CHARACTERS`.
     """
-    vocabulary = next(iter(models.values())).vocabulary
+    vocabulary = min((model.vocabulary for model in models.values()), key=len)  # pretrained vectors bring further words
     left_out = {
         variant: "it has another vocabulary"
         for variant, model in models.items()
-        if not model.vocabulary.words.equals(vocabulary.words) or model.vocabulary.tokenizer != vocabulary.tokenizer
+        if not _begins_with(model.vocabulary, vocabulary)
     }
     strings = string_array(_first(texts))
     expected = dict(zip(models, ordered_map(lambda model: _name_classes(model, strings), models.values()), strict=True))
@@ -84,7 +85,7 @@ def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: in
         for variant, model in models.items():
             if variant in left_out:
                 continue
-            room = MAX_VALUES // _width(model) - kept
+            room = MAX_VALUES // _width(model) - kept * (2 if model.architecture.vectors else 1)
             if room < 0:
                 left_out[variant] = TOO_LARGE
                 continue
@@ -109,6 +110,11 @@ def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: in
             fraction *= min(0.95, (size / total) ** 0.75)  # not all of it shrinks as fraction does
         else:
             left_out[max(packed, key=lambda variant: packed[variant].size)] = TOO_LARGE
+
+
+def _begins_with(vocabulary: Vocabulary, first: Vocabulary) -> bool:
+    words = vocabulary.words.slice(0, len(first))
+    return vocabulary.tokenizer == first.tokenizer and bool(words.equals(first.words.cast(words.type)))
 
 
 def _first(texts: list[str]) -> list[str]:

@@ -30,7 +30,7 @@ from flaxtext.report.packing import pack_text, to_json
 from flaxtext.report.portable import TOLERANCE, count_ngrams
 from flaxtext.report.run import Run
 from flaxtext.report.tables import Axis, important_words, largest_first, lay_out_figures, list_parameters, side_by_side
-from flaxtext.text.tokenizers import SEPARATORS
+from flaxtext.text.words import rules
 
 PAGE_BYTES = 4_950_000
 """What the page may weigh: the words and n-grams that "try it" knows fill what the rest leaves."""
@@ -112,7 +112,7 @@ def _render(run: Run, library: Future[str]) -> str:
         "variants": context["variants"],
         "classes": run.classes,
         "colors": context["colors"],
-        "separators": SEPARATORS,
+        "tokenizer": rules(run.tokenizer),
         "examples": context["examples"],
         "mistakes": pack_text(json.dumps(documents, ensure_ascii=False, separators=(",", ":"))),
         "charts": pack_text(json.dumps(_charts(run, scores), separators=(",", ":"))),

@@ -214,7 +214,7 @@ class Portable:
         """Class probabilities of documents that `expand` has listed, by the rounded parameters."""
         column = None if self.idf is None else self.idf.matrix[:, 0]
         if column is not None:
-            expanded = weigh(expanded, column, self.model.features.first_character)
+            expanded = _weigh(self.model, expanded, column)
         architecture = self.model.architecture
         answers = [class_probabilities(architecture, own.parameters(column), expanded, "numpy") for own in self.members]
         answer: np.ndarray = np.mean(answers, axis=0)
@@ -232,8 +232,11 @@ class Portable:
             "ngrams": architecture.ngrams,
             "marks": architecture.marks,
             "characters": architecture.characters,
+            "vectors": architecture.vectors,
+            "n_known": features.n_known,
             "ngram_keys": _pack_keys(features.ngrams),
             "character_keys": _pack_keys(features.characters),
+            "vector_ids": _pack_keys(features.vectors.astype(np.uint32)),
             "pooling": architecture.pooling,
             "idf": None if self.idf is None else self.idf.encode(),
             "members": [member.encode() for member in self.members],
@@ -254,7 +257,11 @@ def expand(model: Classifier, documents: TokenIds) -> FeatureIds:
     expanded = model.features.expand(documents)
     if model.architecture.weighs:
         return count_features(expanded)
-    return arrange(model.architecture, expanded, None, model.features.first_character)
+    return arrange(model.architecture, expanded, None, model.features)
+
+
+def _weigh(model: Classifier, counted: FeatureIds, idf: np.ndarray) -> FeatureIds:
+    return weigh(counted, idf, model.features.first_character, model.features.first_vector)
 
 
 def portable(model: Classifier, documents: TokenIds) -> Portable:
@@ -288,7 +295,7 @@ def answer(model: Classifier, expanded: FeatureIds) -> np.ndarray:
     """Class probabilities of documents that `expand` has listed, by the model."""
     if model.architecture.weighs:
         idf = np.asarray(model.members[0]["embedding"]["idf"])
-        expanded = weigh(expanded, idf, model.features.first_character)
+        expanded = _weigh(model, expanded, idf)
     answers = [class_probabilities(model.architecture, own, expanded, "numpy") for own in model.answering]
     return model.combine(np.stack(answers))
 
@@ -302,24 +309,30 @@ def lighten(model: Classifier, words: int, limit: int) -> Classifier:
     words, limit = min(words, len(model.vocabulary)), max(0, limit)
     if words == len(model.vocabulary) and count_ngrams(whole) <= limit:
         return model
-    known = model.vocabulary.words.slice(0, words)
     kept = np.sort(np.argsort(-_weights(model), kind="stable")[:limit])
     of_words = kept < len(whole.ngrams)
     features = Features(
-        known,
+        model.vocabulary.words.slice(0, words),
         model.architecture.reading,
         whole.ngrams[kept[of_words]],
         whole.characters[kept[~of_words] - len(whole.ngrams)],
+        whole.vectors[whole.vectors <= words],
+        n_known=min(words, whole.n_known),
     )
     # Prefixes are numbered in order of first appearance, so those of the first words come first.
-    prefixes = features.first_ngram - words - 1
-    first = len(model.vocabulary) + 1
-    rows = np.concatenate([np.arange(words + 1), np.arange(first, first + prefixes), whole.first_ngram + kept])
+    prefixes = features.first_ngram - features.n_known - 1
+    parts = [
+        np.arange(features.n_known + 1),
+        whole.n_known + 1 + np.arange(prefixes),
+        whole.first_ngram + kept,
+        whole.first_vector + np.arange(len(features.vectors)),
+    ]
+    rows = np.concatenate(parts)
     members = [
         {**own, "embedding": {name: np.asarray(array)[rows] for name, array in own["embedding"].items()}}
         for own in model.members
     ]
-    vocabulary = Vocabulary(known, model.vocabulary.counts[:words], model.vocabulary.tokenizer)
+    vocabulary = Vocabulary(features.words, model.vocabulary.counts[:words], model.vocabulary.tokenizer)
     return Classifier(model.info, replace(model.architecture, rows=len(rows)), members, vocabulary, features)
 
 
@@ -329,12 +342,12 @@ def _weights(model: Classifier) -> np.ndarray:
     Where features are weighted that is how often an n-gram occurs, which its idf tells, times what it adds to a logit;
     elsewhere, how far training took its embedding from zero.
     """
-    first = model.features.first_ngram
-    tables = [np.asarray(member["embedding"]["embedding"])[first:] for member in model.members]
+    ngrams = slice(model.features.first_ngram, model.features.first_vector)
+    tables = [np.asarray(member["embedding"]["embedding"])[ngrams] for member in model.members]
     if not model.architecture.weighs:
         found: np.ndarray = np.sum([np.linalg.norm(table, axis=1) for table in tables], axis=0)
         return found
-    idf = np.asarray(model.members[0]["embedding"]["idf"])[first:]
+    idf = np.asarray(model.members[0]["embedding"]["idf"])[ngrams]
     largest = np.sum([np.abs(table).max(axis=1, initial=0) for table in tables], axis=0)
     weights: np.ndarray = np.exp(-idf) * idf * largest
     return weights

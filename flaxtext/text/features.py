@@ -26,6 +26,7 @@ CHUNK_WORDS = 2**18
 """Words of documents whose features are listed at a time."""
 MAX_NGRAMS = 2**24
 NO_KEYS = np.zeros(0, np.uint32)
+NO_IDS = np.zeros(0, np.int32)
 _MULTIPLIER = np.uint32(0x9E3779B1)
 
 
@@ -58,11 +59,14 @@ class FeatureIds(NamedTuple):
 
     def closed_up(self) -> "FeatureIds":
         """Leave padding out."""
-        present = self.rows != 0
-        if present.all():
+        return self.select(self.rows != 0)
+
+    def select(self, is_kept: np.ndarray) -> "FeatureIds":
+        """Keep the features where `is_kept: bool[k]`, in their order."""
+        if is_kept.all():
             return self
-        weights = self.weights if self.weights is None else self.weights[present]
-        return FeatureIds(self.rows[present], np.append(0, np.cumsum(present))[self.offsets], weights)
+        weights = self.weights if self.weights is None else self.weights[is_kept]
+        return FeatureIds(self.rows[is_kept], np.append(0, np.cumsum(is_kept))[self.offsets], weights)
 
     def part(self, first: int, last: int) -> "FeatureIds":
         """Take the documents from `first` to before `last`."""
@@ -95,17 +99,19 @@ class Reading:
         ngrams: words of the longest n-gram; 1 for none.
         marks: whether punctuation and symbols are read, alone and in n-grams, as words are.
         characters: letters of the longest n-gram of characters; 0 for none.
+        vectors: whether a word that has a pretrained vector is a second feature, as which it stands for its vector.
     """
 
     prefix: int | None = None
     ngrams: int = 1
     marks: bool = False
     characters: int = 0
+    vectors: bool = False
 
     @property
     def per_word(self) -> int:
         """Features that begin at a word of a document, n-grams of characters not counted."""
-        return 1 + (self.prefix is not None) + (self.ngrams - 1)
+        return 1 + (self.prefix is not None) + (self.ngrams - 1) + self.vectors
 
     @property
     def reads_unknown(self) -> bool:
@@ -122,17 +128,27 @@ class Features:
         ngrams: uint32[k]; the hashes of the n-grams of words and marks, marks alone included, that have a row,
             ascending.
         characters: uint32[k]; likewise of the n-grams of characters.
+        vectors: int32[k]; the ids of the words that have a pretrained vector, ascending.
+        n_known: how many of the words, the first, have rows of their own; None: all.
 
     Attributes:
-        rows: of the table: padding, words, prefixes, n-grams of words, n-grams of characters.
-        first_ngram, first_character: the rows where those begin.
+        rows: of the table: padding, words, prefixes, n-grams of words, n-grams of characters, words with vectors.
+        first_ngram, first_character, first_vector: the rows where those begin.
     """
 
     def __init__(
-        self, words: pa.Array, reading: Reading, ngrams: np.ndarray = NO_KEYS, characters: np.ndarray = NO_KEYS
+        self,
+        words: pa.Array,
+        reading: Reading,
+        ngrams: np.ndarray = NO_KEYS,
+        characters: np.ndarray = NO_KEYS,
+        vectors: np.ndarray = NO_IDS,
+        n_known: int | None = None,
     ) -> None:
         self.words, self.reading, self.ngrams, self.characters = words, reading, ngrams, characters
-        self.first_ngram = len(words) + 1
+        self.vectors = vectors
+        self.n_known = len(words) if n_known is None else n_known
+        self.first_ngram = self.n_known + 1
         self._prefixes = string_array([])
         self._prefix_rows = np.zeros(0, np.int32)
         if reading.prefix is not None:
@@ -141,7 +157,8 @@ class Features:
             self._prefix_rows = np.append(0, self.first_ngram + numpy_array(encoded.indices)).astype(np.int32)
             self.first_ngram += len(encoded.dictionary)
         self.first_character = self.first_ngram + len(ngrams)
-        self.rows = self.first_character + len(characters)
+        self.first_vector = self.first_character + len(characters)
+        self.rows = self.first_vector + len(vectors)
         nothing = _Parts(np.zeros(1, np.int32), np.zeros(0, np.int32), np.zeros(2, np.int64))
         self._seen: tuple[object, _Parts] = (None, nothing)
 
@@ -185,8 +202,9 @@ class Features:
             find(self.ngrams, own, present, self.first_ngram)
             for own, present in hash_ngrams(base, documents.offsets, self.reading.ngrams)
         ]
-        prefixes = [] if self.reading.prefix is None else [np.where(base > 0, len(self.words) + base, 0)]
-        columns = [np.where(is_mark, first, words), *prefixes, *others]
+        prefixes = [] if self.reading.prefix is None else [np.where(base > 0, self.n_known + base, 0)]
+        vectors = [find(self.vectors, documents.ids, ~is_mark, self.first_vector)] if self.reading.vectors else []
+        columns = [np.where(is_mark, first, words), *prefixes, *others, *vectors]
         return FeatureIds(np.stack(columns, axis=1).reshape(-1), documents.offsets * self.reading.per_word)
 
     def _bases(self, ids: np.ndarray, unknown: "_Parts") -> np.ndarray:
@@ -197,12 +215,12 @@ class Features:
         base = self._word_rows(ids)
         if self.reading.prefix is not None:
             of_unknown = unknown.prefixes[self._place(ids, unknown)]
-            rows = np.where(ids > len(self.words), of_unknown, self._known.prefixes[base])
-            base = np.maximum(rows - len(self.words), 0)
+            of_known = self._known.prefixes[np.clip(ids, 0, len(self.words))]
+            base = np.maximum(np.where(ids > len(self.words), of_unknown, of_known) - self.n_known, 0)
         return np.where(ids < 0, ids, base)
 
     def _expand_characters(self, ids: np.ndarray, unknown: "_Parts") -> FeatureIds:
-        known, words, is_unknown = self._known, self._word_rows(ids), ids > len(self.words)
+        known, words, is_unknown = self._known, np.clip(ids, 0, len(self.words)), ids > len(self.words)
         place = self._place(ids, unknown)
         starts = np.where(is_unknown, unknown.offsets[place], known.offsets[words])
         ends = np.where(is_unknown, unknown.offsets[place + 1], known.offsets[words + 1])
@@ -230,7 +248,7 @@ class Features:
         return parts
 
     def _word_rows(self, ids: np.ndarray) -> np.ndarray:
-        return np.where((ids > 0) & (ids <= len(self.words)), ids, 0).astype(np.int32)
+        return np.where((ids > 0) & (ids <= self.n_known), ids, 0).astype(np.int32)
 
     @cached_property
     def _known(self) -> "_Parts":
@@ -243,7 +261,7 @@ class Features:
         prefixes = np.zeros(len(words), np.int32)
         if self.reading.prefix is not None:
             found = pc.index_in(_first_letters(words, self.reading.prefix), self._prefixes)
-            first = len(self.words) + 1
+            first = self.n_known + 1
             place = np.frombuffer(found.buffers()[1], np.int32, len(found))
             prefixes = np.where(numpy_array(found.is_valid()), first + place, 0).astype(np.int32)
         if not self.reading.characters:
@@ -332,14 +350,21 @@ def _mix(key: np.ndarray) -> np.ndarray:
 
 
 def fit_features(
-    words: pa.Array, documents: TokenIds, reading: Reading, *, min_count: int = 1, max_rows: int | None = None
+    words: pa.Array,
+    documents: TokenIds,
+    reading: Reading,
+    *,
+    min_count: int = 1,
+    max_rows: int | None = None,
+    vectors: np.ndarray = NO_IDS,
+    n_known: int | None = None,
 ) -> Features:
     """Return the features whose n-grams are those that occur `min_count` times in the documents.
 
     Where the table would have more than `max_rows` rows, the most frequent n-grams are kept, with `MAX_NGRAMS` at most
-    of words, and of characters.
+    of words, and of characters. `vectors` and `n_known` are as in `Features`.
     """
-    unfitted = Features(words, reading)
+    unfitted = Features(words, reading, vectors=vectors, n_known=n_known)
     found = [
         _count_ngrams(unfitted, documents[first:last]) for first, last in bounds(documents.offsets, 8 * CHUNK_WORDS)
     ]
@@ -347,7 +372,8 @@ def fit_features(
     characters = _frequent(*_count_characters(unfitted, documents), min_count)
     room = MAX_NGRAMS if max_rows is None else max(0, max_rows - unfitted.rows)
     keys = _most_frequent([ngrams, characters], room)
-    return Features(words, reading, *(_most_frequent([(own, counts)], MAX_NGRAMS)[0][0] for own, counts in keys))
+    hashes = (_most_frequent([(own, counts)], MAX_NGRAMS)[0][0] for own, counts in keys)
+    return Features(words, reading, *hashes, vectors, n_known)
 
 
 Counted = tuple[np.ndarray, np.ndarray]

@@ -28,14 +28,18 @@ const portable = (() => {
     return new Numbers(bytes.buffer);
   }
 
-  // ---- Words, as flaxtext/text/tokenizers.py finds them ----
+  // ---- Words, as flaxtext/text/words.py finds them ----
 
-  // Finds words in texts; separators are characters of one UTF-16 unit each.
-  function tokenizer(separators) {
+  // Finds words in texts; `pieces` cuts a text into pieces that join to it, each with its word, "" for what is between.
+  function tokenizer({ name, ...rules }) {
+    const pieces = { keras: kerasPieces, unicode: unicodePieces }[name](rules);
+    return { pieces, tokenize: (text) => pieces(text).map((piece) => piece.word).filter((word) => word) };
+  }
+
+  // Separators are characters of one UTF-16 unit each.
+  function kerasPieces({ separators }) {
     const ends = new Set(separators);
-
-    // A text as runs of separators and of other characters, in order: they join to the text.
-    function pieces(text) {
+    function runs(text) {
       const found = [];
       for (let start = 0, end; start < text.length; start = end) {
         const word = !ends.has(text[start]);
@@ -44,9 +48,83 @@ const portable = (() => {
       }
       return found;
     }
+    return (text) => {
+      const lowered = runs(text.toLowerCase());  // as a whole: what a final sigma becomes hangs on what follows it
+      return runs(text).map(({ text: piece, word }, i) => ({ text: piece, word: word ? lowered[i].text : "" }));
+    };
+  }
 
-    const tokenize = (text) => pieces(text.toLowerCase()).filter((piece) => piece.word).map((piece) => piece.text);
-    return { pieces, tokenize };
+  // `classes` are the runs of flaxtext/text/word_classes.py; `foldings` are what is not folded to its small letter.
+  function unicodePieces({ classes: packed, foldings, apostrophes }) {
+    const table = new Uint8Array(0x110000);
+    let at = 0;
+    for (const [, letter, length] of packed.matchAll(/([A-Z])([0-9a-z]+)/g)) {
+      const end = at + parseInt(length, 36);
+      table.fill(letter.charCodeAt(0), at, end);
+      at = end;
+    }
+    const quotes = new RegExp(`[${apostrophes}]`, "g");
+
+    function fold(word) {
+      const folded = Array.from(word.normalize("NFC"), (one) => foldings[one] ?? one.toLowerCase()).join("");
+      return folded.normalize("NFC").replace(quotes, "'");
+    }
+
+    // The class of each character, of few as their neighbours have it: S, L, M, C, E, or D.
+    function classify(characters) {
+      const classes = characters.map((one) => String.fromCharCode(table[one.codePointAt(0)]));
+      classes.forEach((own, i) => {
+        if (own !== "Q") return;
+        const key = classes[i - 1] === "V" ? i - 2 : i - 1;
+        if (/^[0-9#*]$/.test(characters[key] ?? "")) classes[key] = "E";
+        classes[i] = "M";
+      });
+      const chosen = classes.map((own, i) => own === "V" && classes[i - 1] === "P");
+      chosen.forEach((is, i) => { if (is) classes[i - 1] = "E"; });
+      classes.forEach((own, i) => {
+        if (own === "V") classes[i] = chosen[i] ? "M" : "D";
+        if (own === "P") classes[i] = "S";
+      });
+
+      const seen = classes.flatMap((own, i) => (own === "D" ? [] : [i])), before = seen.map((i) => classes[i]);
+      const after = before.slice(), isEmoji = (i) => before[i] === "E" || before[i] === "T";
+      let first = 0;  // of the run of equal classes
+      before.forEach((own, i) => {
+        if (own !== before[first]) first = i;
+        if (own === "T") after[i] = before[i - 1] === "E" ? "M" : "E";
+        if (own === "G") after[i] = isEmoji(first - 1) ? "M" : "D";
+        if (own === "R") after[i] = (i - first) % 2 ? "M" : "E";
+      });
+      before.forEach((own, i) => {
+        if (own === "J") {
+          const joins = isEmoji(i - 1) && before[i + 1] === "E";
+          after[i] = joins ? "M" : "D";
+          if (joins) after[i + 1] = "M";
+        }
+        if (own === "K") {
+          after[i] = "M";
+          const stacks = before[i - 1] === "C" || (before[i - 1] === "M" && before[i - 2] === "C");
+          if (stacks && before[i + 1] === "C") after[i + 1] = "M";
+        }
+      });
+      seen.forEach((i, place) => { classes[i] = after[place]; });
+      return classes;
+    }
+
+    return (text) => {
+      const characters = Array.from(text), classes = classify(characters), found = [];
+      let last = "S";  // the class of the character before, of a mark what it is a mark of
+      characters.forEach((one, i) => {
+        const own = classes[i] === "M" || classes[i] === "D" ? last : classes[i];
+        const begins = classes[i] === "C" || classes[i] === "E" || own !== last;
+        if (begins || !found.length) found.push({ text: "", word: "" });
+        const piece = found[found.length - 1];
+        piece.text += one;
+        if (own !== "S" && classes[i] !== "D") piece.word += one;
+        last = own;
+      });
+      return found.map((piece) => ({ text: piece.text, word: fold(piece.word) }));
+    };
   }
 
   // ---- Features, as flaxtext/text/features.py lays them out ----
@@ -99,14 +177,14 @@ const portable = (() => {
   }
 
   // What a model reads. A document is a list of words, which are strings, and of marks, which are numbers below 0; its
-  // rows are those of the model's tables: padding, words, prefixes, n-grams of words and marks, n-grams of characters.
-  // `words` are those known, by id from 1.
+  // rows are those of the model's tables: padding, words, prefixes, n-grams of words and marks, n-grams of characters,
+  // words as which vectors are read. `words` are those known, by id from 1; the first have rows of their own.
   //
-  // - `expand` lists a document's rows: of each position the word or mark, its prefix and the n-grams that begin there,
-  //   0 for what is not there or not known; at the end the n-grams of characters.
+  // - `expand` lists a document's rows: of each position the word or mark, its prefix, the n-grams that begin there and
+  //   the word as which its vector is read, 0 for what is not there or not known; at the end the n-grams of characters.
   // - `reads` tells whether a word can matter, and `cut` takes of a document what is read.
   function features(reading, words) {
-    const { max_len: maxLen, padded, drops_unknown: dropsUnknown, prefix, ngrams, marks, characters } = reading;
+    const { max_len: maxLen, padded, drops_unknown: dropsUnknown, prefix, ngrams, marks, characters, vectors, n_known: known } = reading;
     const ids = new Map(words.map((word, index) => [word, index + 1]));
     const letters = (word) => Array.from(word).slice(0, prefix).join("");
     const prefixes = new Map();  // numbered from 1, in order of first appearance
@@ -116,9 +194,17 @@ const portable = (() => {
         if (!prefixes.has(own)) prefixes.set(own, prefixes.size + 1);
       }
     }
-    const firstNgram = words.length + 1 + prefixes.size, firstCharacter = firstNgram + reading.ngram_keys.length;
+    const firstNgram = known + 1 + prefixes.size, firstCharacter = firstNgram + reading.ngram_keys.length;
+    const firstVector = firstCharacter + reading.character_keys.length;
     const ngramRow = finder(reading.ngram_keys, firstNgram);
+    const vectorRow = finder(reading.vector_ids, firstVector);
     const rowsOfCharacters = characterRows(characters, finder(reading.character_keys, firstCharacter));
+
+    // The row of a word, 0 for none.
+    function wordRow(word) {
+      const id = ids.get(word) ?? 0;
+      return id <= known ? id : 0;
+    }
 
     const reads = (word) => ids.has(word) || (!dropsUnknown && (characters > 0 || prefix !== null));
 
@@ -131,11 +217,11 @@ const portable = (() => {
       const tokens = cut(document), rows = [];
       // What n-grams are made of: marks, and the numbers of words or prefixes; no n-gram holds a 0.
       const bases = tokens.map((token) => (typeof token === "number" ? token
-        : (prefix === null ? ids.get(token) : prefixes.get(letters(token))) ?? 0));
+        : prefix === null ? wordRow(token) : prefixes.get(letters(token)) ?? 0));
       tokens.forEach((token, position) => {
         const isMark = typeof token === "number";
-        rows.push(isMark ? ngramRow(mix(token)) : ids.get(token) ?? 0);
-        if (prefix !== null) rows.push(isMark || !bases[position] ? 0 : words.length + bases[position]);
+        rows.push(isMark ? ngramRow(mix(token)) : wordRow(token));
+        if (prefix !== null) rows.push(isMark || !bases[position] ? 0 : known + bases[position]);
         let key = bases[position], whole = key !== 0;
         for (let n = 2; n <= ngrams; n++) {
           const following = bases[position + n - 1] ?? 0;
@@ -143,6 +229,7 @@ const portable = (() => {
           if (whole) key = mix(Math.imul(key, MULTIPLIER) + following);
           rows.push(whole ? ngramRow(key) : 0);
         }
+        if (vectors) rows.push(isMark ? 0 : vectorRow(ids.get(token) ?? 0));
       });
       if (padded) {
         const size = maxLen * (ngrams + (prefix !== null));
@@ -152,7 +239,7 @@ const portable = (() => {
       return rows;
     }
 
-    return { expand, reads, cut, firstCharacter };
+    return { expand, reads, cut, firstCharacter, firstVector };
   }
 
   // ---- Models: what flaxtext/model/ computes; a matrix is an object of `columns` and `row(i)` ----
@@ -208,17 +295,18 @@ const portable = (() => {
   }
 
   // Rows -> distinct rows with their weights by TF-IDF, less the idf: of words, prefixes and their n-grams the weights
-  // have norm 1 together, and so have those of n-grams of characters.
-  function weigher(idf, firstCharacter) {
+  // have norm 1 together, and so have those of n-grams of characters; words as which vectors are read are averaged.
+  function weigher(idf, firstCharacter, firstVector) {
     return (rows) => {
       const counts = new Map();
       for (const row of rows) if (row) counts.set(row, (counts.get(row) ?? 0) + 1);
-      const squares = [0, 0], blockOf = (row) => Number(row >= firstCharacter);
+      const sums = [0, 0, 0], blockOf = (row) => Number(row >= firstCharacter) + Number(row >= firstVector);
       for (const [row, count] of counts) {
-        counts.set(row, 1 + Math.log(count));
-        squares[blockOf(row)] += (counts.get(row) * idf.row(row)[0]) ** 2;
+        const isVector = row >= firstVector, weight = isVector ? count : 1 + Math.log(count), own = weight * idf.row(row)[0];
+        counts.set(row, weight);
+        sums[blockOf(row)] += isVector ? own : own ** 2;
       }
-      const scales = squares.map((square) => (square ? 1 / Math.sqrt(square) : 0));
+      const scales = [Math.sqrt(sums[0]), Math.sqrt(sums[1]), sums[2]].map((sum) => (sum ? 1 / sum : 0));
       const distinct = Array.from(counts.keys());
       return { rows: distinct, weights: distinct.map((row) => counts.get(row) * scales[blockOf(row)]) };
     };
@@ -288,11 +376,12 @@ const portable = (() => {
   }
 
   // A packed variant: `predict` maps documents to class probabilities, `reads` and `cut` are those of `features`.
-  async function load({ ngram_keys: ngrams, character_keys: characters, pooling, idf, members, ...reading }, words) {
-    const [ngram_keys, character_keys] = await Promise.all([ngrams, characters].map(unpackKeys));
-    const { expand, reads, cut, firstCharacter } = features({ ...reading, ngram_keys, character_keys }, words);
+  async function load({ ngram_keys: ngrams, character_keys: characters, vector_ids: vectors, pooling, idf, members, ...reading }, words) {
+    const [ngram_keys, character_keys, vector_ids] = await Promise.all([ngrams, characters, vectors].map(unpackKeys));
+    const { expand, reads, cut, firstCharacter, firstVector } = features({ ...reading, ngram_keys, character_keys, vector_ids }, words);
+    const weigh = idf ? weigher(await unpackTable(idf), firstCharacter, firstVector) : undefined;
     const unpacked = await Promise.all(members.map((member) => unpackMember(pooling, member)));
-    const answer = classifier(unpacked, idf ? weigher(await unpackTable(idf), firstCharacter) : undefined);
+    const answer = classifier(unpacked, weigh);
     return { predict: (document) => answer(expand(document)), reads, cut };
   }
 

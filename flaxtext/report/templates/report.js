@@ -3,7 +3,7 @@
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const MINUS = "\u2212";
 
-  const { pieces, tokenize } = portable.tokenizer(page.separators);
+  const { pieces, tokenize } = portable.tokenizer(page.tokenizer);
 
   // ---- Elements; texts enter as text nodes alone ----
 
@@ -22,15 +22,13 @@
     return (weight < 0 ? MINUS : "+") + Math.abs(weight).toFixed(3);
   }
 
-  // A text whose words carry weights; weightOf(lower-cased words, index) gives undefined for an unknown word.
+  // A text whose words carry weights; weightOf(word) gives undefined for an unknown one.
   function highlighted(text, weightOf) {
-    const words = tokenize(text);
-    const weights = words.map((word, index) => weightOf(word, index));
+    const cut = pieces(text), weights = cut.map(({ word }) => (word ? weightOf(word) : 0));
     const largest = Math.max(1e-9, ...weights.map((weight) => Math.abs(weight ?? 0)));
     const box = element("div", { className: "text", dir: "auto" });
-    let index = 0;
-    for (const piece of pieces(text)) {
-      const weight = piece.word ? weights[index++] : 0;
+    for (const [index, piece] of cut.entries()) {
+      const weight = weights[index];
       if (weight === undefined) {
         box.append(element("span", { className: "unknown", title: "not known" }, piece.text));
       } else if (Math.abs(weight) < Math.max(0.0005, largest / 15)) {

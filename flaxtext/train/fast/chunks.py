@@ -80,7 +80,7 @@ class ChunkLayout:
     ) -> None:
         self._features, self._filler, self._room = features.with_empty(), rows, room
         self._lengths = self._features.lengths
-        self._total, self._widest = total or 0, total or max(1, int(self._lengths.max(initial=0)))
+        self._total, self._widest = total or 0, max(1, int(self._lengths.max(initial=0)))
         # A matrix is read faster, where padding does not make it much larger.
         few = len(self._lengths) * self._widest <= WASTE * len(features.rows) + 2**20
         everything = np.arange(len(self._lengths))
