@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import runs
 from javascript import in_javascript
-from shared_fixtures import CASES, architecture_of, compute, expand, parameters_of, read_fixture, token_ids
+from shared_fixtures import CASES, architecture_of, compute, expand, parameters_of, read_fixture, token_ids, with_marks
 from tiny_models import untrained
 
 from flaxtext.model.poolings import POOLINGS
@@ -52,6 +52,8 @@ def test_python_finds_the_words(name):
     assert tokenize(texts, name).to_pylist() == [case["words"] for case in fixture["cases"]]
     for case in fixture["cases"]:
         assert pieces(case["text"], name) == [tuple(piece) for piece in case["pieces"]]
+        assert with_marks(case["text"], name) == case["with_marks"]
+        assert [token for token in case["with_marks"] if isinstance(token, str)] == case["words"]
         assert [word for _, word in case["pieces"] if word] == case["words"]
 
 
@@ -59,6 +61,7 @@ PIECES = """({ rules, texts }) => {
   const { pieces } = portable.tokenizer(rules);
   return texts.map((text) => pieces(text).map(({ text: piece, word }) => [piece, word]));
 }"""
+READ = "({ rules, texts }) => texts.map(portable.tokenizer(rules).read)"
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -67,6 +70,9 @@ def test_javascript_finds_the_words(name):
     texts = [case["text"] for case in fixture["cases"]]
     found = in_javascript(PIECES, {"rules": fixture["rules"], "texts": texts})
     assert found == [case["pieces"] for case in fixture["cases"]]
+    found = in_javascript(READ, {"rules": fixture["rules"], "texts": texts})
+    assert found == [case["with_marks"] for case in fixture["cases"]]
+    assert any(token == -(4 * ord("%") + 1) for tokens in found for token in tokens)
 
 
 def test_javascript_finds_the_words_of_nasty_texts():
@@ -111,8 +117,8 @@ def test_javascript_lays_out_the_features():
 @pytest.mark.parametrize("drops_unknown", [False, True])
 def test_both_know_which_words_can_matter(drops_unknown):
     tokenizer = "keras" if drops_unknown else "unicode"
-    words, document = ["a", "b"], ["b", "zz", "a", "a", "b", "zzz", "b", "a"]
-    for own in ({}, {"characters": 2}, {"prefix": 1}):
+    words, document = ["a", "b"], [-5, "b", -5, -6, "zz", "a", "a", -5, "b", "zzz", "b", -7, "a"]
+    for own in ({}, {"characters": 2}, {"prefix": 1}, {"marks": True, "characters": 1}):
         model = untrained([" ".join(words)], max_len=4, flax=False, pooling="mean", embed_dim=2, **own)
         model.vocabulary.tokenizer = tokenizer
         [read] = [portable.Portable.of(model, 0.1).encoded]
@@ -123,12 +129,17 @@ def test_both_know_which_words_can_matter(drops_unknown):
         }
         code = """({ reading, words, document }) => {
           const { cut, reads } = portable.features(reading, words);
-          return Array.from(new Set(cut(document).filter(reads)));
+          return Array.from(new Set(cut(document).filter((token) => typeof token === "string" && reads(token))));
         }"""
-        ids = token_ids([document], words, marks=False)
+        document = document if own.get("marks") else [token for token in document if isinstance(token, str)]
+        ids = token_ids([document], words, marks=True)
         reached = [word for word, is_reached in zip(document, model.reach(ids), strict=True) if is_reached]
         assert in_javascript(code, value) == list(dict.fromkeys(reached))
         assert reached == (["b", "a", "a", "b"] if drops_unknown else ["b", *["zz"] * bool(own), "a", "a"])
+        cut = [token for token in model.cut(ids).ids.tolist() if token < 0]
+        code = "({ reading, words, document }) => portable.features(reading, words).cut(document)"
+        found = [token for token in in_javascript(code, value) if not isinstance(token, str)]
+        assert found == (cut if own.get("marks") else [])
 
 
 def test_every_pooling_has_its_fixture():

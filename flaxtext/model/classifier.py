@@ -187,10 +187,9 @@ class Classifier:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
         known = (documents.ids > 0) & (documents.ids < self.vocabulary.rows)
         can_matter = known | ((documents.ids > 0) & self.reads_unknown)
-        place = np.arange(len(documents.ids)) - np.repeat(documents.offsets[:-1], documents.lengths)
-        if self.vocabulary.tokenizer == "keras":  # unknown words are dropped before the cut
-            before = np.cumsum(known) - known
-            place = before - np.repeat(np.append(before, 0)[documents.offsets[:-1]], documents.lengths)
+        counted = known if self.vocabulary.tokenizer == "keras" else documents.ids > 0  # it drops unknown ones
+        before = np.append(0, np.cumsum(counted))
+        place = before[:-1] - np.repeat(before[documents.offsets[:-1]], documents.lengths)
         return can_matter & (place < self.architecture.words)
 
     def cut(self, documents: TokenIds) -> TokenIds:

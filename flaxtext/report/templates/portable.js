@@ -31,9 +31,23 @@ const portable = (() => {
   // ---- Words, as flaxtext/text/words.py finds them ----
 
   // Finds words in texts; `pieces` cuts a text into pieces that join to it, each with its word, "" for what is between.
+  // `read` lists words and, between them, marks: numbers below 0.
   function tokenizer({ name, ...rules }) {
     const pieces = { keras: kerasPieces, unicode: unicodePieces }[name](rules);
-    return { pieces, tokenize: (text) => pieces(text).map((piece) => piece.word).filter((word) => word) };
+    return {
+      pieces,
+      tokenize: (text) => pieces(text).map((piece) => piece.word).filter((word) => word),
+      read: (text) => pieces(text).flatMap((piece) => piece.word || marksIn(piece.text)),
+    };
+  }
+
+  // Marks, as flaxtext/text/marks.py finds them: runs of one character that can be seen, by code point and length.
+  function marksIn(text) {
+    const runs = text.match(/([\p{P}\p{S}])\1*/gu) ?? [];
+    return runs.map((run) => {
+      const characters = Array.from(run);
+      return -(4 * characters[0].codePointAt(0) + Math.min(characters.length, 3));
+    });
   }
 
   // Separators are characters of one UTF-16 unit each.
@@ -209,8 +223,13 @@ const portable = (() => {
     const reads = (word) => ids.has(word) || (!dropsUnknown && (characters > 0 || prefix !== null));
 
     function cut(document) {
-      return document.filter((token) => (typeof token === "number" ? marks && !dropsUnknown : !dropsUnknown || ids.has(token)))
-        .slice(0, maxLen);
+      let read = 0;  // words
+      return document.filter((token) => {
+        if (typeof token === "number") return marks && read <= maxLen;  // those that follow the last word, too
+        if (dropsUnknown && !ids.has(token)) return false;
+        read++;
+        return read <= maxLen;
+      });
     }
 
     function expand(document) {

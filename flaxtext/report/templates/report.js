@@ -3,7 +3,7 @@
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const MINUS = "\u2212";
 
-  const { pieces, tokenize } = portable.tokenizer(page.tokenizer);
+  const { pieces, tokenize, read } = portable.tokenizer(page.tokenizer);
 
   // ---- Elements; texts enter as text nodes alone ----
 
@@ -75,21 +75,21 @@
     const status = document.getElementById("try-status");
 
     function answer() {
-      const text = box.value, tokens = tokenize(text);
-      const unknown = tokens.filter((word) => !known.has(word)).length;
+      const text = box.value, tokens = read(text), found = tokens.filter((token) => typeof token === "string");
+      const unknown = found.filter((word) => !known.has(word)).length;
       let unweighed = 0;
       answers.replaceChildren(...models.map(({ variant, model }) => {
-        const found = portable.leaveOneOut(model, tokens), { probabilities, predicted, weights } = found;
-        unweighed = Math.max(unweighed, found.unweighed);
+        const { probabilities, predicted, weights, unweighed: rest } = portable.leaveOneOut(model, tokens);
+        unweighed = Math.max(unweighed, rest);
         const card = element("article", { className: "card" },
           element("div", { className: "answer" },
             element("h3", { style: "margin:0" }, swatch(variant), element("bdi", {}, variant)),
             element("bdi", { className: "top" }, page.classes[predicted])),
           bars(probabilities, variant));
-        if (tokens.some(model.reads)) card.append(highlighted(text, (word) => (model.reads(word) ? weights.get(word) ?? 0 : undefined)));
+        if (found.some(model.reads)) card.append(highlighted(text, (word) => (model.reads(word) ? weights.get(word) ?? 0 : undefined)));
         return card;
       }));
-      status.textContent = `${tokens.length} words` + (unknown ? `, ${unknown} of them unknown` : "") +
+      status.textContent = `${found.length} words` + (unknown ? `, ${unknown} of them unknown` : "") +
         (unweighed ? `; the text is long: the last ${unweighed} distinct words are not weighed` : "");
     }
 
@@ -108,7 +108,7 @@
 
     // For scripts and tests: class probabilities of a text, by variant.
     window.flaxtext = {
-      predict: (text) => Object.fromEntries(models.map(({ variant, model }) => [variant, model.predict(tokenize(text))])),
+      predict: (text) => Object.fromEntries(models.map(({ variant, model }) => [variant, model.predict(read(text))])),
     };
   }
 
