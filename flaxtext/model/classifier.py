@@ -103,6 +103,11 @@ class Classifier:
         return self.info.kind == "linear"
 
     @property
+    def reads_unknown(self) -> bool:
+        """Whether a word that the vocabulary lacks can matter to an answer; Keras' tokenizer drops it."""
+        return self.vocabulary.tokenizer != "keras" and self.architecture.reading.reads_unknown
+
+    @property
     def size(self) -> int:
         """The number of parameters that an answer takes."""
         return len(self.answering) * self.architecture.size
@@ -183,7 +188,7 @@ class Classifier:
         is_read = known if self.vocabulary.tokenizer == "keras" else is_word  # others are dropped before the cut
         before: np.ndarray = np.append(0, np.cumsum(is_read))
         place = before[:-1] - np.repeat(before[documents.offsets[:-1]], documents.lengths)
-        can_matter = is_read if self.architecture.characters else known
+        can_matter = is_read if self.reads_unknown else known
         reached: np.ndarray = can_matter & (place < self.architecture.words)
         return reached
 

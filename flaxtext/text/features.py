@@ -118,6 +118,11 @@ class Reading:
         """Features that begin at a word of a document, n-grams of characters not counted."""
         return 1 + (self.prefix is not None) + (self.ngrams - 1) + self.vectors
 
+    @property
+    def reads_unknown(self) -> bool:
+        """Whether a word that the vocabulary lacks can have features: its prefix, or n-grams of its characters."""
+        return self.prefix is not None or self.characters > 0
+
 
 class Features:
     """The features of documents, by their rows.
@@ -202,17 +207,21 @@ class Features:
             find(self.ngrams, own, present, self.first_ngram)
             for own, present in hash_ngrams(base, documents.offsets, self.reading.ngrams)
         ]
-        prefixes = [] if self.reading.prefix is None else [np.where(is_mark, 0, base)]
+        prefixes = [] if self.reading.prefix is None else [np.where(base > 0, self.n_known + base, 0)]
         vectors = [find(self.vectors, documents.ids, ~is_mark, self.first_vector)] if self.reading.vectors else []
         columns = [np.where(is_mark, first, words), *prefixes, *others, *vectors]
         return FeatureIds(np.stack(columns, axis=1).reshape(-1), documents.offsets * self.reading.per_word)
 
     def _bases(self, ids: np.ndarray, unknown: "_Parts") -> np.ndarray:
-        """What n-grams are made of, `int32[words]`: rows of prefixes or of words, 0 for none, and marks as they are."""
+        """What n-grams are made of, `int32[words]`: prefixes or words by number, 0 for none, and marks as they are.
+
+        Prefixes are numbered from 1: a vocabulary of the first words alone has the same n-grams.
+        """
         base = self._word_rows(ids)
         if self.reading.prefix is not None:
             of_unknown = unknown.prefixes[self._place(ids, unknown)]
-            base = np.where(ids > len(self.words), of_unknown, self._known.prefixes[np.clip(ids, 0, len(self.words))])
+            of_known = self._known.prefixes[np.clip(ids, 0, len(self.words))]
+            base = np.maximum(np.where(ids > len(self.words), of_unknown, of_known) - self.n_known, 0)
         return np.where(ids < 0, ids, base)
 
     def _expand_characters(self, ids: np.ndarray, unknown: "_Parts") -> FeatureIds:
@@ -297,8 +306,8 @@ def find(keys: np.ndarray, hashes: np.ndarray, present: np.ndarray, first: int) 
 def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield, shortest n-grams first, the hash of that which begins at each position, and whether there is one.
 
-    `base: int32[words]` are the rows of words or prefixes, 0 for unknown ones, below 0 for marks; documents lie between
-    `offsets`. Of one word alone there is an n-gram where it is a mark: words have rows of their own.
+    `base: int32[words]` are the numbers of words or prefixes, 0 for unknown ones, below 0 for marks; documents lie
+    between `offsets`. Of one word alone there is an n-gram where it is a mark: words have rows of their own.
     """
     key = _mix(base.astype(np.uint32))
     yield key, base < 0
