@@ -31,7 +31,7 @@ def keras_ids(fit_on, texts, max_len):
 
 
 def own_ids(fit_on, texts, max_len):
-    fitted = fit_vocabulary([pa.array(fit_on, pa.string())])
+    fitted = fit_vocabulary([pa.array(fit_on, pa.string())], tokenizer="keras")
     return number_words(pa.array(texts, pa.string()), fitted).cut(max_len, fitted.rows)
 
 
