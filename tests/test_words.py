@@ -183,7 +183,6 @@ def test_no_break_spaces_part_words():
 
 
 def test_curly_texts_have_the_words_of_ascii():
-    curly = words(read_texts("curly.csv"))
-    emoji = {word for text in curly for word in text if not word.isascii()}
-    plain = [[word for word in text if word not in emoji] for text in curly]
+    """But for the emoji and the `'s` that the ones have and the others lack."""
+    plain = [[word.removesuffix("'s") for word in text if word.isascii()] for text in words(read_texts("curly.csv"))]
     assert plain == words(read_texts("ascii.csv"), "keras")
