@@ -190,7 +190,8 @@ class Classifier:
         counted = known if self.vocabulary.tokenizer == "keras" else documents.ids > 0  # it drops unknown ones
         before = np.append(0, np.cumsum(counted))
         place = before[:-1] - np.repeat(before[documents.offsets[:-1]], documents.lengths)
-        return can_matter & (place < self.architecture.words)
+        reached: np.ndarray = can_matter & (place < self.architecture.words)
+        return reached
 
     def cut(self, documents: TokenIds) -> TokenIds:
         """Take of whole documents what the model reads; where Keras' tokenizer parts words, unknown ones are dropped."""
