@@ -62,7 +62,9 @@ def test_characters_are_a_block_of_norm_1_beside_that_of_the_words():
     reading = Reading(ngrams=2, characters=4)
     blocks = [
         TfidfVectorizer(sublinear_tf=True, token_pattern=r"\S+", ngram_range=(1, 2)),  # noqa: S106
-        TfidfVectorizer(sublinear_tf=True, analyzer=lambda text: [name for _, name in of_characters(text.split(), reading)]),
+        TfidfVectorizer(
+            sublinear_tf=True, analyzer=lambda text: [name for _, name in of_characters(text.split(), reading)]
+        ),
     ]
     expected = [sp.hstack([block.fit_transform(train) for block in blocks]).tocsr()]
     expected.append(sp.hstack([block.transform(test) for block in blocks]).tocsr())

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from flaxtext.artifacts.importance import MOST_CLASSES, Importance
 from flaxtext.core.parallel import ordered_map
 from flaxtext.core.ranking import highest
-from flaxtext.explain.explanation import Answers, Contributions, Document, LinearModel, draw, fit_linear_models, one_blas_thread
+from flaxtext.explain.explanation import (
+    Answers,
+    Contributions,
+    Document,
+    LinearModel,
+    draw,
+    fit_linear_models,
+    one_blas_thread,
+)
 from flaxtext.model.shortening import Shortened
 
 Ids = NDArray[np.int32]
@@ -74,9 +82,7 @@ def judge(
     `lime_over_random` is by how much LIME is better, with the 95% interval over documents.
     """
     labels = np.array([one.probabilities.argmax() for one in found], np.int32)
-    first, second = (
-        lime(documents, answers, labels, samples=samples, seed=seed + offset) for offset in (0, 1)
-    )
+    first, second = (lime(documents, answers, labels, samples=samples, seed=seed + offset) for offset in (0, 1))
     ours = measure_faithfulness(documents, reached, scores_of_words(documents, reached, first), labels, answers)
     exact_scores = scores_of_contributions(documents, reached, found, labels)
     exact = measure_faithfulness(documents, reached, exact_scores, labels, answers)

@@ -26,7 +26,7 @@ class Shortened(NamedTuple):
 
     Attributes:
         document: it alone, whole.
-        columns: int32[words]; the column of `kept` that says of each word whether it stays; -1 for one that always does.
+        columns: int32[words]; the column of `kept` that says of a word whether it stays; -1 for one that always does.
         kept: bool[forms, columns].
     """
 
@@ -38,8 +38,8 @@ class Shortened(NamedTuple):
         """Which words each form has, `bool[forms, words]`."""
         if not self.kept.shape[1]:
             return np.ones((len(self.kept), len(self.columns)), bool)
-        stays = np.take(self.kept, np.maximum(self.columns, 0), axis=1)
-        return stays | (self.columns < 0)
+        stays: np.ndarray = np.take(self.kept, np.maximum(self.columns, 0), axis=1) | (self.columns < 0)
+        return stays
 
     def parts(self, forms: int) -> Iterator["Shortened"]:
         """Part it into some forms at a time."""
@@ -53,9 +53,7 @@ class Shortened(NamedTuple):
         return TokenIds(ids, offsets_of(kept.sum(axis=1)), self.document.unknown)
 
 
-def answer_shortened(
-    model: Classifier, documents: Sequence[Shortened], backend: Backend = "numpy"
-) -> list[np.ndarray]:
+def answer_shortened(model: Classifier, documents: Sequence[Shortened], backend: Backend = "numpy") -> list[np.ndarray]:
     """Class probabilities of each form of each document, `float32[forms, classes]`; `backend` is for networks.
 
     The documents are of one reading: the ids of unknown words mean the same in all.
@@ -155,4 +153,5 @@ def _answer(model: Classifier, member: Parameters, blocks: list[Counts], vectors
         weights = counts * idf[rows]
         sums = weights.sum(axis=1, keepdims=True)
         total += (weights @ table[rows]) / np.where(sums > 0, sums, 1)
-    return softmax(logits(model.architecture, member, [Summed(total)]))
+    answers: np.ndarray = softmax(logits(model.architecture, member, [Summed(total)]))
+    return answers

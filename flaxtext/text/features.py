@@ -53,6 +53,11 @@ class FeatureIds(NamedTuple):
         """Features of each document, `int64[n]`."""
         return np.diff(self.offsets)
 
+    @property
+    def values(self) -> np.ndarray:
+        """What each feature counts, `float32[k]`, where all count 1, too."""
+        return np.ones(len(self.rows), np.float32) if self.weights is None else self.weights
+
     def with_empty(self) -> "FeatureIds":
         """Add a document without features, to fill a batch up with."""
         return self._replace(offsets=np.append(self.offsets, self.offsets[-1]))
@@ -112,6 +117,11 @@ class Reading:
     def per_word(self) -> int:
         """Features that begin at a word of a document, n-grams of characters not counted."""
         return 1 + (self.prefix is not None) + (self.ngrams - 1) + self.vectors
+
+    @property
+    def reads_unknown(self) -> bool:
+        """Whether a word that the vocabulary lacks can have features: its prefix, or n-grams of its characters."""
+        return self.prefix is not None or self.characters > 0
 
 
 class Features:
@@ -197,17 +207,21 @@ class Features:
             find(self.ngrams, own, present, self.first_ngram)
             for own, present in hash_ngrams(base, documents.offsets, self.reading.ngrams)
         ]
-        prefixes = [] if self.reading.prefix is None else [np.where(is_mark, 0, base)]
+        prefixes = [] if self.reading.prefix is None else [np.where(base > 0, self.n_known + base, 0)]
         vectors = [find(self.vectors, documents.ids, ~is_mark, self.first_vector)] if self.reading.vectors else []
         columns = [np.where(is_mark, first, words), *prefixes, *others, *vectors]
         return FeatureIds(np.stack(columns, axis=1).reshape(-1), documents.offsets * self.reading.per_word)
 
     def _bases(self, ids: np.ndarray, unknown: "_Parts") -> np.ndarray:
-        """What n-grams are made of, `int32[words]`: rows of prefixes or of words, 0 for none, and marks as they are."""
+        """What n-grams are made of, `int32[words]`: prefixes or words by number, 0 for none, and marks as they are.
+
+        Prefixes are numbered from 1: a vocabulary of the first words alone has the same n-grams.
+        """
         base = self._word_rows(ids)
         if self.reading.prefix is not None:
             of_unknown = unknown.prefixes[self._place(ids, unknown)]
-            base = np.where(ids > len(self.words), of_unknown, self._known.prefixes[np.clip(ids, 0, len(self.words))])
+            of_known = self._known.prefixes[np.clip(ids, 0, len(self.words))]
+            base = np.maximum(np.where(ids > len(self.words), of_unknown, of_known) - self.n_known, 0)
         return np.where(ids < 0, ids, base)
 
     def _expand_characters(self, ids: np.ndarray, unknown: "_Parts") -> FeatureIds:
@@ -227,19 +241,22 @@ class Features:
 
     def _place(self, ids: np.ndarray, unknown: "_Parts") -> np.ndarray:
         """Where unknown words are among `unknown`, the last of which, of no parts, stands for those not told."""
-        return np.clip(ids - len(self.words) - 1, 0, len(unknown.prefixes) - 1)
+        place: np.ndarray = np.clip(ids - len(self.words) - 1, 0, len(unknown.prefixes) - 1)
+        return place
 
     def _unknown(self, documents: TokenIds) -> "_Parts":
         """What the unknown words of documents are made of; remembered, for parts of the same documents come next."""
         words, parts = self._seen
         if words is not documents.unknown:
             parts = self._parts_of(documents.unknown)
-            parts = _Parts(np.append(parts.prefixes, np.int32(0)), parts.rows, np.append(parts.offsets, parts.offsets[-1]))
+            ends = np.append(parts.offsets, parts.offsets[-1])
+            parts = _Parts(np.append(parts.prefixes, np.int32(0)), parts.rows, ends)
             self._seen = documents.unknown, parts
         return parts
 
     def _word_rows(self, ids: np.ndarray) -> np.ndarray:
-        return np.where((ids > 0) & (ids <= self.n_known), ids, 0).astype(np.int32)
+        rows: np.ndarray = np.where((ids > 0) & (ids <= self.n_known), ids, 0).astype(np.int32)
+        return rows
 
     @cached_property
     def _known(self) -> "_Parts":
@@ -282,14 +299,15 @@ def find(keys: np.ndarray, hashes: np.ndarray, present: np.ndarray, first: int) 
     if not len(keys):
         return np.zeros(len(hashes), np.int32)
     place = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
-    return np.where(present & (keys[place] == hashes), first + place, 0).astype(np.int32)
+    rows: np.ndarray = np.where(present & (keys[place] == hashes), first + place, 0).astype(np.int32)
+    return rows
 
 
 def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield, shortest n-grams first, the hash of that which begins at each position, and whether there is one.
 
-    `base: int32[words]` are the rows of words or prefixes, 0 for unknown ones, below 0 for marks; documents lie between
-    `offsets`. Of one word alone there is an n-gram where it is a mark: words have rows of their own.
+    `base: int32[words]` are the numbers of words or prefixes, 0 for unknown ones, below 0 for marks; documents lie
+    between `offsets`. Of one word alone there is an n-gram where it is a mark: words have rows of their own.
     """
     key = _mix(base.astype(np.uint32))
     yield key, base < 0
@@ -337,7 +355,8 @@ def _mix(key: np.ndarray) -> np.ndarray:
     """Spread `uint32` keys over all 32 bits; the finalizer of MurmurHash3 (Appleby, public domain)."""
     key = (key ^ (key >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     key = (key ^ (key >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return key ^ (key >> np.uint32(16))
+    spread: np.ndarray = key ^ (key >> np.uint32(16))
+    return spread
 
 
 def fit_features(
@@ -363,8 +382,8 @@ def fit_features(
     characters = _frequent(*_count_characters(unfitted, documents), min_count)
     room = MAX_NGRAMS if max_rows is None else max(0, max_rows - unfitted.rows)
     keys = _most_frequent([ngrams, characters], room)
-    hashes = (_most_frequent([(own, counts)], MAX_NGRAMS)[0][0] for own, counts in keys)
-    return Features(words, reading, *hashes, vectors, n_known)
+    ngrams, characters = (_most_frequent([own], MAX_NGRAMS)[0] for own in keys)
+    return Features(words, reading, ngrams[0], characters[0], vectors, n_known)
 
 
 Counted = tuple[np.ndarray, np.ndarray]
@@ -403,7 +422,7 @@ def _frequent(keys: np.ndarray, counts: np.ndarray, min_count: int) -> Counted:
 
 
 def _most_frequent(kinds: list[Counted], room: int) -> list[Counted]:
-    """Keep of all kinds together no more than `room` n-grams, the most frequent; of equal ones, those that come first."""
+    """Keep of all kinds together no more than `room` n-grams, the most frequent; of equal ones, the first."""
     counts = np.concatenate([counts for _, counts in kinds])
     if len(counts) <= room:
         return kinds

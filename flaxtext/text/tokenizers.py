@@ -46,9 +46,7 @@ def tokenize(texts: pa.Array, tokenizer: Tokenizer) -> pa.LargeListArray:
     elif is_foreign.all():
         found = _split_unicode(texts)
     else:
-        found = _interleave(
-            is_foreign, _split(texts.filter(pc.invert(foreign))), _split_unicode(texts.filter(foreign))
-        )
+        found = _interleave(is_foreign, _split(texts.filter(pc.invert(foreign))), _split_unicode(texts.filter(foreign)))
     words = pa.LargeStringArray.from_buffers(
         len(found.word_offsets) - 1, pa.py_buffer(found.word_offsets), pa.py_buffer(found.letters)
     )
