@@ -255,10 +255,17 @@ def bounds(offsets: np.ndarray, size: int) -> list[tuple[int, int]]:
 
 def find(keys: np.ndarray, hashes: np.ndarray, present: np.ndarray, first: int) -> np.ndarray:
     """Look hashes up in ascending `keys`: `int32[n]`, rows from `first` on; 0 where none is, or not `present`."""
-    if not len(keys):
-        return np.zeros(len(hashes), np.int32)
-    place = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
-    return np.where(present & (keys[place] == hashes), first + place, 0).astype(np.int32)
+    rows = np.zeros(len(hashes), np.int32)
+    asked = np.flatnonzero(present).astype(np.uint64)
+    if not len(keys) or not len(asked):
+        return rows
+    # Sorted: to go through the keys once takes half the time of looking here and there in them.
+    ordered = np.sort(hashes[asked].astype(np.uint64) << np.uint64(32) | asked)
+    sought = (ordered >> np.uint64(32)).astype(np.uint32)
+    place = np.minimum(np.searchsorted(keys, sought), len(keys) - 1)
+    found = keys[place] == sought
+    rows[ordered[found] & np.uint64(0xFFFFFFFF)] = first + place[found]
+    return rows
 
 
 def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
