@@ -13,11 +13,13 @@ import numpy as np
 from flaxtext.artifacts.metrics import write_json
 from flaxtext.artifacts.token_ids import read_token_ids, read_unknown_words
 from flaxtext.artifacts.vocabulary import write_vocabulary
+from flaxtext.cli.traced import expand, tables_of, weigh
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic, write_text
 from flaxtext.model.architecture import Parameters
 from flaxtext.model.classifier import Classifier
-from flaxtext.model.forward import Block, apply
+from flaxtext.model.forward import Block, apply, logits, rows_of, softmax
+from flaxtext.model.poolings import Summed
 from flaxtext.text.tokenizers import FILTERS
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -51,10 +53,12 @@ def quantize(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
-    """Trace a model to a function from `int32[batch, max_len]` to `float32[batch, classes]`, of any batch."""
-    architecture = model.architecture
-    if architecture.is_linear:
-        raise UserError("a linear model is scikit-learn's, and cannot be exported to JAX")
+    """Trace a model to a function from `int32[batch, width]` to `float32[batch, classes]`, of any batch.
+
+    The width is `max_len`, and any where the model has none. Raises `UserError` where a table would be too large.
+    """
+    architecture, features = model.architecture, model.features
+    tables = tables_of(features)
 
     def place(member: Parameters) -> Parameters:
         placed: Parameters = jax.tree.map(jnp.asarray, member)
@@ -67,25 +71,28 @@ def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
         # The barrier keeps the compiler from working the product out in advance, and so from float32.
         barrier: Any = jax.lax.optimization_barrier
         codes, scales = barrier((jnp.asarray(table), jnp.asarray(scale)))
-        return {**place(member), "embedding": {"embedding": codes.astype(jnp.float32) * scales}}
+        placed = place(member)
+        return {**placed, "embedding": {**placed["embedding"], "embedding": codes.astype(jnp.float32) * scales}}
+
+    def answer(parameters: Parameters, rows: jax.Array) -> jax.Array:
+        if architecture.weighs:
+            block = weigh(rows, parameters["embedding"]["idf"], features.first_character)
+            # Added up as they are read: laid out, the embeddings of a long document would take gigabytes.
+            vectors = rows_of(parameters["embedding"]["embedding"], block.rows)
+            total = (block.weights[..., None] * vectors).sum(axis=1)
+            return softmax(logits(architecture, parameters, [Summed(total)]))
+        return softmax(apply(architecture, parameters, Block(rows)))
 
     def probabilities(ids: jax.Array) -> jax.Array:
-        block = block_of(model.features.expand(ids))
-        answering = map(parameters_of, model.answering)
-        each = [jax.nn.softmax(apply(architecture, parameters, block)) for parameters in answering]
+        rows = expand(features, tables, ids)
+        each = [answer(parameters, rows) for parameters in map(parameters_of, model.answering)]
         return sum(each[1:], each[0]) / len(each)
 
-    (batch,) = jax.export.symbolic_shape("batch")
+    batch, width = jax.export.symbolic_shape("batch, width")
     shape: Any = jax.ShapeDtypeStruct
-    ids = shape((batch, architecture.max_len), jnp.int32)
+    ids = shape((batch, architecture.max_len or width), jnp.int32)
     with _without_locations():
         return jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(ids)
-
-
-def block_of(ids: jax.Array) -> Block:
-    """Do as `Block.of` does, at the full width: `ids: int32[n, positions]` whose values are not known yet."""
-    past_each = jnp.arange(1, ids.shape[1] + 1)
-    return Block(ids, jnp.where(ids != 0, past_each, 0).max(axis=1).astype(jnp.int32))
 
 
 @contextmanager

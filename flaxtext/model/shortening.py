@@ -111,7 +111,7 @@ class _Held(NamedTuple):
 
     row: np.ndarray
     column: np.ndarray
-    count: np.ndarray
+    times: np.ndarray
 
     def select(self, chosen: np.ndarray) -> "_Held":
         """Take those of `chosen: bool[k]`."""
@@ -173,7 +173,7 @@ def _sum_held(document: Shortened, member: Parameters, held: _Held) -> _Sums:
     is_own = np.repeat(columns_of == 1, columns_of)
 
     own = held.select(is_own)
-    weights = (1 + np.log(own.count)) * idf[own.row]
+    weights = (1 + np.log(own.times)) * idf[own.row]
     by_column = np.zeros((kept.shape[1], 1 + table.shape[1]), np.float32)
     order = np.argsort(own.column, kind="stable")
     starts = np.flatnonzero(np.diff(own.column[order], prepend=-1))
@@ -196,11 +196,11 @@ def _count_shared(kept: np.ndarray, held: _Held, begins: np.ndarray) -> Iterator
     rows = int(begins.sum())
     if kept.shape[1] * rows <= BLOCK_VALUES:
         counts = np.zeros((kept.shape[1], rows), np.float32)
-        counts[held.column, np.cumsum(begins) - 1] = held.count
+        counts[held.column, np.cumsum(begins) - 1] = held.times
         for part in _parts(len(kept), rows):
             yield part, kept[part].astype(np.float32) @ counts
         return
-    starts, times = np.flatnonzero(begins), held.count.astype(np.float32)
+    starts, times = np.flatnonzero(begins), held.times.astype(np.float32)
     for part in _parts(len(kept), len(times)):
         yield part, np.add.reduceat(kept[part][:, held.column] * times, starts, axis=1)
 

@@ -26,7 +26,7 @@ CHUNK_WORDS = 2**18
 """Words of documents whose features are listed at a time."""
 MAX_NGRAMS = 2**24
 NO_KEYS = np.zeros(0, np.uint32)
-_MULTIPLIER = np.uint32(0x9E3779B1)
+MULTIPLIER = np.uint32(0x9E3779B1)
 
 
 class FeatureIds(NamedTuple):
@@ -281,7 +281,7 @@ def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator
     key = base.astype(np.uint32)
     for n in range(2, longest + 1):
         following = np.append(base[n - 1 :], np.zeros(min(n - 1, len(base)), base.dtype))
-        key = _mix(key * _MULTIPLIER + following.astype(np.uint32))
+        key = _mix(key * MULTIPLIER + following.astype(np.uint32))
         present = present & (following != 0) & (left >= n)
         yield key, present
 
@@ -304,7 +304,7 @@ def hash_characters(words: pa.StringArray, longest: int) -> tuple[np.ndarray, np
     for n in range(1, longest + 1):
         if n > 1:
             following = np.append(characters[n - 1 :], np.zeros(min(n - 1, len(characters)), np.uint32))
-            key = _mix(key * _MULTIPLIER + following)
+            key = _mix(key * MULTIPLIER + following)
         hashes.append(_mix(key + np.uint32(n)))
         present.append((left >= n) if n > 1 else (left < np.repeat(lengths, lengths)) & (left > 1))
     is_one = np.stack(present, axis=1)
