@@ -25,7 +25,7 @@ export PIP_BUILD_CONSTRAINT := $(LOCK)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SETTINGS = $(if $(DATA),data.source=$(DATA)) $(if $(MIRROR),'data.mirror=$(MIRROR)') $(if $(VERIFY),data.verify=$(VERIFY))
-TUTORIAL = data.source=ag_news build_vocab.fit_on=[train,test] build_vocab.max_words=null build_vocab.min_count=1 \
+TUTORIAL = data.source=ag_news build_vocab.tokenizer=keras build_vocab.fit_on=[train,test] build_vocab.max_words=null build_vocab.min_count=1 \
   build_vocab.vectors=null vectorize.validation=0.0 \
   train.max_len=50 train.epochs=15 train.batch_size=1024 train.optimizer=adam train.learning_rate=0.001 \
   train.schedule=constant train.hidden=100 train.label_smoothing=0.0 train.word_dropout=0.0 train.class_weights=null \

@@ -99,7 +99,7 @@ def write(documents: Documents, folder: Path) -> None:
             csv.writer(file, quoting=csv.QUOTE_ALL).writerows(zip(names[labels], texts.to_pylist(), strict=True))
         with (folder / f"{name}.txt").open("w", encoding="utf-8") as file:
             # The same words for all: fastText itself splits at white space alone.
-            for label, words in zip(labels, tokenize(texts).to_pylist(), strict=True):
+            for label, words in zip(labels, tokenize(texts, "unicode").to_pylist(), strict=True):
                 file.write(f"__label__{label} {' '.join(words)}\n")
 
 

@@ -33,7 +33,7 @@ def number(texts: pa.Array, words: Vocabulary) -> np.ndarray:
 
 def in_memory(train: pa.Array, test: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Fit a vocabulary on both splits, and number the words of both."""
-    words = fit_vocabulary([*batches(train), *batches(test)])
+    words = fit_vocabulary([*batches(train), *batches(test)], tokenizer="keras")
     return number(train, words), number(test, words)
 
 

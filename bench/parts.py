@@ -93,7 +93,7 @@ def lime(setting: Setting) -> Table:
     """Run the lime package against flaxtext's explanations, with the same classifier."""
     text = setting.documents.test.texts[setting.row].as_py()
     label = int(setting.test.labels[setting.row])
-    n_words = len(tokenize(setting.documents.test.texts[setting.row : setting.row + 1]).flatten())
+    n_words = len(tokenize(setting.documents.test.texts[setting.row : setting.row + 1], "unicode").flatten())
     pairs = 4 * setting.pairs
     table = Table(
         "LIME",

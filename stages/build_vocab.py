@@ -32,7 +32,7 @@ def main() -> None:
 
     paths = {"train": args.train, "test": args.test}
     texts = chain.from_iterable(Corpus(paths[split]).texts() for split in section.fit_on)
-    words = fit_vocabulary(texts, section.max_words, section.min_count)
+    words = fit_vocabulary(texts, section.max_words, section.min_count, section.tokenizer)
     if not len(words):
         raise UserError("params.yaml: build_vocab: no word is left; lower min_count or look at the texts")
     known = find_vectors(section.vectors, words, section.max_words) if section.vectors else NONE

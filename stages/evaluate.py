@@ -43,7 +43,8 @@ def main() -> None:
 
     configure_jax()
     model = read_bundle(args.model, every_seed=True)
-    train, test = (read_token_ids(path, args.unknown) for path in (args.train, args.test))
+    marks = model.architecture.marks
+    train, test = (read_token_ids(path, args.unknown, marks=marks) for path in (args.train, args.test))
     labels = np.concatenate([train.labels, test.labels])
     answers = Answers.join([part for own in (train, test) for part in answer(model, own)])
     splits = np.array(["train"] * len(train.labels) + ["test"] * len(test.labels), dtype=object)
@@ -87,10 +88,11 @@ def main() -> None:
 
 def answer(model: Classifier, split: VectorizedSplit) -> Iterator[Answers]:
     """Answer for a split by parts: the probabilities of all classes take much room."""
+    rows = split.first_unknown or model.vocabulary.rows
     documents = max(1, PROBABILITIES // (len(model.members) * len(model.classes)))
     for start in range(0, max(len(split.labels), 1), documents):
         part = slice(start, start + documents)
-        each = model.each(model.cut(split.documents[part]), backend="jax")
+        each = model.each(model.cut(model.adopt(split.documents[part], rows)), backend="jax")
         yield Answers.of(model.combine(each), split.labels[part], by_seed=each.argmax(axis=2))
 
 

@@ -13,6 +13,7 @@ from checkout import fast_start, run_script
 
 with fast_start():
     import numpy as np
+    import pyarrow as pa
 
     from flaxtext.artifacts.bundle import read_bundle
     from flaxtext.artifacts.corpus import Corpus
@@ -71,9 +72,10 @@ def main() -> None:
         print(f"{method:<14}" + "  ".join(f"{name} {value:.3f}" for name, value in metrics[method].items()))
 
     write_json(args.json, explained)
-    write_text(args.html, render_explanations(args.variant, explained))
+    write_text(args.html, render_explanations(args.variant, explained, model.vocabulary.tokenizer))
     write_json(args.metrics, metrics)
-    write_importance(args.importance, importance_of_words(found, model.vocabulary.words))
+    words = pa.concat_arrays([model.vocabulary.words.cast(pa.string()), documents[0].ids.unknown])
+    write_importance(args.importance, importance_of_words(found, words))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from pathlib import Path
 from checkout import fast_start, run_script
 
 with fast_start():
-    import numpy as np
-
     from flaxtext.artifacts.bundle import write_bundle
     from flaxtext.artifacts.history import write_history
     from flaxtext.artifacts.metrics import write_json
@@ -45,16 +43,16 @@ def main() -> None:
     variant = read_variant(args.variant)
 
     configure_jax()
-    words, train = read_vocabulary(args.vocab), read_token_ids(args.train, args.unknown)
+    words, train = read_vocabulary(args.vocab), read_token_ids(args.train, args.unknown, marks=variant.marks)
     check_extent(variant, len(train.labels), args.variant)
-    for line in describe_cuts(train.documents.lengths, {args.variant: variant.max_len or MAX_WORDS}):
+    for line in describe_cuts(train.documents.word_counts, {args.variant: variant.max_len or MAX_WORDS}):
         print(line)
 
     documents = Examples(train.documents, train.labels)
     if variant.validation_from == "train":
         documents, validation = documents.select(~train.held_out), documents.select(train.held_out)
     else:
-        watched = read_token_ids(args.watched, args.unknown)
+        watched = read_token_ids(args.watched, args.unknown, marks=variant.marks)
         validation = Examples(watched.documents, watched.labels)
     trained = train_variant(
         variant,

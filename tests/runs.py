@@ -1,7 +1,7 @@
 """Finished runs made in memory, for the report to show; each is made once, however many modules ask for it."""
 
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -18,24 +18,26 @@ from flaxtext.config.params import check_params, read_params
 from flaxtext.config.train import LinearVariant
 from flaxtext.download import pydocs
 from flaxtext.evaluate.evaluation import evaluate
-from flaxtext.explain.documents import explain_document, readable_documents
-from flaxtext.explain.explanation import leave_one_out
+from flaxtext.explain.documents import explain_document
+from flaxtext.explain.explanation import leave_one_out, readable_documents
 from flaxtext.explain.faithfulness import importance_of_words, judge
 from flaxtext.model.architecture import Architecture, unflatten_parameters
-from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.classifier import Classifier, ModelInfo, arrange
 from flaxtext.model.prediction import class_probabilities
+from flaxtext.model.shortening import answer_shortened
+from flaxtext.model.tfidf import count_features, inverse_document_frequency
 from flaxtext.report.page import render_report
 from flaxtext.report.run import Run
-from flaxtext.text.features import fit_features
+from flaxtext.text.features import Reading, fit_features
 from flaxtext.text.token_ids import Examples, number_words
 from flaxtext.text.vocabulary import fit_vocabulary
 from flaxtext.train.variants import train_variant
 
 VARIANTS = {
-    "flatten_10": {"pooling": "flatten", "embed_dim": 10},
-    "flatten_20": {"pooling": "flatten", "embed_dim": 20},
-    "average_20": {"pooling": "padded_mean", "embed_dim": 20},
-    "sum_20": {"pooling": "padded_sum", "embed_dim": 20},
+    "flatten_10": {"pooling": "flatten", "embed_dim": 10, "max_len": 50},
+    "flatten_20": {"pooling": "flatten", "embed_dim": 20, "max_len": 50},
+    "average_20": {"pooling": "padded_mean", "embed_dim": 20, "max_len": 50},
+    "sum_20": {"pooling": "padded_sum", "embed_dim": 20, "max_len": 50},
 }
 FURTHER = {  # what the first four leave out
     "linear": {"model": "linear", "ngrams": 2},
@@ -45,7 +47,12 @@ FURTHER = {  # what the first four leave out
     "runs_of_3": {"pooling": "mean", "embed_dim": 8, "ngrams": 3, "ngram_min_count": 5},
     "words": {"pooling": "sum", "embed_dim": 8},
     "flat_prefixes": {
-        "pooling": "flatten", "embed_dim": 4, "hidden": 20, "prefix": 4, "ngrams": 2, "ngram_min_count": 5
+        "pooling": "flatten", "embed_dim": 4, "hidden": 20, "prefix": 4, "ngrams": 2, "ngram_min_count": 5,
+        "max_len": 50,
+    },
+    "subwords": {
+        "pooling": "tfidf", "embed_dim": "classes", "hidden": 0, "ngrams": 2, "marks": True, "characters": 4,
+        "optimizer": "sgd", "loss": "squared_hinge", "learning_rate": "auto", "ngram_min_count": 2,
     },
 }  # fmt: skip
 EVERY_KIND = VARIANTS | {name: own | {"ngram_min_count": 1} for name, own in FURTHER.items()}
@@ -134,32 +141,34 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
     schedule = {"epochs": epochs, "batch_size": 256, "learning_rate": 0.003}
     loaded = values_of(variants=variants, train=schedule, **sections)
     words = fit_vocabulary([pa.array(train, pa.string())])
-    known = Examples(ids_of(train, words), np.asarray(train_labels, np.int32))
-    ids, labels = ids_of(test, words), np.asarray(test_labels, np.int32)
+    known = Examples(number_words(pa.array(train, pa.string()), words), np.asarray(train_labels, np.int32))
+    labels = np.asarray(test_labels, np.int32)
+    watched = Examples(number_words(pa.array(test, pa.string()), words), labels).select(np.arange(len(labels)) < 50)
     models, histories, predictions, metrics, explanations = {}, {}, {}, {}, {}
     faithfulness, important = {}, {}
     for name, variant in loaded.variants.items():
         if name in trained or isinstance(variant, LinearVariant):
-            watched = Examples(ids[:50], labels[:50])
             origin = {"source": "pydocs"}
             found = train_variant(variant, known, watched, name=name, words=words, classes=classes, origin=origin)
             model, histories[name] = found.model, found.histories[0]
         else:
-            model, histories[name] = draw_network(variant, known.ids, words, classes), [Epoch(1, 1.5, 1.25, 1.5, 0.25)]
+            model, histories[name] = draw_network(variant, train, words, classes), [Epoch(1, 1.5, 1.25, 1.5, 0.25)]
         models[name] = model
-        each = model.each(ids, backend="numpy")
+        each = model.each(model.read(pa.array(test, pa.string())), backend="numpy")
         probabilities = model.combine(each)
         predictions[name] = answers_of(labels, probabilities, classes, by_seed=each.argmax(axis=2))
         metrics[name] = {"test": evaluate(predictions[name], labels, classes, 15), "parameters": 1234}
-        settings = Explain(samples=50, words=5)
+        settings, answers = Explain(samples=50, words=5), partial(answer_shortened, model)
         explanations[name] = [
-            explain_document(model, row, "chosen", test[row], predictions[name], settings, model.probabilities)
+            explain_document(model, row, "chosen", test[row], predictions[name], settings, answers)
             for row in range(min(EXPLAINED, len(test)))
         ]
-        documents = readable_documents(model, dict(enumerate(test[:EXPLAINED])))
-        found = leave_one_out([document.ids for document in documents], model.probabilities, 50)
-        faithfulness[name] = judge(documents, found, model.probabilities, max_len=50, samples=50, seed=0)
-        important[name] = importance_of_words(found, words.words)
+        documents, reached = readable_documents(model, dict(enumerate(test[:EXPLAINED])))
+        found = leave_one_out([document.ids for document in documents], reached, answers)
+        faithfulness[name] = judge(documents, reached, found, answers, samples=50, seed=0)
+        important[name] = importance_of_words(
+            found, pa.concat_arrays([words.words.cast(pa.string()), documents[0].ids.unknown])
+        )
     return Run(
         params=loaded,
         metrics=metrics,
@@ -174,17 +183,25 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
     )
 
 
-def ids_of(texts, words, max_len=50):
-    """Word ids as a model reads them, `int32[n, max_len]`."""
-    return number_words(pa.array(texts, pa.string()), words).cut(max_len, words.rows)
-
-
-def draw_network(variant, ids, words, classes):
+def draw_network(variant, texts, words, classes):
     """A network with parameters drawn at random, and scaled so that it has opinions on documents."""
-    reads = {"prefix": variant.prefix, "ngrams": variant.ngrams}
-    features = fit_features(words.words, ids, **reads, min_count=variant.ngram_min_count)
-    sizes = {"pooling": variant.pooling, "embed_dim": variant.embed_dim, "hidden": variant.hidden}
-    architecture = Architecture(features.rows, len(classes), variant.max_len, **reads, **sizes)
+    reading = Reading(variant.prefix, variant.ngrams, variant.marks, variant.characters)
+    documents = number_words(pa.array(texts, pa.string()), words, marks=variant.marks).first(variant.max_len)
+    features = fit_features(words.words, documents, reading, min_count=variant.ngram_min_count)
+    of_classes = variant.embed_dim == "classes"
+    architecture = Architecture(
+        features.rows,
+        len(classes),
+        variant.pooling,
+        len(classes) if of_classes else variant.embed_dim,
+        variant.hidden,
+        output=not of_classes,
+        max_len=variant.max_len,
+        **asdict(reading),
+    )
+    expanded = features.expand(documents[:1000])
+    idf = inverse_document_frequency(count_features(expanded), features.rows) if architecture.weighs else None
+    judged = arrange(architecture, expanded, idf, features)
     members = []
     for seed in range(variant.seeds):
         rng = np.random.default_rng(seed)
@@ -193,9 +210,13 @@ def draw_network(variant, ids, words, classes):
             for path, shape in architecture.shapes.items()
         }
         parameters = unflatten_parameters(drawn)
+        if idf is not None:
+            parameters["embedding"]["idf"] = idf
         parameters["embedding"]["embedding"][0] *= 0.1  # padding
-        logits = np.log(class_probabilities(architecture, parameters, features.expand(ids[:1000]), "numpy"))
+        logits = np.log(class_probabilities(architecture, parameters, judged, "numpy"))
         scale = np.float32(LOGITS / (logits - logits.mean(axis=0)).std())
+        if of_classes:
+            parameters["embedding"]["embedding"] *= scale
         parameters["output"] = {name: array * scale for name, array in parameters["output"].items()}
         parameters["output"]["bias"] -= scale * logits.mean(axis=0)  # no class is the answer to all documents
         members.append(parameters)

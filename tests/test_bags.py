@@ -129,5 +129,5 @@ def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
     order, used, layout = BagLayout(ids, ROWS, room=True).prepare(batches(40, 16))
     for step, rows in enumerate(used):
         [found] = at(layout, step).documents(table[rows], None)
-        expected = apply(architecture, parameters, Block.of(ids[order[step]]))
+        expected = apply(architecture, parameters, Block(ids[order[step]]))
         np.testing.assert_allclose(logits(architecture, parameters, [found]), expected, rtol=1e-4, atol=1e-5)

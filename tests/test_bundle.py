@@ -250,7 +250,7 @@ def edit_header(change):
     return damage
 
 
-def vocabulary_of(spelled=tuple("wxyz"), **arrays):
+def vocabulary_of(spelled=tuple("wxyz"), metadata=(("tokenizer", "unicode"),), **arrays):
     """Write another vocabulary: these words, or else any arrays."""
 
     def damage(folder):
@@ -261,7 +261,7 @@ def vocabulary_of(spelled=tuple("wxyz"), **arrays):
             "counts": np.ones(len(letters), np.int64),
         }
         given = {name: array for name, array in (whole | arrays).items() if array is not DROP}
-        save_file(given, folder / "vocabulary.safetensors")
+        save_file(given, folder / "vocabulary.safetensors", dict(metadata))
 
     return damage
 
@@ -512,6 +512,14 @@ HOSTILE = {
     "an empty word": (vocabulary_of(offsets=integers(0, 1, 1, 3, 4)), NO_WORDS),
     "a count of 0": (vocabulary_of(counts=np.arange(4)), "not a vocabulary: a word occurs less than once"),
     "a word twice": (vocabulary_of(["w", "x", "w", "z"]), "not a vocabulary: a word occurs twice; get the model again"),
+    "no tokenizer": (
+        vocabulary_of(metadata=()),
+        "vocabulary.safetensors: tokenizer None; this version of flaxtext has",
+    ),
+    "an unknown tokenizer": (
+        vocabulary_of(metadata=[("tokenizer", "latin")]),
+        "tokenizer 'latin'; this version of flaxtext has unicode, keras: train the model again, by `dvc repro` in its",
+    ),
     "a word that is no UTF-8": (
         vocabulary_of(words=np.frombuffer(b"wx\xffz", np.uint8)),
         "not a vocabulary: a word is not UTF-8",
@@ -626,6 +634,9 @@ def test_a_part_of_a_vocabulary_is_written_and_read(tmp_path):
     write_words(tmp_path / "words", part)
     again = read_words(tmp_path / "words")
     assert (again.words.to_pylist(), again.counts.tolist()) == (["é", "🦊 x"], [5, 1])
+    assert again.tokenizer == "unicode"
+    write_words(tmp_path / "words", Vocabulary(part.words, part.counts, "keras"))
+    assert read_words(tmp_path / "words").tokenizer == "keras"
     write_words(tmp_path / "words", Vocabulary(pa.array([], pa.string()), np.zeros(0, np.int64)))
     assert len(read_words(tmp_path / "words")) == 0
 

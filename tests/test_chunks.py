@@ -9,7 +9,9 @@ import pytest
 
 from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.forward import Block, apply, logits
-from flaxtext.model.poolings import POOLINGS
+from flaxtext.text.features import FeatureIds
+from flaxtext.text.token_ids import offsets_of
+from flaxtext.train.fast import chunks
 from flaxtext.train.fast.chunks import ChunkLayout, by_documents, by_ids, uncut
 from flaxtext.train.fast.trainer import CUTS
 
@@ -20,6 +22,12 @@ def documents(lengths, width):
     return np.where(np.arange(width) < np.array(lengths)[:, None], ids, 0)
 
 
+def ragged(ids):
+    """The same, up to the last feature of each."""
+    lengths = (ids != 0).sum(axis=1)
+    return FeatureIds(ids[np.arange(ids.shape[1]) < lengths[:, None]], offsets_of(lengths))
+
+
 def test_halves_have_much_the_same_number_of_ids():
     assert by_ids(np.array([8, 8, 4, 4, 4, 4])) == (2, 4)
     assert by_ids(np.array([8, 1, 1, 1, 1, 1])) == (1, 5)
@@ -27,9 +35,13 @@ def test_halves_have_much_the_same_number_of_ids():
     assert by_ids(np.array([0, 0, 0])) == (1, 2)
 
 
-def test_halves_have_as_many_documents():
-    assert by_documents(np.array([8, 1, 1, 1])) == (2, 2)
-    assert by_documents(np.array([8, 1, 1])) == (2, 1)
+def test_halves_have_as_many_documents_and_longer_ones_are_cut_again_where_they_differ_much():
+    assert by_documents(np.array([8, 4, 4, 1])) == (2, 2)
+    assert by_documents(np.array([8, 4, 1])) == (2, 1)
+    assert by_documents(np.array([8, 1, 1, 1])) == (1, 1, 2)
+    assert by_documents(np.array([900, 100, 30, 10, 9, 9, 8, 8])) == (1, 1, 2, 4)
+    assert by_documents(np.array([900] + [30] * 7)) == (1, 1, 2, 4)
+    assert by_documents(np.array([5])) == (1,)
 
 
 @pytest.mark.parametrize("lengths", [[3, 12, 5, 0, 7, 1, 12, 2], [12] * 8, [0] * 8, [4] * 7 + [12]])
@@ -39,12 +51,16 @@ def test_no_cut_needs_fewer_ids_in_the_larger_part(lengths):
     assert larger[by_ids(widths)[0] - 1] == min(larger)
 
 
-@pytest.mark.parametrize(("cut", "chunks"), [(uncut, 1), (by_documents, 2), (by_ids, 2)])
-def test_chunks_hold_the_documents_longest_first(cut, chunks):
+@pytest.mark.parametrize("waste", [4, -(2**20)])
+@pytest.mark.parametrize(("cut", "parts"), [(uncut, 1), (by_documents, 2), (by_ids, 2)])
+def test_chunks_hold_the_documents_longest_first(monkeypatch, cut, parts, waste):
+    """Whether the documents are read from a matrix or, where that would be mostly padding, from their lists."""
+    monkeypatch.setattr(chunks, "WASTE", waste)
     ids = documents([3, 12, 5, 0, 7, 1, 12, 2], 12)
     order = np.arange(8, dtype=np.int32).reshape(1, 8)
-    rows, used, layout = ChunkLayout(ids, 10, cut, room=False).prepare(order)
-    assert len(layout.sizes) == chunks
+    rows, used, layout = ChunkLayout(ragged(ids), None, 10, cut, room=False).prepare(order)
+    assert len(layout.sizes) == parts
+    assert layout.total == 0
     assert sum(layout.sizes) == 8
     assert all(wider >= narrower for wider, narrower in pairwise(layout.widths))
     ends = np.cumsum([size * width for size, width in zip(layout.sizes, layout.widths, strict=True)])
@@ -60,12 +76,25 @@ def test_chunks_hold_the_documents_longest_first(cut, chunks):
 @pytest.mark.parametrize("cut", [uncut, by_documents, by_ids])
 def test_a_batch_of_one_document_is_one_chunk(cut):
     order = np.arange(3, dtype=np.int32).reshape(3, 1)
-    _, _, layout = ChunkLayout(documents([3, 5, 0], 12), 10, cut, room=False).prepare(order)
+    _, _, layout = ChunkLayout(ragged(documents([3, 5, 0], 12)), 12, 10, cut, room=False).prepare(order)
     assert layout.sizes == (1,)
-    assert layout.widths == (8,)
+    assert layout.widths == (5,)
+    assert layout.total == 12
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+def test_long_documents_widen_chunks_seldom():
+    lengths = np.random.default_rng(0).zipf(1.5, 2000).clip(1, 3000)
+    ids = FeatureIds(np.ones(lengths.sum(), np.int32), offsets_of(lengths))
+    layout = ChunkLayout(ids, None, 10, by_documents, room=True)
+
+    def shapes(seed):
+        batches = np.random.default_rng(seed).permutation(2000).reshape(-1, 100)
+        return [array.shape for array in jax.tree.leaves(layout.prepare(batches)[2])]
+
+    assert [shapes(seed) == shapes(0) for seed in range(10)].count(True) >= 8
+
+
+@pytest.mark.parametrize("pooling", CUTS)
 def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
     lengths = [3, 12, 5, 0, 7, 1, 2, 2, 0]
     ids = documents(lengths, 14)
@@ -75,9 +104,9 @@ def test_the_forward_pass_of_a_layout_is_that_of_the_documents(pooling):
     parameters = unflatten_parameters(named)
     table = jnp.asarray(np.pad(named["embedding.embedding"], ((0, 1), (0, 0))))
     order = np.array([[1, 0, 2, 3], [4, 5, 7, 6]], np.int32)
-    order, used, layout = ChunkLayout(ids, 10, CUTS[pooling], room=True).prepare(order)
+    order, used, layout = ChunkLayout(ragged(ids), architecture.positions, 10, CUTS[pooling], room=True).prepare(order)
     for step, rows in enumerate(used):
         parts = jax.tree.map(lambda array, step=step: array[step], layout).documents(table[rows], lambda part: part)
         found = np.asarray(logits(architecture, parameters, parts))
-        expected = apply(architecture, parameters, Block.of(ids[order[step]]))
+        expected = apply(architecture, parameters, Block(ids[order[step]]))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

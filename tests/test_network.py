@@ -24,6 +24,13 @@ def made(own):
     return split(abstract(own))[0], jax.device_put(unflatten_parameters(named))
 
 
+def block_of(own, ids):
+    """Documents as rows, weighted where the pooling weighs."""
+    if not own.weighs:
+        return Block(ids)
+    return Block(ids, np.where(ids != 0, np.random.default_rng(5).random(ids.shape) + 0.1, 0).astype(np.float32))
+
+
 def random_ids(n=7, max_len=5, rows=30, seed=0):
     return np.random.default_rng(seed).integers(0, rows, (n, max_len), dtype=np.int32)
 
@@ -47,17 +54,30 @@ def test_shapes_of_the_tutorial():
 def test_shapes_are_those_of_the_network(pooling, hidden):
     for reads in ({}, {"prefix": 5, "ngrams": 3}):
         own = architecture(pooling, max_len=7, hidden=hidden, **reads)
-        arrays = flatten_parameters(split(abstract(own))[1])
-        assert list(own.shapes.items()) == [(name, array.shape) for name, array in arrays.items()]
+        assert_shapes_are_those_of_the_network(own)
+
+
+def assert_shapes_are_those_of_the_network(own):
+    arrays = flatten_parameters(split(abstract(own))[1])
+    assert list(own.shapes.items()) == [(name, array.shape) for name, array in arrays.items()]
 
 
 def test_ids_of_a_word_and_of_a_document():
     own = architecture("flatten", prefix=5, ngrams=3, hidden=0)
-    assert (own.per_word, own.positions, own.pooled) == (4, 20, 80)
-    assert architecture("mean_max").pooled == 8
-    linear = Architecture(rows=30, classes=3, max_len=5)
-    assert (linear.is_linear, linear.per_word, linear.pooled) == (True, 1, 0)
-    assert linear.size == 1 + 30 * 3 + 30 + 3
+    assert (own.reading.per_word, own.positions, own.pooled) == (4, 20, 80)
+    assert (architecture("mean_max").pooled, architecture("mean_max").positions) == (8, None)
+    assert architecture("mean", max_len=None).words == 2**15
+    assert architecture("mean", max_len=7).words == 7
+
+
+def test_a_network_whose_dimensions_are_the_classes():
+    own = Architecture(rows=30, classes=3, pooling="tfidf", embed_dim=3, output=False)
+    assert (own.weighs, own.reading.per_word, own.pooled, own.positions) == (True, 1, 3, None)
+    assert own.shapes == {"embedding.idf": (30,), "embedding.embedding": (30, 3), "output.bias": (3,)}
+    assert own.size == 30 * 3 + 30 + 3
+    assert_shapes_are_those_of_the_network(own)
+    named = flatten_parameters(split(build(own, 0))[1])
+    assert not any(np.any(array) for array in named.values())
 
 
 def test_all_seeds_are_initialised_by_one_compiled_function_and_as_flax_does():
@@ -71,12 +91,14 @@ def test_all_seeds_are_initialised_by_one_compiled_function_and_as_flax_does():
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_step_changes_every_parameter_that_it_should(pooling):
-    graph, parameters = made(architecture(pooling))
+    own = architecture(pooling)
+    graph, parameters = made(own)
     parameters["hidden"]["bias"] += 10.0  # keeps every unit of the relu alive
     ids = random_ids()
+    block = block_of(own, ids)
 
     def loss(parameters):
-        return jax.nn.logsumexp(nnx.merge(graph, parameters)(Block.of(ids))).sum()
+        return jax.nn.logsumexp(nnx.merge(graph, parameters)(block)).sum()
 
     gradient = flatten_parameters(jax.jit(jax.grad(loss))(parameters))
     used = np.unique(ids)
@@ -88,6 +110,8 @@ def test_a_step_changes_every_parameter_that_it_should(pooling):
         assert set(moved) < set(used[1:])
     else:
         assert np.array_equal(moved, used[1:])
+    if pooling == "tfidf":  # weights come from the documents, and no step changes them
+        assert not np.any(gradient.pop("embedding.idf"))
     for name, array in gradient.items():
         assert np.all(array != 0), name
 

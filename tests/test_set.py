@@ -102,7 +102,7 @@ def test_make_tutorial_sets_all_that_its_protocol_needs(tmp_path):
     edit(assignments, path)
     tutorial = read_params(path)
     assert tutorial.train == Train(shuffle=False, validation_from="test")
-    assert tutorial.build_vocab == BuildVocab(fit_on=["train", "test"])
+    assert tutorial.build_vocab == BuildVocab(tokenizer="keras", fit_on=["train", "test"])
     assert tutorial.train.max_len == 50
     assert {own.max_len for own in tutorial.variants.values()} == {50}
     assert tutorial.vectorize.validation == 0

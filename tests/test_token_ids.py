@@ -19,7 +19,15 @@ from flaxtext.artifacts.token_ids import (
     write_unknown_words,
 )
 from flaxtext.core.errors import UserError
-from flaxtext.text.token_ids import TokenIds, UnknownWords, number_words
+from flaxtext.text.token_ids import (
+    Examples,
+    TokenIds,
+    UnknownWords,
+    insert_marks,
+    number_words,
+    offsets_of,
+    part_marks,
+)
 from flaxtext.text.vocabulary import fit_vocabulary
 
 
@@ -31,8 +39,13 @@ def keras_ids(fit_on, texts, max_len):
 
 
 def own_ids(fit_on, texts, max_len):
-    fitted = fit_vocabulary([pa.array(fit_on, pa.string())])
-    return number_words(pa.array(texts, pa.string()), fitted).cut(max_len, fitted.rows)
+    fitted = fit_vocabulary([pa.array(fit_on, pa.string())], tokenizer="keras")
+    return as_keras(number_words(pa.array(texts, pa.string()), fitted), fitted.rows, max_len)
+
+
+def as_keras(documents, rows, max_len):
+    """Documents of known words alone, cut and padded: `int32[n, max_len]`."""
+    return documents.known(rows).first(max_len).padded(max_len)
 
 
 @pytest.mark.parametrize(
@@ -88,20 +101,64 @@ def test_documents_are_kept_whole_and_unknown_words_in_their_place(tmp_path, end
     assert (unknown.words, words.rows) == (["x", "y"], 4)
     assert found.ids.tolist() == [1, 4, 2, 5, 3, 4, 4, 1]
     assert found.offsets.tolist() == [0, 3, 3, 8]
-    assert found.cut(3, words.rows).tolist() == [[1, 2, 0], [0, 0, 0], [3, 1, 0]]
-    assert found.cut(1, words.rows).tolist() == [[1], [0], [3]]
-    texts = pa.array(["a x b", "", "y c x x a"])
-    assert np.array_equal(number_words(texts, words).cut(3, words.rows), found.cut(3, words.rows))
+    assert as_keras(found, words.rows, 3).tolist() == [[1, 2, 0], [0, 0, 0], [3, 1, 0]]
+    assert as_keras(found, words.rows, 1).tolist() == [[1], [0], [3]]
+    assert found.first(2).padded(2).tolist() == [[1, 4], [0, 0], [5, 3]]
+    alone = number_words(pa.array(["a x b", "", "y c x x a"]), words)
+    assert (alone.ids.tolist(), alone.unknown.to_pylist()) == (found.ids.tolist(), ["x", "y"])
+    assert np.array_equal(alone.offsets, found.offsets)
 
 
-@given(st.lists(st.lists(st.integers(0, 6), max_size=9), max_size=6), st.integers(1, 8))
-def test_a_cut_drops_what_is_unknown_and_pads_the_rest(lists, max_len):
-    offsets = np.cumsum([0, *map(len, lists)])
-    documents = TokenIds(np.array([number for own in lists for number in own], np.int32), offsets)
-    expected = [[number for number in own if 0 < number < 5][:max_len] for own in lists]
-    found = documents.cut(max_len, 5)
+def ragged(lists):
+    ids = np.array([number for own in lists for number in own], np.int32)
+    return TokenIds(ids, offsets_of(np.array([len(own) for own in lists], np.int64)), pa.array(["seven", "eight"]))
+
+
+def as_lists(documents):
+    assert (documents.ids.dtype, documents.offsets.dtype) == (np.int32, np.int64)
+    assert documents.unknown.to_pylist() == ["seven", "eight"]
+    return [part.tolist() for part in np.split(documents.ids, documents.offsets[1:-1])] if len(documents) else []
+
+
+some_lists = st.lists(st.lists(st.integers(-2, 6), max_size=9), max_size=6)
+
+
+@given(some_lists, st.integers(1, 8))
+def test_documents_are_cut_and_padded_and_unknown_words_dropped(lists, max_len):
+    documents = ragged(lists)
+    counts = [np.cumsum([number > 0 for number in own]) for own in lists]  # marks, below 0, are no words
+    first = [own[: int((count <= max_len).sum())] for own, count in zip(lists, counts, strict=True)]
+    assert as_lists(documents.first(max_len)) == first
+    assert documents.first(None) is documents
+    assert documents.word_counts.tolist() == [sum(number > 0 for number in own) for own in lists]
+    assert as_lists(documents.known(5)) == [[number for number in own if number and number < 5] for own in lists]
+    known = [[number for number in own if 0 < number < 5] for own in lists]
+    found = documents.known(5).select(documents.known(5).ids > 0).first(max_len).padded(max_len)
     assert found.dtype == np.int32
-    assert found.tolist() == [own + [0] * (max_len - len(own)) for own in expected]
+    assert found.tolist() == [own[:max_len] + [0] * (max_len - len(own[:max_len])) for own in known]
+    words, marks = part_marks(documents)
+    assert as_lists(words) == [[number for number in own if number >= 0] for own in lists]
+    assert as_lists(insert_marks(words, marks)) == lists
+
+
+@given(some_lists, st.data())
+def test_documents_are_taken_as_those_of_a_list_are(lists, data):
+    documents = ragged(lists)
+    assert documents.lengths.tolist() == [len(own) for own in lists]
+    first, last = data.draw(st.integers(-8, 8)), data.draw(st.integers(-8, 8) | st.none())
+    assert as_lists(documents[first:last]) == lists[first:last]
+    chosen = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=9)) if lists else []
+    assert as_lists(documents.take(np.array(chosen, np.int64))) == [lists[place] for place in chosen]
+    which = np.array(data.draw(st.lists(st.booleans(), min_size=len(lists), max_size=len(lists))), bool)
+    kept = [own for own, is_kept in zip(lists, which, strict=True) if is_kept]
+    assert as_lists(documents.take(which)) == kept
+    labels = np.arange(len(lists), dtype=np.int32)
+    assert Examples(documents, labels).select(which).labels.tolist() == np.flatnonzero(which).tolist()
+
+
+def test_a_slice_takes_documents_that_follow_one_another():
+    with pytest.raises(ValueError, match="documents follow one another in a slice"):
+        ragged([[1], [2], [3]])[::2]
 
 
 def test_unknown_words_have_the_same_numbers_however_the_batches_are_cut():
@@ -151,20 +208,35 @@ def test_written_and_read(tmp_path, ending):
     assert path.read_bytes() == first
     write_token_ids(path, [], **ABOUT)
     empty = read_token_ids(path)
-    assert (len(empty.documents), empty.documents.cut(3).shape, len(empty.labels)) == (0, (0, 3), 0)
+    assert (len(empty.documents), empty.documents.padded(3).shape, len(empty.labels)) == (0, (0, 3), 0)
 
 
 def test_what_stands_in_the_parquet_file(tmp_path):
     write_token_ids(tmp_path / "train.parquet", [part(0, 3), part(3, 4)], **ABOUT)
     table = pq.read_table(tmp_path / "train.parquet")
-    types = {"ids": pa.list_(pa.int32()), "label": pa.int32(), "row": pa.int64(), "held_out": pa.bool_()}
+    types = dict.fromkeys(["ids", "marks", "mark_places"], pa.list_(pa.int32()))
+    types |= {"label": pa.int32(), "row": pa.int64(), "held_out": pa.bool_()}
     assert table.schema.equals(pa.schema(types))
     assert table.to_pydict() == {
         "ids": [[1, 2, 3], [], [4, 5, 6, 7, 8], [9]],
+        "marks": [[]] * 4,
+        "mark_places": [[]] * 4,
         "label": [0, 1, 0, 1],
         "row": [0, 1, 2, 3],
         "held_out": [False] * 4,
     }
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz"])
+def test_marks_are_read_where_they_are_asked_for(tmp_path, ending):
+    documents = ragged([[-7, 1, 2, -9, -7], [], [3], [-5]])
+    path = tmp_path / f"train.{ending}"
+    write_token_ids(path, [(documents[:2], LABELS[:2]), (documents[2:], LABELS[2:])], **ABOUT)
+    with_marks, without = (read_token_ids(path, marks=marks).documents for marks in (True, False))
+    assert (with_marks.ids.tolist(), with_marks.offsets.tolist()) == (documents.ids.tolist(), [0, 5, 5, 6, 7])
+    assert (without.ids.tolist(), without.offsets.tolist()) == ([1, 2, 3], [0, 2, 2, 3, 3])
+    examples = Examples(with_marks, LABELS).without_marks()
+    assert np.array_equal(examples.documents.ids, without.ids)
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz"])
@@ -216,6 +288,11 @@ def test_an_unknown_ending(tmp_path):
 
 def test_the_words_that_the_vocabulary_lacks(tmp_path):
     write_unknown_words(tmp_path / "unknown.parquet", ["x", "ü"], 7)
-    assert read_unknown_words(tmp_path / "unknown.parquet") == {7: "x", 8: "ü"}
+    first, found = read_unknown_words(tmp_path / "unknown.parquet")
+    assert (first, found.to_pylist()) == (7, ["x", "ü"])
+    write_token_ids(tmp_path / "test.parquet", [part(0, 4)], **ABOUT)
+    documents = read_token_ids(tmp_path / "test.parquet", tmp_path / "unknown.parquet").documents
+    assert documents.unknown.to_pylist() == ["x", "ü"]
     write_unknown_words(tmp_path / "unknown.parquet", [], 7)
-    assert read_unknown_words(tmp_path / "unknown.parquet") == {}
+    first, found = read_unknown_words(tmp_path / "unknown.parquet")
+    assert (first, found.to_pylist()) == (0, [])

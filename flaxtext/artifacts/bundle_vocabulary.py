@@ -2,7 +2,10 @@
 
 - `words: uint8[bytes]`, UTF-8: the words by id from 1, one directly after the other;
 - `offsets: int32[n + 1]`: where each begins, from 0, and at last where the last one ends;
-- `counts: int64[n]`: how often each occurs where the vocabulary was fitted.
+- `counts: int64[n]`: how often each occurs where the vocabulary was fitted; 0 for the last, which pretrained vectors
+  brought.
+
+The metadata name the `tokenizer`.
 """
 
 from pathlib import Path
@@ -12,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from safetensors.numpy import save
 
-from flaxtext.artifacts.tensors import Tensor, read_tensors
+from flaxtext.artifacts.tensors import Tensor, read_metadata, read_tensors
 from flaxtext.core.errors import UserError
 from flaxtext.text.vocabulary import MAX_WORD_BYTES, MAX_WORDS, Vocabulary
+from flaxtext.text.words import TOKENIZERS
 
 TENSORS: dict[str, Tensor] = {"words": ("U8", (None,)), "offsets": ("I32", (None,)), "counts": ("I64", (None,))}
 
@@ -26,7 +30,8 @@ def write_words(path: Path, vocabulary: Vocabulary) -> None:
     ends = np.frombuffer(offsets, np.int32)[words.offset : words.offset + len(words) + 1]
     letters = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if len(words) else np.zeros(0, np.uint8)
     counts = np.ascontiguousarray(vocabulary.counts, np.int64)
-    path.write_bytes(save({"words": letters, "offsets": ends - ends[0], "counts": counts}))
+    tensors = {"words": letters, "offsets": ends - ends[0], "counts": counts}
+    path.write_bytes(save(tensors, {"tokenizer": vocabulary.tokenizer}))
 
 
 def read_words(path: Path) -> Vocabulary:
@@ -45,8 +50,8 @@ def read_words(path: Path) -> Vocabulary:
         )
     if offsets[0] != 0 or offsets[-1] != len(letters) or (offsets[1:] <= offsets[:-1]).any():
         raise refuse("the offsets do not part the letters into words")
-    if (counts < 1).any():
-        raise refuse("a word occurs less than once")
+    if (counts < 0).any() or (np.diff(np.sign(counts)) > 0).any():
+        raise refuse("a word occurs less than once, and is not among the last, which pretrained vectors brought")
     words = pa.StringArray.from_buffers(len(counts), pa.py_buffer(offsets), pa.py_buffer(letters))
     try:
         words.validate(full=True)
@@ -54,4 +59,11 @@ def read_words(path: Path) -> Vocabulary:
         raise refuse("a word is not UTF-8") from None
     if pc.count_distinct(words).as_py() < len(words):
         raise refuse("a word occurs twice")
-    return Vocabulary(words, counts)
+    named = read_metadata(path).get("tokenizer")
+    for tokenizer in TOKENIZERS:
+        if tokenizer == named:
+            return Vocabulary(words, counts, tokenizer)
+    raise UserError(
+        f"{path}: tokenizer {repr(named)[:20]}; this version of flaxtext has {', '.join(TOKENIZERS)}: train the model "
+        "again, by `dvc repro` in its project"
+    )

@@ -37,6 +37,12 @@ def read_tensors(path: Path, expected: Mapping[str, Tensor], asked_by: str) -> d
         raise UserError(f"{path}: not safetensors, or damaged: {one_line(error)}; get the model again") from None
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata, texts by name, of a file that `read_tensors` has read."""
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
+
+
 def _check_length(path: Path, expected: Mapping[str, Tensor], asked_by: str) -> None:
     """Refuse a header beyond all measure, and, where the shapes are known, a file that is longer or shorter."""
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The vocabulary: `word, count, id`, a row for each word, in a Parquet file."""
+"""The vocabulary: `word, count, id`, a row for each word, in a Parquet file, whose metadata name the tokenizer."""
 
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from flaxtext.core.arrow import numpy_array
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic
 from flaxtext.text.vocabulary import MAX_WORD_BYTES, MAX_WORDS, Vocabulary
+from flaxtext.text.words import TOKENIZERS
 
-FORMAT = Format("vocabulary", 1)
+FORMAT = Format("vocabulary", 2)
 SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64()), ("id", pa.int32())])
 
 
@@ -29,7 +30,8 @@ def write_vocabulary(path: str | Path, vocabulary: Vocabulary) -> None:
             f"{MAX_WORD_BYTES >> 20} MB: raise build_vocab.min_count, or set build_vocab.max_words"
         )
     ids = pa.array(np.arange(1, vocabulary.rows, dtype=np.int32))
-    table = pa.table([vocabulary.words, pa.array(vocabulary.counts), ids], schema=FORMAT.stamp(SCHEMA))
+    schema = FORMAT.stamp(SCHEMA, tokenizer=vocabulary.tokenizer)
+    table = pa.table([vocabulary.words, pa.array(vocabulary.counts), ids], schema=schema)
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="none")
 
@@ -46,9 +48,12 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     words, counts, ids = (column.combine_chunks() for column in table.columns)
     if words.null_count or counts.null_count or ids.null_count:
         raise refuse("a word, count or id is missing")
-    vocabulary = Vocabulary(words, numpy_array(counts))
+    tokenizer = FORMAT.check(path, table.schema).get("tokenizer")
+    vocabulary = Vocabulary(words, numpy_array(counts), tokenizer)
     if not np.array_equal(numpy_array(ids), np.arange(1, vocabulary.rows)):
         raise refuse("expected word, count and id, sorted by id from 1")
     if pc.count_distinct(words).as_py() < len(words):
         raise refuse("a word occurs twice")
+    if tokenizer not in TOKENIZERS:
+        raise refuse(f"of the tokenizer {repr(tokenizer)[:20]}; there are {', '.join(TOKENIZERS)}")
     return vocabulary

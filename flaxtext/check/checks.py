@@ -1,6 +1,6 @@
 """What is wrong with labelled text, as fractions from 0 to 1: copies, leaks into test, contradictions, markup.
 
-Two documents are the same if their words are (`flaxtext.text.tokenizers`): case, punctuation and spacing do not count.
+Two documents are the same if their words are (`flaxtext.text.words`): case, punctuation and spacing do not count.
 """
 
 from collections.abc import Iterator
@@ -251,7 +251,7 @@ class _Batch(NamedTuple):
 
 
 def _look(texts: pa.Array, labels: np.ndarray, vocabulary: Vocabulary) -> _Batch:
-    lists = tokenize(texts)
+    lists = tokenize(texts, vocabulary.tokenizer)
     offsets = lists.offsets.to_numpy()
     words = lists.values.dictionary_encode()
     is_known = (vocabulary.ids(words.dictionary) != 0)[words.indices.to_numpy()]

@@ -74,9 +74,11 @@ def explain(
                 print(terminal.json_line(told), flush=True)
             else:
                 print("" if first else "\n\n", end="")
-                print(terminal.explained(told, terminal.wants_colour(sys.stdout)), flush=True)
+                colour = terminal.wants_colour(sys.stdout)
+                print(terminal.explained(told, loaded.vocabulary.tokenizer, colour), flush=True)
             first = False
     if html:
         with open_output(html) as page:
-            page.write(render_explanations(loaded.info.variant or model.name, documents).encode())
+            name = loaded.info.variant or model.name
+            page.write(render_explanations(name, documents, loaded.vocabulary.tokenizer).encode())
         print(f"{html}: {len(documents):,} texts explained", file=sys.stderr)

@@ -20,8 +20,9 @@ from flaxtext.model.architecture import Parameters
 from flaxtext.model.classifier import Classifier
 from flaxtext.model.forward import Block, apply, logits, rows_of, softmax
 from flaxtext.model.poolings import Summed
-from flaxtext.text.tokenizers import FILTERS
 from flaxtext.text.vocabulary import Vocabulary
+from flaxtext.text.word_classes import UNICODE
+from flaxtext.text.words import FILTERS, Tokenizer
 
 FUNCTION = "model.stablehlo"
 FILES = {FUNCTION, "config.json", "vocab.parquet", "README.md"}
@@ -36,10 +37,24 @@ README = """\
     probabilities = model.call(ids)
 
 `config.json` names the classes, in the order of the columns. `vocab.parquet` has the words and their ids.
-A text is lower-cased and split at spaces, tabs, line ends (U+000A to U+000D, U+0085, U+2028, U+2029), and {filters}
+{tokenizer}
 Words that are not in `vocab.parquet` are dropped; the first {max_len} ids of the rest make a row, filled up with 0.
 """
 """What lies beside the function for whoever finds it."""
+TOKENIZERS: dict[Tokenizer, str] = {
+    "keras": f"""\
+A text is lower-cased and split at spaces, tabs, line ends (U+000A to U+000D, U+0085, U+2028, U+2029), and
+{FILTERS.split(chr(9))[0]}""",
+    "unicode": f"""\
+A text is split at white space, control characters, and what Unicode {UNICODE} calls punctuation or symbols, but not at
+apostrophes; U+2018, U+2019, U+02BC and U+FF07 are apostrophes. Marks stay with their letters. A character of Han, kana,
+Thai, Lao, Khmer, Myanmar, Tai or Ahom is a word, with its marks and what is stacked below it; so is an emoji, a flag or
+a keycap, with its skin tone and what zero-width joiners join to it. Other characters that are not seen (the property
+Default_Ignorable_Code_Point, but for U+200B, which splits) are dropped. Words are composed, case-folded, and composed
+again (NFC). In ASCII, what splits is white space and {FILTERS.split(chr(9))[0]}
+`flaxtext.text.words` is the definition.""",
+}
+"""What it says of a tokenizer."""
 
 
 def quantize(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,14 +140,21 @@ def export_model(
         accuracy = f"  {judge(exported.call):.4f}" if judge else ""
         lines.append(f"{name:<10} {len(data[name]):>12,}{accuracy}")
     kind = list(exports)[-1]
-    described = {"classes": model.classes, "max_len": model.architecture.max_len, "embeddings": kind}
+    described = {
+        "classes": model.classes,
+        "max_len": model.architecture.max_len,
+        "tokenizer": model.vocabulary.tokenizer,
+        "embeddings": kind,
+    }
     with atomic(output) as folder:
         folder.mkdir()
         (folder / FUNCTION).write_bytes(data[kind])
         write_json(folder / "config.json", described)
         write_vocabulary(folder / "vocab.parquet", model.vocabulary)
         text = README.format(
-            max_len=model.architecture.max_len, classes=len(model.classes), filters=FILTERS.split("\t")[0]
+            max_len=model.architecture.max_len,
+            classes=len(model.classes),
+            tokenizer=TOKENIZERS[model.vocabulary.tokenizer],
         )
         write_text(folder / "README.md", text)
     return "\n".join(lines)

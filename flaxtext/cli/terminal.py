@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from flaxtext.explain.pages import highlight, largest_weight
+from flaxtext.text.words import Tokenizer
 
 FOR = (153, 75, 33)
 """Blues of the 256 colours, the stronger the later; and oranges, as on the pages."""
@@ -67,14 +68,14 @@ class NoBar:
         """Hear that so many more rows are done."""
 
 
-def explained(document: dict[str, Any], colour: bool) -> str:
+def explained(document: dict[str, Any], tokenizer: Tokenizer, colour: bool) -> str:
     """Lay out an explained text: the answer, the text with its words coloured, and the words with their weights."""
     largest = largest_weight(document)
     lines = [f"{plain(document['predicted']['class'])}  {document['predicted']['probability']:.3f}"]
     for model in document["explanations"]:
         if len(document["explanations"]) > 1 or model["class"] != document["predicted"]["class"]:
             lines += ["", f"For or against {plain(model['class'])}"]
-        pieces = highlight(document["text"], model["words"]) if colour else [(document["text"], 0.0)]
+        pieces = highlight(document["text"], model["words"], tokenizer) if colour else [(document["text"], 0.0)]
         lines += ["", "".join(coloured(plain(p), w, largest) if w else plain(p) for p, w in pieces), ""]
         lines += _table(model["words"], largest, colour)
     return "\n".join(lines)

@@ -1,15 +1,17 @@
-"""Section `build_vocab`: which words have ids."""
+"""Section `build_vocab`: what a word is, and which have ids."""
 
 from pathlib import PurePosixPath
 
 from pydantic import Field, field_validator
 
 from flaxtext.config import Count, Section, Split, short
+from flaxtext.text.words import Tokenizer
 
 
 class BuildVocab(Section):
     """Which words become rows of the embedding table."""
 
+    tokenizer: Tokenizer = "unicode"
     fit_on: list[Split] = Field(default=["train"], min_length=1)
     max_words: Count | None = None
     min_count: Count = 1

@@ -81,9 +81,7 @@ def judge(
     `lime_over_random` is by how much LIME is better, with the 95% interval over documents.
     """
     labels = np.array([one.probabilities.argmax() for one in found], np.int32)
-    first, second = (
-        lime(documents, answers, labels, samples=samples, seed=seed + offset) for offset in (0, 1)
-    )
+    first, second = (lime(documents, answers, labels, samples=samples, seed=seed + offset) for offset in (0, 1))
     scores = [
         scores_of_words(documents, reached, first),
         scores_of_contributions(documents, reached, found, labels),

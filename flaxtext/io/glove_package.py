@@ -30,7 +30,7 @@ def read_glove(kept: WantedVectors) -> None:
         )
     folder = Path(spec.submodule_search_locations[0]) / "data"
     try:
-        vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r", allow_pickle=False)
+        vectors = np.asarray(np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r", allow_pickle=False))
         with pq.ParquetFile(folder / "glove_6B_index.parquet") as file:
             if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != file.metadata.num_rows:
                 raise ValueError(f"{vectors.dtype} of {vectors.shape} for {file.metadata.num_rows} words")

@@ -139,6 +139,6 @@ def _vector(fields: list[bytes]) -> np.ndarray:
     """Turn numbers into `float32[n]`; one NaN where one is none."""
     try:
         with np.errstate(over="ignore"):  # infinite, which is refused
-            return np.array(fields, "S").astype(np.float32)
+            return np.array(list(map(float, fields)), np.float32)
     except ValueError:
         return np.array([np.nan], np.float32)

@@ -41,7 +41,9 @@ def class_probabilities(
     """
     run = _run_jax if backend == "jax" and not architecture.weighs else _run_numpy
     if run is _run_numpy:
-        parameters = {layer: {key: np.asarray(array) for key, array in own.items()} for layer, own in parameters.items()}
+        parameters = {
+            layer: {key: np.asarray(array) for key, array in own.items()} for layer, own in parameters.items()
+        }
     answers = np.zeros((features.documents, architecture.classes), np.float32)
     for documents, block in blocks(architecture, features):
         answers[documents] = run(architecture, parameters, block)
@@ -70,10 +72,14 @@ def lay_out(features: FeatureIds, documents: np.ndarray, width: int) -> Block:
     """Lay documents, `int[k]`, out in rows of `width` features, with padding at the end; longer ones are cut."""
     columns = np.arange(width)
     is_there = columns < features.lengths[documents][:, None]
-    places = np.where(is_there, features.offsets[documents][:, None] + columns, 0)
-    rows = np.where(is_there, features.rows[places], 0) if len(features.rows) else np.zeros(places.shape, np.int32)
-    weights = features.weights
-    return Block(rows, weights if weights is None else np.where(is_there, weights[places], 0))
+    places = (features.offsets[documents][:, None] + columns)[is_there]
+
+    def fill(values: np.ndarray) -> np.ndarray:
+        filled = np.zeros(is_there.shape, values.dtype)
+        filled[is_there] = values[places]
+        return filled
+
+    return Block(fill(features.rows), None if features.weights is None else fill(features.weights))
 
 
 def _run_numpy(architecture: Architecture, parameters: Parameters, block: Block) -> np.ndarray:

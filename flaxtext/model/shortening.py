@@ -29,7 +29,7 @@ class Shortened(NamedTuple):
 
     Attributes:
         document: it alone, whole.
-        columns: int32[words]; the column of `kept` that says of each word whether it stays; -1 for one that always does.
+        columns: int32[words]; the column of `kept` that says of a word whether it stays; -1 for one that always does.
         kept: bool[forms, columns].
     """
 
@@ -57,9 +57,7 @@ class Shortened(NamedTuple):
         return TokenIds(ids, offsets_of(kept.sum(axis=1)), self.document.unknown)
 
 
-def answer_shortened(
-    model: Classifier, documents: Sequence[Shortened], backend: Backend = "numpy"
-) -> list[np.ndarray]:
+def answer_shortened(model: Classifier, documents: Sequence[Shortened], backend: Backend = "numpy") -> list[np.ndarray]:
     """Class probabilities of each form of each document, `float32[forms, classes]`; `backend` is for networks.
 
     The documents are of one reading: the ids of unknown words mean the same in all.
@@ -102,7 +100,7 @@ def _readable(model: Classifier, document: Shortened) -> Shortened:
     """Drop what the model does not read, as `Classifier.cut` does."""
     if model.vocabulary.tokenizer != "keras":
         return document
-    known = (document.document.ids > 0) & (document.document.ids < model.vocabulary.rows)
+    known = document.document.ids < model.vocabulary.rows
     return document._replace(document=document.document.select(known), columns=document.columns[known])
 
 
@@ -131,23 +129,21 @@ class _Sums(NamedTuple):
 
 def _answer_weighted(model: Classifier, document: Shortened) -> np.ndarray:
     """Answer without laying the forms out, except for n-grams: what a word holds comes and goes with the word."""
-    listed = model.features.expand_words(document.document)
     reading = model.architecture.reading
-    of_words = 1 + (reading.prefix is not None)
-    rows = listed.rows.reshape(-1, reading.per_word)[:, :of_words]
-    words = _hold(document, rows.reshape(-1), np.full(len(rows), of_words))
-    characters = None
-    if reading.characters:
-        whole = model.features.expand_characters(document.document)  # a list for each word
-        characters = _hold(document, whole.rows, whole.lengths)
+    rows = model.features.expand_words(document.document).rows.reshape(-1, reading.per_word)
+    first_ngram = 1 + (reading.prefix is not None)
+    words = _hold(document, rows[:, :first_ngram].reshape(-1), np.full(len(rows), first_ngram))
+    characters = model.features.expand_characters(document.document)  # a list for each word
+    held = _hold(document, characters.rows, characters.lengths)
+    vectors = _hold(document, rows[:, -1], np.ones(len(rows), np.int64)) if reading.vectors else None
     answers = []
     for member in model.answering:
         sums = _sum_held(document, member, words)
         if reading.ngrams > 1:
             sums = sums.plus(_sum_ngrams(model, document, member))
-        total = _scaled(sums)
-        if characters is not None:
-            total += _scaled(_sum_held(document, member, characters))
+        total = _scaled(sums) + _scaled(_sum_held(document, member, held))
+        if vectors is not None:
+            total += _average_vectors(document, member, vectors)
         answers.append(softmax(logits(model.architecture, member, [Summed(total)])))
     result: np.ndarray = np.mean(answers, axis=0)
     return result
@@ -174,12 +170,8 @@ def _sum_held(document: Shortened, member: Parameters, held: _Held) -> _Sums:
 
     own = held.select(is_own)
     weights = (1 + np.log(own.times)) * idf[own.row]
-    by_column = np.zeros((kept.shape[1], 1 + table.shape[1]), np.float32)
-    order = np.argsort(own.column, kind="stable")
-    starts = np.flatnonzero(np.diff(own.column[order], prepend=-1))
-    values = np.column_stack([weights**2, weights[:, None] * table[own.row]])[order]
-    by_column[own.column[order][starts]] = np.add.reduceat(values, starts, axis=0) if len(order) else values
-    totals = kept.astype(np.float32) @ by_column
+    values = np.column_stack([weights**2, weights[:, None] * table[own.row]])
+    totals = _sum_of_kept(kept, own.column, values)
     sums = _Sums(totals[:, 1:], totals[:, 0])
 
     shared, begins = held.select(~is_own), begins[~is_own]
@@ -189,6 +181,26 @@ def _sum_held(document: Shortened, member: Parameters, held: _Held) -> _Sums:
         sums.total[part] += found.total
         sums.squares[part] += found.squares
     return sums
+
+
+def _sum_of_kept(kept: np.ndarray, column: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Add up in each form the values of the columns that it keeps: `float32[forms, k]`, of `values: float[n, k]`."""
+    by_column = np.zeros((kept.shape[1], values.shape[1]), np.float32)
+    if len(values):
+        order = np.argsort(column, kind="stable")
+        starts = np.flatnonzero(np.diff(column[order], prepend=-1))
+        by_column[column[order][starts]] = np.add.reduceat(values[order], starts, axis=0)
+    return kept.astype(np.float32) @ by_column
+
+
+def _average_vectors(document: Shortened, member: Parameters, held: _Held) -> np.ndarray:
+    """Average the vectors of the words that each form keeps, `float32[forms, dim]`, weighted as they occur."""
+    kept = np.append(document.kept, np.ones((len(document.kept), 1), bool), axis=1)
+    weights = held.times * member["embedding"]["idf"][held.row]
+    values = np.column_stack([weights, weights[:, None] * member["embedding"]["embedding"][held.row]])
+    totals = _sum_of_kept(kept, held.column, values)
+    average: np.ndarray = totals[:, 1:] / np.where(totals[:, :1] > 0, totals[:, :1], 1)
+    return average
 
 
 def _count_shared(kept: np.ndarray, held: _Held, begins: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -225,7 +237,9 @@ def _sum_ngrams(model: Classifier, document: Shortened, member: Parameters) -> _
 def _list_ngrams(model: Classifier, document: Shortened) -> tuple[np.ndarray, np.ndarray]:
     """List the n-grams of two words and more that have a row: their forms, and their rows, `int[k]` both."""
     expanded = model.features.expand_words(document.forms())
-    rows = expanded.rows.reshape(-1, model.architecture.reading.per_word)[:, 1 - model.architecture.ngrams :]
+    first = 1 + (model.architecture.prefix is not None)
+    rows = expanded.rows.reshape(-1, model.architecture.reading.per_word)
+    rows = rows[:, first : first + model.architecture.ngrams - 1]
     word, length = np.nonzero(rows)
     forms = np.repeat(np.arange(len(document.kept)), expanded.lengths // model.architecture.reading.per_word)
     return forms[word], rows[word, length]
@@ -248,7 +262,8 @@ def _look_up_pairs(model: Classifier, ids: np.ndarray, unknown: pa.StringArray) 
         both = np.stack(np.broadcast_arrays(ids[part, None], ids), axis=-1)
         documents = TokenIds(both.reshape(-1), np.arange(0, both.size + 1, 2), unknown)
         rows = model.features.expand_words(documents).rows
-        pairs[part] = rows.reshape(*both.shape, model.architecture.reading.per_word)[:, :, 0, -1]
+        rows = rows.reshape(*both.shape, model.architecture.reading.per_word)
+        pairs[part] = rows[:, :, 0, 1 + (model.architecture.prefix is not None)]
     return pairs
 
 

@@ -8,6 +8,7 @@ from flaxtext.artifacts.importance import Importance
 from flaxtext.artifacts.predictions import Predictions
 from flaxtext.config.params import Params
 from flaxtext.model.classifier import Classifier
+from flaxtext.text.words import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Run:
     faithfulness: dict[str, Any]
     importance: dict[str, Importance]
     checks: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What finds the words: all variants of a run read those of one vocabulary."""
+        return next(iter(self.models.values())).vocabulary.tokenizer
 
     @property
     def classes(self) -> list[str]:

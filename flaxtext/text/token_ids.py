@@ -1,7 +1,7 @@
 """Documents as the ids of their words, whole, and as the rows that a model reads."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from flaxtext.core.arrow import number_array, numpy_array, string_array
 from flaxtext.core.parallel import ordered_map
+from flaxtext.text.marks import Marks, find_marks
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -18,7 +19,8 @@ class TokenIds:
     """The words of documents by id, in the order of the text; document i has `ids[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
-        ids: int32[words]; from 1 as the vocabulary numbers them; ids beyond it are of words that it lacks.
+        ids: int32[words]; from 1 as the vocabulary numbers them; those beyond it are of words that it lacks, below 0
+            of marks.
         offsets: int64[n + 1], from 0.
         unknown: string[k]; the words of the ids beyond the vocabulary, where they are known.
     """
@@ -32,7 +34,7 @@ class TokenIds:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Words of each document, `int64[n]`."""
+        """Words and marks of each document, `int64[n]`."""
         return np.diff(self.offsets)
 
     def __getitem__(self, documents: slice) -> "TokenIds":
@@ -57,18 +59,20 @@ class TokenIds:
         return TokenIds(self.ids[is_kept], np.concatenate([[0], np.cumsum(is_kept)])[self.offsets], self.unknown)
 
     def known(self, rows: int) -> "TokenIds":
-        """Drop the words that a vocabulary of so many rows lacks, and id 0; the rest closes up."""
-        return self.select((self.ids > 0) & (self.ids < rows))
+        """Drop the words that a vocabulary of so many rows lacks; the rest closes up, marks among them."""
+        return self.select((self.ids != 0) & (self.ids < rows))
+
+    @property
+    def word_counts(self) -> np.ndarray:
+        """Words of each document, marks not counted, `int64[n]`."""
+        return np.diff(np.append(0, np.cumsum(self.ids > 0))[self.offsets])
 
     def first(self, max_len: int | None) -> "TokenIds":
-        """Cut each document after its first words; None for not at all."""
-        lengths = self.lengths
-        if max_len is None or not (is_long := lengths > max_len).any():
+        """Cut each document after its first words, and the marks that follow them; None for not at all."""
+        if max_len is None or not (self.lengths > max_len).any():
             return self
-        steps = np.zeros(len(self.ids) + 1, np.int8)  # of how many cuts a word is in: none, or the one of its document
-        steps[self.offsets[:-1][is_long] + max_len] += 1
-        steps[self.offsets[1:][is_long]] -= 1
-        return self.select(np.cumsum(steps[:-1], dtype=np.int8) == 0)
+        words = np.append(0, np.cumsum(self.ids > 0))
+        return self.select(words[1:] - np.repeat(words[self.offsets[:-1]], self.lengths) <= max_len)
 
     def padded(self, width: int) -> np.ndarray:
         """Lay documents of at most `width` words out in rows, with zeros at the end: `int32[n, width]`."""
@@ -86,6 +90,10 @@ class Examples(NamedTuple):
     def select(self, chosen: np.ndarray) -> "Examples":
         """Take the documents of `chosen: bool[n]`."""
         return Examples(self.documents.take(chosen), self.labels[chosen])
+
+    def without_marks(self) -> "Examples":
+        """Leave the marks out."""
+        return self._replace(documents=self.documents.select(self.documents.ids >= 0))
 
 
 def choose_validation(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -107,15 +115,54 @@ def choose_validation(labels: np.ndarray, fraction: float, seed: int) -> np.ndar
 
 
 def number_words(texts: pa.Array, vocabulary: Vocabulary, *, marks: bool = False) -> TokenIds:
-    """Turn `texts: string[n]` into ids; words that the vocabulary lacks are numbered beyond it, as they come."""
-    lists = tokenize(texts)
+    """Turn `texts: string[n]` into ids; words that the vocabulary lacks are numbered beyond it, as they come.
+
+    With `marks`, those stand between the words, below 0, as `find_marks` has them.
+    """
+    lists = tokenize(texts, vocabulary.tokenizer)
     ids, unknown = vocabulary.ids(lists.values), string_array([])
     if len(missing := np.flatnonzero(ids == 0)):
         found = lists.values.take(number_array(missing)).dictionary_encode()
         unknown = found.dictionary.cast(pa.string())
         ids = ids.copy()  # Arrow's cannot be written to
         ids[missing] = vocabulary.rows + numpy_array(found.indices)
-    return TokenIds(ids, numpy_array(lists.offsets), unknown)
+    documents = TokenIds(ids, numpy_array(lists.offsets), unknown)
+    return insert_marks(documents, find_marks(texts, vocabulary.tokenizer)) if marks else documents
+
+
+def renumber(documents: TokenIds, rows: int, vocabulary: Vocabulary) -> TokenIds:
+    """Number words beyond a vocabulary of so many rows by a larger one, which begins with it; unknown ones beyond that.
+
+    The order of the unknown words stays.
+    """
+    if rows == vocabulary.rows:
+        return documents
+    found = vocabulary.ids(documents.unknown)
+    unknown = np.flatnonzero(found == 0)
+    numbers = found.copy()
+    numbers[unknown] = vocabulary.rows + np.arange(len(unknown))
+    is_beyond = documents.ids >= rows
+    ids = documents.ids.copy()
+    ids[is_beyond] = numbers[ids[is_beyond] - rows]
+    return TokenIds(ids, documents.offsets, documents.unknown.take(number_array(unknown)))
+
+
+def insert_marks(documents: TokenIds, marks: Marks) -> TokenIds:
+    """Put the marks of documents in their places between the words, their codes below 0."""
+    if not len(marks.codes):
+        return documents
+    at = np.repeat(documents.offsets[:-1], np.diff(marks.offsets)) + marks.places
+    return replace(documents, ids=np.insert(documents.ids, at, -marks.codes), offsets=documents.offsets + marks.offsets)
+
+
+def part_marks(documents: TokenIds) -> tuple[TokenIds, Marks]:
+    """Undo `insert_marks`."""
+    is_mark = documents.ids < 0
+    before = np.append(0, np.cumsum(is_mark))
+    offsets = before[documents.offsets]
+    words = documents.select(~is_mark)
+    places = np.flatnonzero(is_mark) - np.arange(offsets[-1]) - np.repeat(words.offsets[:-1], np.diff(offsets))
+    return words, Marks(-documents.ids[is_mark], places.astype(np.int32), offsets)
 
 
 class UnknownWords:
@@ -136,7 +183,7 @@ class UnknownWords:
 
         def one(batch: tuple[pa.Array, np.ndarray]) -> tuple[TokenIds, np.ndarray]:
             texts, labels = batch
-            return number_words(texts, self._vocabulary), labels
+            return number_words(texts, self._vocabulary, marks=True), labels
 
         for documents, labels in ordered_map(one, batches):
             if len(documents.unknown):
@@ -144,7 +191,7 @@ class UnknownWords:
                 is_unknown = documents.ids >= first
                 ids = documents.ids.copy()
                 ids[is_unknown] = numbers[ids[is_unknown] - first]
-                documents = TokenIds(ids, documents.offsets)
+                documents = TokenIds(ids, documents.offsets)  # whose unknown words are listed for all batches
             yield documents, labels
 
     def _number(self, word: str) -> int:
@@ -161,5 +208,5 @@ def offsets_of(lengths: np.ndarray) -> np.ndarray:
 
 
 def places(starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """List where the items of lists lie that `offsets: int64[n + 1]` part, if list i begins at `starts[i]`: `int64[k]`."""
+    """List where the items of lists lie that `offsets: int64[n + 1]` part, list i from `starts[i]` on: `int64[k]`."""
     return np.repeat(starts - offsets[:-1], np.diff(offsets)) + np.arange(offsets[-1])

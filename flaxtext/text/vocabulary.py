@@ -1,6 +1,7 @@
 """Words and their ids: 1 for the most frequent word, ties in order of first appearance, 0 for padding."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 from flaxtext.core.arrow import numpy_array
 from flaxtext.core.parallel import ordered_map
 from flaxtext.text.tokenizers import tokenize
+from flaxtext.text.words import Tokenizer
 
 MAX_WORDS, MAX_WORD_BYTES = 2**24, 2**28
 """How many words a vocabulary has at most, and how many bytes all of them together."""
@@ -20,12 +22,13 @@ class Vocabulary:
     Attributes:
         words: `string[n]`; the word with id `i` is `words[i - 1]`.
         counts: `int64[n]`, how often each occurs where the vocabulary was fitted.
+        tokenizer: what finds such words in texts.
     """
 
-    def __init__(self, words: pa.Array, counts: np.ndarray, tokenizer: str = "unicode") -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, words: pa.Array, counts: np.ndarray, tokenizer: Tokenizer = "unicode") -> None:
         self.words = words
         self.counts = counts
+        self.tokenizer = tokenizer
 
     def __len__(self) -> int:
         return len(self.words)
@@ -43,14 +46,19 @@ class Vocabulary:
         return ids
 
 
-def fit_vocabulary(texts: Iterable[pa.Array], max_words: int | None = None, min_count: int = 1) -> Vocabulary:
+def fit_vocabulary(
+    texts: Iterable[pa.Array],
+    max_words: int | None = None,
+    min_count: int = 1,
+    tokenizer: Tokenizer = "unicode",
+) -> Vocabulary:
     """Count the words of all batches of texts (`string[rows]` each) and number them by falling count.
 
     Memory grows with the number of distinct words, not with the corpus.
     """
     words, counts = pa.array([], pa.string()), np.zeros(0, np.int64)
     pending: list[tuple[pa.Array, np.ndarray]] = []
-    for tally in ordered_map(_tally, texts):
+    for tally in ordered_map(partial(_tally, tokenizer=tokenizer), texts):
         pending.append(tally)
         if sum(len(batch_words) for batch_words, _ in pending) > max(len(words), 100_000):
             words, counts = _merge([(words, counts), *pending])
@@ -59,12 +67,12 @@ def fit_vocabulary(texts: Iterable[pa.Array], max_words: int | None = None, min_
 
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= min_count][:max_words]
-    return Vocabulary(words.take(pa.array(order)), counts[order])
+    return Vocabulary(words.take(pa.array(order)), counts[order], tokenizer)
 
 
-def _tally(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
+def _tally(texts: pa.Array, tokenizer: Tokenizer) -> tuple[pa.Array, np.ndarray]:
     """Count the words of one batch; words in order of first appearance."""
-    tally = pc.value_counts(tokenize(texts).values)
+    tally = pc.value_counts(tokenize(texts, tokenizer).values)
     return tally.field("values").cast(pa.string()), tally.field("counts").to_numpy()
 
 

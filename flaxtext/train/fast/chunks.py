@@ -80,7 +80,7 @@ class ChunkLayout:
     ) -> None:
         self._features, self._filler, self._room = features.with_empty(), rows, room
         self._lengths = self._features.lengths
-        self._total, self._widest = total or 0, total or max(1, int(self._lengths.max(initial=0)))
+        self._total, self._widest = total or 0, max(1, int(self._lengths.max(initial=0)))
         # A matrix is read faster, where padding does not make it much larger.
         few = len(self._lengths) * self._widest <= WASTE * len(features.rows) + 2**20
         everything = np.arange(len(self._lengths))
@@ -119,9 +119,12 @@ class ChunkLayout:
 
     def _rows_of(self, documents: np.ndarray, width: int) -> np.ndarray:
         """Read documents, `int[...]`, padded to a width: `int32[..., width]`."""
+        rows: np.ndarray
         if self._matrix is not None:
-            return self._matrix[documents, :width]
-        return lay_out(self._features, documents.reshape(-1), width).rows
+            rows = self._matrix[documents, :width]
+        else:
+            rows = lay_out(self._features, documents.reshape(-1), width).rows
+        return rows
 
 
 def uncut(widths: np.ndarray) -> tuple[int, ...]:
