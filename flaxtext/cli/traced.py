@@ -1,7 +1,7 @@
 """What documents hold, in JAX: `text.features` and `model.tfidf` once more, for functions that are exported.
 
-Documents are word ids in rows, `int32[n, width]` of any sizes, even such as are not known yet; below 0 for marks, and 0
-for a word that the vocabulary lacks, whose letters are not known here, and for padding.
+Documents are word ids in rows, `int32[n, width]` of any sizes, even such as are not known yet: below 0 for marks, and 0
+for padding and for a word that the vocabulary lacks, whose letters are not known here.
 """
 
 from typing import NamedTuple
@@ -23,24 +23,22 @@ class Tables(NamedTuple):
     """What each word is made of, by id; there is nothing in padding, id 0.
 
     Attributes:
-        prefixes: int32[words + 1]; rows of prefixes.
+        words, prefixes, vectors: int32[words + 1]; rows, 0 for none.
         characters: int32[words + 1, longest]; rows of n-grams of characters, 0 after the last.
     """
 
+    words: np.ndarray
     prefixes: np.ndarray
+    vectors: np.ndarray
     characters: np.ndarray
 
 
 def tables_of(features: Features) -> Tables:
     """Look up what all words are made of. Raises `UserError` where the letters of the longest make that too large."""
     count = len(features.words)
-    words = TokenIds(np.arange(count + 1, dtype=np.int32), np.arange(count + 2))
-    prefixes = np.zeros(count + 1, np.int32)
-    if features.reading.prefix is not None:
-        prefixes = features.expand_words(words).rows.reshape(count + 1, features.reading.per_word)[:, 1]
-    if not features.reading.characters:
-        return Tables(prefixes, np.zeros((count + 1, 0), np.int32))
-    found = features.expand_characters(words)
+    each = TokenIds(np.arange(count + 1, dtype=np.int32), np.arange(count + 2))
+    rows = features.expand_words(each).rows.reshape(count + 1, features.reading.per_word)
+    found = features.expand_characters(each)
     longest = int(found.lengths.max())
     if (size := 4 * (count + 1) * longest) > MAX_BYTES:
         word = features.words[int(found.lengths.argmax()) - 1].as_py()
@@ -48,46 +46,56 @@ def tables_of(features: Features) -> Tables:
             f"the n-grams of characters of {count:,} words, up to {longest:,} each, would take {size >> 20:,} MB, and "
             f"{MAX_BYTES >> 20} are exported; raise build_vocab.min_count, so that words such as {word[:20]!r} go"
         )
-    return Tables(prefixes, TokenIds(found.rows, found.offsets).padded(longest))
+    prefixes = rows[:, 1 if features.reading.prefix is not None else 0]
+    return Tables(rows[:, 0], prefixes, rows[:, -1], TokenIds(found.rows, found.offsets).padded(longest))
 
 
 def expand(features: Features, tables: Tables, ids: jax.Array) -> jax.Array:
     """List the rows of all that documents hold, `int32[n, k]`, in the order of `Features.expand`, 0 for padding."""
-    n, width = ids.shape
+    reading, (n, width) = features.reading, ids.shape
     is_mark = ids < 0
-    words = jnp.where((ids > 0) & (ids <= len(features.words)), ids, 0)
-    base = words if features.reading.prefix is None else jnp.asarray(tables.prefixes)[words]
+    known = jnp.where((ids > 0) & (ids <= len(features.words)), ids, 0)
+    rows = jnp.asarray(tables.prefixes)[known]
+    base = rows if reading.prefix is None else jnp.maximum(rows - features.n_known, 0)
     base = jnp.where(is_mark, ids, base)
-    columns = [jnp.where(is_mark, _find(features, _mix(_unsigned(base)), is_mark), words)]
-    if features.reading.prefix is not None:
-        columns.append(base)
+    columns = [jnp.where(is_mark, _find(features, _mix(_unsigned(base)), is_mark), jnp.asarray(tables.words)[known])]
+    if reading.prefix is not None:
+        columns.append(rows)
     key, present = _unsigned(base), base != 0
-    for n_words in range(2, features.reading.ngrams + 1):
+    for n_words in range(2, reading.ngrams + 1):
         following = jnp.pad(base, ((0, 0), (0, n_words - 1)))[:, n_words - 1 :]
         key = _mix(key * jnp.uint32(MULTIPLIER) + _unsigned(following))
         present &= following != 0
         columns.append(_find(features, key, present))
-    rows = jnp.stack(columns, axis=-1).reshape(n, width * len(columns))
+    if reading.vectors:
+        columns.append(jnp.asarray(tables.vectors)[known])
+    found = jnp.stack(columns, axis=-1).reshape(n, width * len(columns))
     longest = tables.characters.shape[1]
     if not longest:
-        return rows
-    characters = jnp.asarray(tables.characters)[words].reshape(n, width * longest)
-    return jnp.concatenate([rows, characters], axis=1)
+        return found
+    characters = jnp.asarray(tables.characters)[known].reshape(n, width * longest)
+    return jnp.concatenate([found, characters], axis=1)
 
 
-def weigh(rows: jax.Array, idf: jax.Array, first_character: int) -> Block:
+def weigh(rows: jax.Array, idf: jax.Array, features: Features) -> Block:
     """Keep each distinct row of a document once, with its weight by TF-IDF, as `model.tfidf` does; others weigh 0."""
     rows = jnp.sort(rows, axis=1)
     places = jnp.broadcast_to(jnp.arange(rows.shape[1]), rows.shape)
     begins = rows != jnp.pad(rows, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
-    past = jnp.where(begins, places, rows.shape[1])  # where the next run begins, seen from its first place
-    past = jnp.pad(past, ((0, 0), (0, 1)), constant_values=0)[:, 1:]
-    past = past.at[:, -1].set(rows.shape[1])
-    counts = jax.lax.cummin(past, axis=1, reverse=True) - places
-    weights = jnp.where(begins & (rows > 0), (1 + jnp.log(counts.astype(jnp.float32))) * idf[rows], 0)
-    is_character = rows >= first_character
-    squares = [jnp.where(is_character == kind, weights**2, 0).sum(axis=1, keepdims=True) for kind in (False, True)]
-    norms = jnp.sqrt(jnp.where(is_character, squares[1], squares[0]))
+    # Where the run of a row ends: where the next begins, seen from its first place.
+    ends = jnp.pad(jnp.where(begins, places, rows.shape[1])[:, 1:], ((0, 0), (0, 1)), constant_values=0)
+    ends = jax.lax.cummin(ends.at[:, -1].set(rows.shape[1]), axis=1, reverse=True)
+    counts = (ends - places).astype(jnp.float32)
+    is_vector = rows >= features.first_vector
+    weights = jnp.where(is_vector, counts, 1 + jnp.log(counts)) * idf[rows]
+    weights = jnp.where(begins & (rows > 0), weights, 0)
+    is_character = (rows >= features.first_character) & ~is_vector
+    blocks = (~is_character & ~is_vector, is_character, is_vector)
+    sums = [
+        jnp.where(own, weights**power, 0).sum(axis=1, keepdims=True)
+        for own, power in zip(blocks, (2, 2, 1), strict=True)
+    ]
+    norms = jnp.where(is_vector, sums[2], jnp.sqrt(jnp.where(is_character, sums[1], sums[0])))
     return Block(jnp.where(weights > 0, rows, 0), weights / jnp.where(norms > 0, norms, 1))
 
 
