@@ -26,8 +26,8 @@ CHUNK_WORDS = 2**18
 """Words of documents whose features are listed at a time."""
 MAX_NGRAMS = 2**24
 NO_KEYS = np.zeros(0, np.uint32)
+MULTIPLIER = np.uint32(0x9E3779B1)
 NO_IDS = np.zeros(0, np.int32)
-_MULTIPLIER = np.uint32(0x9E3779B1)
 
 
 class FeatureIds(NamedTuple):
@@ -296,10 +296,16 @@ def bounds(offsets: np.ndarray, size: int) -> list[tuple[int, int]]:
 
 def find(keys: np.ndarray, hashes: np.ndarray, present: np.ndarray, first: int) -> np.ndarray:
     """Look hashes up in ascending `keys`: `int32[n]`, rows from `first` on; 0 where none is, or not `present`."""
-    if not len(keys):
-        return np.zeros(len(hashes), np.int32)
-    place = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
-    rows: np.ndarray = np.where(present & (keys[place] == hashes), first + place, 0).astype(np.int32)
+    rows = np.zeros(len(hashes), np.int32)
+    asked = np.flatnonzero(present).astype(np.uint64)
+    if not len(keys) or not len(asked):
+        return rows
+    # Sorted: to go through the keys once takes half the time of looking here and there in them.
+    ordered = np.sort(hashes[asked].astype(np.uint64) << np.uint64(32) | asked)
+    sought = (ordered >> np.uint64(32)).astype(np.uint32)
+    place = np.minimum(np.searchsorted(keys, sought), len(keys) - 1)
+    found = keys[place] == sought
+    rows[ordered[found] & np.uint64(0xFFFFFFFF)] = first + place[found]
     return rows
 
 
@@ -316,7 +322,7 @@ def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator
     key = base.astype(np.uint32)
     for n in range(2, longest + 1):
         following = np.append(base[n - 1 :], np.zeros(min(n - 1, len(base)), base.dtype))
-        key = _mix(key * _MULTIPLIER + following.astype(np.uint32))
+        key = _mix(key * MULTIPLIER + following.astype(np.uint32))
         present = present & (following != 0) & (left >= n)
         yield key, present
 
@@ -339,7 +345,7 @@ def hash_characters(words: pa.StringArray, longest: int) -> tuple[np.ndarray, np
     for n in range(1, longest + 1):
         if n > 1:
             following = np.append(characters[n - 1 :], np.zeros(min(n - 1, len(characters)), np.uint32))
-            key = _mix(key * _MULTIPLIER + following)
+            key = _mix(key * MULTIPLIER + following)
         hashes.append(_mix(key + np.uint32(n)))
         present.append((left >= n) if n > 1 else (left < np.repeat(lengths, lengths)) & (left > 1))
     is_one = np.stack(present, axis=1)
