@@ -44,7 +44,7 @@ def main() -> None:
     predictions = read_predictions(args.predictions)
     chosen = choose_documents(settings.rows, settings.mistakes, predictions)
     order = np.random.default_rng(settings.seed).permutation(len(predictions.rows))
-    drawn = sorted(order[: settings.faithfulness.documents].tolist())
+    drawn = order[: settings.faithfulness.documents].tolist()
     texts = Corpus(args.test).take({*chosen, *drawn})
     configure_jax()
     model = read_bundle(args.model)
@@ -60,13 +60,14 @@ def main() -> None:
     print(f"{args.variant}: LIME, {settings.samples} samples a document")
     print(summarize(explained))
 
-    documents, reached = readable_documents(model, {row: texts[row] for row in drawn})
+    bulk = settings.faithfulness
+    documents, reached = readable_documents(model, {row: texts[row] for row in drawn}, bulk.samples)
     if not documents:
         raise UserError(f"{args.test}: no document holds a word that {args.model} knows")
-    found = leave_one_out([document.ids for document in documents], reached, answers)
-    bulk = settings.faithfulness
+    with one_blas_thread():
+        found = leave_one_out([document.ids for document in documents], reached, answers)
     metrics = judge(documents, reached, found, answers, samples=bulk.samples, seed=settings.seed)
-    print(f"\n{metrics['documents']:,} documents explained, {bulk.samples:,} samples each")
+    print(f"\n{metrics['documents']:,} of {len(drawn):,} documents explained, {bulk.samples:,} samples each")
     for method in ("lime", "leave_one_out", "random"):
         print(f"{method:<14}" + "  ".join(f"{name} {value:.3f}" for name, value in metrics[method].items()))
 

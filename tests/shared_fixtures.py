@@ -37,16 +37,16 @@ TEXTS = [
     "1,000.5 % $100 #tag @name 3/4 a=b+c*d",
 ]
 SCRIPTS = [
-    "\u2018Curly\u2019 l\u2019\u00e9t\u00e9 don\u02bct \uff07x \u201cquoted\u201d \u2014 dash\u2026 \u00ab\u00e0\u00bb \u20ac5 \u2192 \u2605",  # noqa: E501
-    "e\u0301 E\u0301 \u00e9 H\u0331 T\u0308 \ufb01n \u0149a \u01f0 \u0390 \u1fb4 \u03b1\u0345\u0301 \u212a \u13a0 \uab70 e\u0323\u0302 e\u0302\u0323",  # noqa: E501
-    " \u0301a \u0301 x\u200c\u0301y co\u00adop \ufeffbom a\u200bb a\u2060b \u00a0 a\u3000b 1\u00bd\u00b2",
-    "\u6211\u7231iPhone\u624b\u673a\uff01\U00020000\u3007\uf900 \u304b\u3099\u30ab\u30fc\uff76\uff9e\u30fb\u3093\u30fd\u3005",  # noqa: E501
-    "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e33 \u0e51\u0e52 \u0eaa\u0eb0\u0e9a\u0eb2\u0e8d\u0e94\u0eb5 a\u0e01b",
-    "\u1781\u17d2\u1789\u17bb\u17c6 \u179f\u17d2\u179a\u17a1\u17b6\u1789\u17cb \u1000\u103b\u103d\u1014\u103a \u1019\u1039\u1019\u1004\u103a\u1039\u1002 \u17d2\u1780",  # noqa: E501
-    "\u0939\u093f\u0902\u0926\u0940 \u0958\u0915\u093c \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd \ud55c\uad6d\uc5b4 \u1112\u1161\u11ab",  # noqa: E501
-    "\U0001f469\U0001f3fd\u200d\U0001f680\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f\u2764 \u00a9\ufe0f\u00a9 \U0001f3f3\ufe0f\u200d\U0001f308\U0001f602\U0001f602ok",  # noqa: E501
-    "\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7\U0001f1e9 1\ufe0f\u20e3 21\u20e3 #\ufe0f\u20e3 x\u20e3 \U0001f642\u200d\u2194\ufe0f \u2194 \u24c2\ufe0f \U0001f3fd",  # noqa: E501
-    "\U0001f3f4\U000e0067\U000e0062\U000e007f a\U000e0067 \U0001f600\u0301a \u200d\U0001f600\u200d \ufe0f\u2764 \u2764\u200da",  # noqa: E501
+    "‘Curly’ l’été donʼt ＇x “quoted” — dash… «à» €5 → ★",
+    "e\u0301 E\u0301 é H\u0331 T\u0308 ﬁn ŉa ǰ ΐ ᾴ α\u0345\u0301 K Ꭰ ꭰ e\u0323\u0302 e\u0302\u0323",
+    " \u0301a \u0301 x\u200c\u0301y co\u00adop \ufeffbom a\u200bb a\u2060b \u00a0 a\u3000b 1½²",
+    "我爱iPhone手机！𠀀\u3007豈 か\u3099カーｶﾞ・んヽ々",
+    "สว\u0e31สด\u0e35คำ ๑๒ ສະບາຍດ\u0eb5 aกb",
+    "ខ\u17d2ញ\u17bb\u17c6 ស\u17d2រឡ\u17b6ញ\u17cb က\u103b\u103dန\u103a မ\u1039မင\u103a\u1039ဂ \u17d2ក",
+    "ह\u093f\u0902द\u0940 क़क\u093c می\u200cخواهم ש\u05c1\u05b8לו\u05b9ם 한국어 한",
+    "👩\U0001f3fd\u200d🚀👨\u200d👩\u200d👧 ❤\ufe0f❤ ©\ufe0f© 🏳\ufe0f\u200d🌈😂😂ok",
+    "🇩🇪🇫🇷🇩 1\ufe0f\u20e3 21\u20e3 #\ufe0f\u20e3 x\u20e3 🙂\u200d↔\ufe0f ↔ Ⓜ\ufe0f \U0001f3fd",
+    "🏴\U000e0067\U000e0062\U000e007f a\U000e0067 😀\u0301a \u200d😀\u200d \ufe0f❤ ❤\u200da",
 ]
 """For `unicode`, what is beyond ASCII: letters, marks and what is not seen, scripts without spaces, emoji."""
 WORDS = ["aa", "aab", "bb", "🦊a", "🦊b", "e\u0301a", "éa", "b", "aac", "ab"]

@@ -67,7 +67,9 @@ def variants():
         "weighted, the classes as dimensions": network_variant(
             **CLASSES_AS_DIMENSIONS, characters=3, marks=True, ngrams=2, calibrate=True
         ),
-        "weighted, low rank": network_variant(**{**WEIGHED, "embed_dim": 2}, characters=3, seeds=2, ensemble=True),
+        "weighted, low rank": network_variant(
+            **{**WEIGHED, "embed_dim": 2, "learning_rate": 0.05}, characters=3, seeds=2, ensemble=True
+        ),
         "sgd": network_variant(pooling="flatten", optimizer="sgd", **everything),
         "linear, prefixes, n-grams": LinearVariant(
             model="linear", max_len=MAX_LEN, prefix=3, ngrams=3, class_weights="balanced"
@@ -285,12 +287,15 @@ def test_of_more_classes_than_can_be_dimensions_a_layer_maps_to_them(tmp_path):
     """They are learned, from a start of another kind than naive Bayes; and the model is written and read."""
     n_classes = 300
     labels = np.tile(np.arange(n_classes, dtype=np.int32), 4)
-    texts = [f"the word{label} of {other}" for label, other in zip(labels, np.random.default_rng(0).permutation(labels))]
+    texts = [
+        f"the word{label} of {other}" for label, other in zip(labels, np.random.default_rng(0).permutation(labels))
+    ]
     words = fit_vocabulary([pa.array(texts)])
     examples = Examples(number_words(pa.array(texts), words), labels)
     held = np.arange(len(labels)) >= 3 * n_classes
     variant = network_variant(
-        **{**CLASSES_AS_DIMENSIONS, "max_len": None, "epochs": 20, "batch_size": 32, "schedule": "linear"}, calibrate=True
+        **{**CLASSES_AS_DIMENSIONS, "max_len": None, "epochs": 20, "batch_size": 32, "schedule": "linear"},
+        calibrate=True,
     )
     about = {"name": "many", "words": words, "classes": [f"c{i}" for i in range(n_classes)]}
     trained = train_variant(variant, examples.select(~held), examples.select(held), **about, origin={"source": "made"})

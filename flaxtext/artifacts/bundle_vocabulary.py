@@ -64,6 +64,6 @@ def read_words(path: Path) -> Vocabulary:
         if tokenizer == named:
             return Vocabulary(words, counts, tokenizer)
     raise UserError(
-        f"{path}: of the tokenizer {repr(named)[:20]}; this version of flaxtext has {', '.join(TOKENIZERS)}: train the "
-        "model again, by `dvc repro` in its project"
+        f"{path}: tokenizer {repr(named)[:20]}; this version of flaxtext has {', '.join(TOKENIZERS)}: train the model "
+        "again, by `dvc repro` in its project"
     )

@@ -83,9 +83,7 @@ def write_token_ids(
         write(temporary, batches, held_out, {"classes": classes, "origin": origin})
 
 
-def read_token_ids(
-    path: str | Path, unknown: str | Path | None = None, *, marks: bool = False
-) -> VectorizedSplit:
+def read_token_ids(path: str | Path, unknown: str | Path | None = None, *, marks: bool = False) -> VectorizedSplit:
     """Read a `.parquet` file, a folder of them or an `.npz` file; and, from another, the words of the unknown ids.
 
     With `marks`, they stand between the words. Raises `UserError` where the files hold something else.
@@ -127,7 +125,7 @@ def write_unknown_words(path: str | Path, words: list[str], first: int) -> None:
 
 
 def read_unknown_words(path: str | Path) -> tuple[int, pa.StringArray]:
-    """Read what `write_unknown_words` wrote: the first id, 0 where there are none, and the words of that and the next."""
+    """Read what `write_unknown_words` wrote: the first id, 0 where there are none, and the words from it on."""
     table = UNKNOWN.read(path)
     ids, words = table["id"].to_numpy(), table["word"].combine_chunks()
     return (int(ids[0]) if len(ids) else 0), words

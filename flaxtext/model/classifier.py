@@ -49,9 +49,7 @@ class ModelInfo:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def arrange(
-    architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, reads: Features
-) -> FeatureIds:
+def arrange(architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, reads: Features) -> FeatureIds:
     """Make of all features of documents what the forward pass takes: weighted, or less the padding between them."""
     if idf is not None:
         return weigh(count_features(features), idf, reads.first_character, reads.first_vector)
@@ -185,16 +183,17 @@ class Classifier:
 
     def reach(self, documents: TokenIds) -> np.ndarray:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
-        known = (documents.ids > 0) & (documents.ids < self.vocabulary.rows)
-        can_matter = known | ((documents.ids > 0) & self.reads_unknown)
-        counted = known if self.vocabulary.tokenizer == "keras" else documents.ids > 0  # it drops unknown ones
-        before = np.append(0, np.cumsum(counted))
+        is_word = documents.ids > 0
+        known = is_word & (documents.ids < self.vocabulary.rows)
+        is_read = known if self.vocabulary.tokenizer == "keras" else is_word  # others are dropped before the cut
+        before: np.ndarray = np.append(0, np.cumsum(is_read))
         place = before[:-1] - np.repeat(before[documents.offsets[:-1]], documents.lengths)
+        can_matter = is_read if self.reads_unknown else known
         reached: np.ndarray = can_matter & (place < self.architecture.words)
         return reached
 
     def cut(self, documents: TokenIds) -> TokenIds:
-        """Take of whole documents what the model reads; where Keras' tokenizer parts words, unknown ones are dropped."""
+        """Take of whole documents what the model reads; of words as Keras finds them, unknown ones are dropped."""
         if self.vocabulary.tokenizer == "keras":
             documents = documents.known(self.vocabulary.rows)
         return documents.first(self.architecture.words)
@@ -202,7 +201,7 @@ class Classifier:
     def probabilities(self, documents: TokenIds, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities of documents as `read` gives them, `float32[n, classes]`: an ensemble's are averaged.
 
-        `backend` says what computes them, except for weighted features, which are for NumPy; left out, the number of ids
+        `backend` says what computes them, except for weighted features, which are for NumPy; left out, their number
         decides. Raises `TypeError` for texts.
         """
         return self.combine(self.each(documents, len(self.answering), backend))
@@ -210,7 +209,9 @@ class Classifier:
     def each(self, documents: TokenIds, members: int | None = None, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities by each seed, or by the first `members`: `float32[members, n, classes]`."""
         if not isinstance(documents, TokenIds):
-            raise TypeError(f"expected documents as read() gives them, got {type(documents).__name__}; predict_proba takes texts")
+            raise TypeError(
+                f"expected documents as read() gives them, got {type(documents).__name__}; predict_proba takes texts"
+            )
         if self.architecture.weighs:
             backend = "numpy"
         backend = backend or choose_backend(len(documents.ids) * self.architecture.reading.per_word)

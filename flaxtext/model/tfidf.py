@@ -48,10 +48,11 @@ def _weigh(counted: FeatureIds, idf: np.ndarray, first_character: int, first_vec
     # Rows rise within a document, so that its blocks are runs.
     block = (counted.rows >= first_character).astype(np.int8) + (counted.rows >= first_vector)
     is_vector = block == 2
-    weights = np.where(is_vector, counted.weights, 1 + np.log(counted.weights)) * idf[counted.rows]
+    counts = counted.values
+    weights = np.where(is_vector, counts, 1 + np.log(counts)) * idf[counted.rows]
     owners = 3 * np.repeat(np.arange(counted.documents), counted.lengths) + block
     wide = weights.astype(np.float64)
     sums = np.bincount(owners, weights=np.where(is_vector, wide, wide**2), minlength=3 * counted.documents)
-    sums[np.arange(len(sums)) % 3 < 2] **= 0.5
-    scale = 1 / np.where(sums > 0, sums, 1)
+    norms = np.where(np.arange(len(sums)) % 3 < 2, np.sqrt(sums), sums)
+    scale = 1 / np.where(norms > 0, norms, 1)
     return FeatureIds(counted.rows, counted.offsets, (weights * scale[owners]).astype(np.float32))

@@ -26,8 +26,8 @@ CHUNK_WORDS = 2**18
 """Words of documents whose features are listed at a time."""
 MAX_NGRAMS = 2**24
 NO_KEYS = np.zeros(0, np.uint32)
+MULTIPLIER = np.uint32(0x9E3779B1)
 NO_IDS = np.zeros(0, np.int32)
-_MULTIPLIER = np.uint32(0x9E3779B1)
 
 
 class FeatureIds(NamedTuple):
@@ -52,6 +52,11 @@ class FeatureIds(NamedTuple):
     def lengths(self) -> np.ndarray:
         """Features of each document, `int64[n]`."""
         return np.diff(self.offsets)
+
+    @property
+    def values(self) -> np.ndarray:
+        """What each feature counts, `float32[k]`, where all count 1, too."""
+        return np.ones(len(self.rows), np.float32) if self.weights is None else self.weights
 
     def with_empty(self) -> "FeatureIds":
         """Add a document without features, to fill a batch up with."""
@@ -236,19 +241,22 @@ class Features:
 
     def _place(self, ids: np.ndarray, unknown: "_Parts") -> np.ndarray:
         """Where unknown words are among `unknown`, the last of which, of no parts, stands for those not told."""
-        return np.clip(ids - len(self.words) - 1, 0, len(unknown.prefixes) - 1)
+        place: np.ndarray = np.clip(ids - len(self.words) - 1, 0, len(unknown.prefixes) - 1)
+        return place
 
     def _unknown(self, documents: TokenIds) -> "_Parts":
         """What the unknown words of documents are made of; remembered, for parts of the same documents come next."""
         words, parts = self._seen
         if words is not documents.unknown:
             parts = self._parts_of(documents.unknown)
-            parts = _Parts(np.append(parts.prefixes, np.int32(0)), parts.rows, np.append(parts.offsets, parts.offsets[-1]))
+            ends = np.append(parts.offsets, parts.offsets[-1])
+            parts = _Parts(np.append(parts.prefixes, np.int32(0)), parts.rows, ends)
             self._seen = documents.unknown, parts
         return parts
 
     def _word_rows(self, ids: np.ndarray) -> np.ndarray:
-        return np.where((ids > 0) & (ids <= self.n_known), ids, 0).astype(np.int32)
+        rows: np.ndarray = np.where((ids > 0) & (ids <= self.n_known), ids, 0).astype(np.int32)
+        return rows
 
     @cached_property
     def _known(self) -> "_Parts":
@@ -288,10 +296,17 @@ def bounds(offsets: np.ndarray, size: int) -> list[tuple[int, int]]:
 
 def find(keys: np.ndarray, hashes: np.ndarray, present: np.ndarray, first: int) -> np.ndarray:
     """Look hashes up in ascending `keys`: `int32[n]`, rows from `first` on; 0 where none is, or not `present`."""
-    if not len(keys):
-        return np.zeros(len(hashes), np.int32)
-    place = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
-    return np.where(present & (keys[place] == hashes), first + place, 0).astype(np.int32)
+    rows = np.zeros(len(hashes), np.int32)
+    asked = np.flatnonzero(present).astype(np.uint64)
+    if not len(keys) or not len(asked):
+        return rows
+    # Sorted: to go through the keys once takes half the time of looking here and there in them.
+    ordered = np.sort(hashes[asked].astype(np.uint64) << np.uint64(32) | asked)
+    sought = (ordered >> np.uint64(32)).astype(np.uint32)
+    place = np.minimum(np.searchsorted(keys, sought), len(keys) - 1)
+    found = keys[place] == sought
+    rows[ordered[found] & np.uint64(0xFFFFFFFF)] = first + place[found]
+    return rows
 
 
 def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -307,7 +322,7 @@ def hash_ngrams(base: np.ndarray, offsets: np.ndarray, longest: int) -> Iterator
     key = base.astype(np.uint32)
     for n in range(2, longest + 1):
         following = np.append(base[n - 1 :], np.zeros(min(n - 1, len(base)), base.dtype))
-        key = _mix(key * _MULTIPLIER + following.astype(np.uint32))
+        key = _mix(key * MULTIPLIER + following.astype(np.uint32))
         present = present & (following != 0) & (left >= n)
         yield key, present
 
@@ -330,7 +345,7 @@ def hash_characters(words: pa.StringArray, longest: int) -> tuple[np.ndarray, np
     for n in range(1, longest + 1):
         if n > 1:
             following = np.append(characters[n - 1 :], np.zeros(min(n - 1, len(characters)), np.uint32))
-            key = _mix(key * _MULTIPLIER + following)
+            key = _mix(key * MULTIPLIER + following)
         hashes.append(_mix(key + np.uint32(n)))
         present.append((left >= n) if n > 1 else (left < np.repeat(lengths, lengths)) & (left > 1))
     is_one = np.stack(present, axis=1)
@@ -346,7 +361,8 @@ def _mix(key: np.ndarray) -> np.ndarray:
     """Spread `uint32` keys over all 32 bits; the finalizer of MurmurHash3 (Appleby, public domain)."""
     key = (key ^ (key >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     key = (key ^ (key >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return key ^ (key >> np.uint32(16))
+    spread: np.ndarray = key ^ (key >> np.uint32(16))
+    return spread
 
 
 def fit_features(
@@ -372,8 +388,8 @@ def fit_features(
     characters = _frequent(*_count_characters(unfitted, documents), min_count)
     room = MAX_NGRAMS if max_rows is None else max(0, max_rows - unfitted.rows)
     keys = _most_frequent([ngrams, characters], room)
-    hashes = (_most_frequent([(own, counts)], MAX_NGRAMS)[0][0] for own, counts in keys)
-    return Features(words, reading, *hashes, vectors, n_known)
+    ngrams, characters = (_most_frequent([own], MAX_NGRAMS)[0] for own in keys)
+    return Features(words, reading, ngrams[0], characters[0], vectors, n_known)
 
 
 Counted = tuple[np.ndarray, np.ndarray]
@@ -412,7 +428,7 @@ def _frequent(keys: np.ndarray, counts: np.ndarray, min_count: int) -> Counted:
 
 
 def _most_frequent(kinds: list[Counted], room: int) -> list[Counted]:
-    """Keep of all kinds together no more than `room` n-grams, the most frequent; of equal ones, those that come first."""
+    """Keep of all kinds together no more than `room` n-grams, the most frequent; of equal ones, the first."""
     counts = np.concatenate([counts for _, counts in kinds])
     if len(counts) <= room:
         return kinds

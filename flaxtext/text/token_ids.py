@@ -19,7 +19,7 @@ class TokenIds:
     """The words of documents by id, in the order of the text; document i has `ids[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
-        ids: int32[words]; from 1 as the vocabulary numbers them; ids beyond it are of words that it lacks, those below 0
+        ids: int32[words]; from 1 as the vocabulary numbers them; those beyond it are of words that it lacks, below 0
             of marks.
         offsets: int64[n + 1], from 0.
         unknown: string[k]; the words of the ids beyond the vocabulary, where they are known.
@@ -208,5 +208,5 @@ def offsets_of(lengths: np.ndarray) -> np.ndarray:
 
 
 def places(starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """List where the items of lists lie that `offsets: int64[n + 1]` part, if list i begins at `starts[i]`: `int64[k]`."""
+    """List where the items of lists lie that `offsets: int64[n + 1]` part, list i from `starts[i]` on: `int64[k]`."""
     return np.repeat(starts - offsets[:-1], np.diff(offsets)) + np.arange(offsets[-1])

@@ -6,6 +6,8 @@ as the start of a better one they come from Wang and Manning 2012, "Baselines an
 touch, gain most.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -54,13 +56,14 @@ def start_from_log_ratios(network: Network, features: FeatureIds, labels: np.nda
     The network has no hidden layer, and a pooling that begins with an average (`Pooling.averages`). The other
     dimensions stay as they are.
     """
-    embedding, kernel = (np.array(param[...]) for param in (network.embedding.embedding, network.output.kernel))
+    output: Any = network.output
+    embedding, kernel = np.array(network.embedding.embedding[...]), np.array(output.kernel[...])
     classes = kernel.shape[1]
     counts = count_by_class(features, labels, len(embedding), classes)
     embedding[:, :classes] = EMBEDDING_SCALE * log_ratios(counts, SMOOTHING)
     kernel[:classes] = OUTPUT_SCALE * np.eye(classes)
     network.embedding.embedding[...] = jnp.asarray(embedding)
-    network.output.kernel[...] = jnp.asarray(kernel)
+    output.kernel[...] = jnp.asarray(kernel)
 
 
 def start_as_naive_bayes(
@@ -74,7 +77,8 @@ def start_as_naive_bayes(
     pretrained vectors, which `features` do not hold, the ratios are scaled with what these say of the other half, and
     by how much less they say there than of their own: with few documents, ratios know those by heart.
     """
-    rows, classes = network.embedding.embedding.shape
+    table: Any = network.embedding.embedding
+    rows, classes = table.shape
     targets = 2.0 * (labels[:, None] == np.arange(classes)) - 1
     half = np.random.default_rng(0).permutation(len(labels)) % 2 == 0
     moments, squares, own_squares = np.zeros(2), np.zeros((2, 2)), 0.0
@@ -91,15 +95,16 @@ def start_as_naive_bayes(
     ratios = odds_ratios(features, labels, rows, classes)
     ratios *= scale
     bias = targets.mean(axis=0) - _scores(features, ratios).mean(axis=0)
-    network.embedding.embedding[...] = jnp.asarray(ratios)
-    network.output.bias[...] = jnp.asarray(bias.astype(np.float32))
+    table[...] = jnp.asarray(ratios)
+    output: Any = network.output
+    output.bias[...] = jnp.asarray(bias.astype(np.float32))
 
 
 def _scale(moments: np.ndarray, squares: np.ndarray, own_squares: float, *, beside_vectors: bool) -> float:
     """What the ratios are multiplied by, given what halves said of each other: see `start_as_naive_bayes`."""
     if not squares[0, 0]:
         return 0.0
-    alone = max(0.0, moments[0] / squares[0, 0])
+    alone = max(0.0, float(moments[0] / squares[0, 0]))
     if not beside_vectors or not squares[1, 1]:
         return TRUST * alone
     of_ratios, of_vectors = np.linalg.solve(squares + 1e-6 * np.eye(2) * np.trace(squares), moments)
@@ -108,7 +113,7 @@ def _scale(moments: np.ndarray, squares: np.ndarray, own_squares: float, *, besi
 
 
 def _centred(scores: np.ndarray) -> np.ndarray:
-    result: np.ndarray = scores - scores.mean(axis=0)
+    result: np.ndarray = scores - scores.sum(axis=0) / max(1, len(scores))
     return result
 
 
@@ -119,13 +124,11 @@ def start_projected(network: Network, features: FeatureIds, labels: np.ndarray) 
     whose documents hold the row, by how much oftener than is to be expected. A random projection keeps sums apart
     (Johnson and Lindenstrauss 1984).
     """
-    import scipy.sparse as sp
-
-    rows, dims = network.embedding.embedding.shape
-    classes = network.output.bias.shape[0]
-    held = sp.csr_array((np.ones(len(features.rows), np.float32), features.rows, features.offsets), (len(labels), rows))
-    of_class = sp.csr_array((np.ones(len(labels), np.float32), (np.arange(len(labels)), labels)), (len(labels), classes))
-    counts = (held.T @ of_class).tocsr()
+    weights: Any = network.embedding.embedding
+    rows, dims = weights.shape
+    output: Any = network.output
+    classes = output.bias.shape[0]
+    counts, of_class = _count_documents(features, labels, rows, classes)
     share = np.asarray(of_class.sum(axis=0)) / len(labels)
     expected = np.repeat(np.asarray(counts.sum(axis=1)), np.diff(counts.indptr)) * share[counts.indices]
     counts.data = np.log1p(np.maximum(counts.data / expected - 1, 0)) * counts.data / (counts.data + ODDS_SMOOTHING)
@@ -139,9 +142,9 @@ def start_projected(network: Network, features: FeatureIds, labels: np.ndarray) 
         moment += float((targets * _centred(scores)).sum())
         square += float(np.square(_centred(scores)).sum())
     table *= TRUST * max(0.0, moment / square) if square else 0.0
-    network.embedding.embedding[...] = jnp.asarray(table)
-    network.output.kernel[...] = jnp.asarray(kernel)
-    network.output.bias[...] = jnp.asarray((2 * share - 1).astype(np.float32).reshape(-1))
+    weights[...] = jnp.asarray(table)
+    output.kernel[...] = jnp.asarray(kernel)
+    output.bias[...] = jnp.asarray((2 * share - 1).astype(np.float32).reshape(-1))
 
 
 def odds_ratios(features: FeatureIds, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
@@ -150,11 +153,7 @@ def odds_ratios(features: FeatureIds, labels: np.ndarray, rows: int, classes: in
     Each document counts a row once; `ODDS_SMOOTHING` documents of each row are added, in the classes' proportion. What
     no document holds has 0.
     """
-    import scipy.sparse as sp  # as late as can be, for what starts otherwise
-
-    held = sp.csr_array((np.ones(len(features.rows), np.float32), features.rows, features.offsets), (len(labels), rows))
-    of_class = sp.csr_array((np.ones(len(labels), np.float32), (np.arange(len(labels)), labels)), (len(labels), classes))
-    counts = (held.T @ of_class).tocsr()
+    counts, _ = _count_documents(features, labels, rows, classes)
     total = np.asarray(counts.sum(axis=0)) + 1
     share, other = total / total.sum(), total.sum() - total
     ratios = np.empty((rows, classes), np.float32)
@@ -169,6 +168,20 @@ def odds_ratios(features: FeatureIds, labels: np.ndarray, rows: int, classes: in
     return ratios
 
 
+def _count_documents(features: FeatureIds, labels: np.ndarray, rows: int, classes: int) -> tuple[Any, Any]:
+    """Count the documents of each class that hold each row, `[rows, classes]`, and tell their classes, `[n, classes]`.
+
+    Both are sparse, `float32`.
+    """
+    import scipy.sparse as sp  # as late as can be, for what starts otherwise
+
+    entries: Any = (np.ones(len(features.rows), np.float32), features.rows, features.offsets)
+    held: Any = sp.csr_array(entries, shape=(len(labels), rows))
+    labelled: Any = (np.ones(len(labels), np.float32), (np.arange(len(labels)), labels))
+    of_class: Any = sp.csr_array(labelled, shape=(len(labels), classes))
+    return (held.T @ of_class).tocsr(), of_class
+
+
 def _select(features: FeatureIds, documents: np.ndarray) -> FeatureIds:
     """Take the documents where `bool[n]` is true."""
     is_kept = np.repeat(documents, features.lengths)
@@ -180,7 +193,8 @@ def _scores(features: FeatureIds, table: np.ndarray) -> np.ndarray:
     """Add up the weighted rows of each document, `float64[n, columns]`."""
     import scipy.sparse as sp
 
-    matrix = sp.csr_array((features.weights, features.rows, features.offsets), shape=(features.documents, len(table)))
+    entries: Any = (features.values, features.rows, features.offsets)
+    matrix: Any = sp.csr_array(entries, shape=(features.documents, len(table)))
     return np.asarray(matrix @ table, np.float64)
 
 

@@ -1,5 +1,6 @@
 """Training a network: epoch after epoch, watched on validation; touches no file."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -102,7 +103,7 @@ def fit_network(
 def choose_trainer(
     architecture: Architecture, train: Watched, settings: NetworkVariant, *, epochs: int, seed: int
 ) -> Trainer:
-    """Choose the fast way for weighted features, and for Adam on a pooling that it knows; the plain way for all else."""
+    """Choose the fast way for weighted features, and for Adam on a pooling that it knows; the plain way for others."""
     batch = min(settings.batch_size, max(1, len(train.labels)))
     steps = -(-len(train.labels) // batch)
     objective = Objective.of(settings, train.labels)
@@ -126,8 +127,8 @@ def learning_rate(settings: NetworkVariant, classes: int, batch: int, documents:
     """
     if settings.learning_rate != "auto":
         return settings.learning_rate
-    rate = min((classes / 2) ** 0.5, 3) / batch
-    return rate * min(1, (documents / 1000) ** 0.5) if settings.pretrained else rate
+    few = min(1.0, math.sqrt(documents / 1000)) if settings.pretrained else 1.0
+    return few * min(math.sqrt(classes / 2), 3.0) / batch
 
 
 def best_epoch(history: list[Epoch]) -> int:

@@ -157,6 +157,11 @@ class Prepared(NamedTuple):
     means: MeanVectors | None
 
     @property
+    def weights(self) -> np.ndarray:
+        """What each row weighs, `float32[rows]`, for a pooling that weighs."""
+        return np.zeros(0, np.float32) if self.idf is None else self.idf
+
+    @property
     def words_alone(self) -> Watched:
         """The training documents without the words as which vectors are read."""
         features = self.train.features
@@ -284,9 +289,7 @@ def average(epochs: list[Epoch]) -> dict[str, float | None]:
     return {name: None if math.isnan(figure) else round(figure, 6) for name, figure in figures.items()}
 
 
-def _train_network(
-    variant: NetworkVariant, seed: int, prepared: Prepared, say: Say
-) -> tuple[Parameters, list[Epoch]]:
+def _train_network(variant: NetworkVariant, seed: int, prepared: Prepared, say: Say) -> tuple[Parameters, list[Epoch]]:
     """Train the network that the variant describes, with one seed."""
     architecture, train, validation, idf, means = (
         prepared.architecture,
@@ -298,7 +301,7 @@ def _train_network(
     if means is not None:
         architecture = replace(architecture, rows=means.rows)
         train, validation = (one._replace(features=means.in_place(one.features)) for one in (train, validation))
-        idf = idf[: means.rows]
+        idf = None if idf is None else idf[: means.rows]
 
     def make() -> Network:
         network = build(architecture, seed)
@@ -309,7 +312,8 @@ def _train_network(
         if prepared.pretrained is not None and means is None:
             start_from_pretrained(network, prepared.pretrained, _taken(variant, architecture.classes))
         if idf is not None:
-            network.embedding.idf[...] = jnp.asarray(idf)
+            weighted: Any = network.embedding
+            weighted.idf[...] = jnp.asarray(idf)
         if variant.init == "log_ratios":
             _start(network, train, prepared)
         return network
@@ -363,7 +367,7 @@ def _train_linear(variant: LinearVariant, prepared: Prepared, say: Say) -> tuple
     from flaxtext.train.linear import fit_linear  # which brings SciPy; a network needs none
 
     architecture, train, validation = prepared.architecture, prepared.train, prepared.validation
-    parameters = fit_linear(variant, *train, prepared.idf, architecture.classes)
+    parameters = fit_linear(variant, *train, prepared.weights, architecture.classes)
     say(_layers(parameters))
     if len(validation.labels):
         parameters = _calibrated(architecture, parameters, validation, say)

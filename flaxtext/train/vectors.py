@@ -5,7 +5,7 @@ times the layer is a row of the table, so that the model answers without vectors
 rank / (rank + `HALF`), which is about smooth inverse frequency (Arora et al. 2017) where ranks follow Zipf's law.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +71,7 @@ class MeanVectors:
     @property
     def rows(self) -> int:
         """Rows of the table that steps train."""
-        return self._first + self._vectors.shape[1]
+        return self._first + int(self._vectors.shape[1])
 
     def of(self, features: FeatureIds) -> np.ndarray:
         """Return the means of documents, `float32[n, dim]`; zeros where no word has a vector."""
@@ -86,7 +86,7 @@ class MeanVectors:
         offsets = offsets_of(others.lengths + dim)
         rows, weights = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32)
         at = places(offsets[:-1], others.offsets)
-        rows[at], weights[at] = others.rows, others.weights
+        rows[at], weights[at] = others.rows, others.values
         at = (offsets[1:, None] - dim + np.arange(dim)).reshape(-1)
         rows[at] = np.tile(np.arange(self._first, self.rows, dtype=np.int32), features.documents)
         weights[at] = self.of(features).reshape(-1)
@@ -104,7 +104,7 @@ class MeanVectors:
         is_vector = features.rows >= self._first
         offsets = np.append(0, np.cumsum(is_vector))[features.offsets]
         shape = features.documents, len(self._vectors)
-        matrix = sp.csr_array((features.weights[is_vector], features.rows[is_vector] - self._first, offsets), shape)
+        matrix: Any = sp.csr_array((features.values[is_vector], features.rows[is_vector] - self._first, offsets), shape)
         return np.asarray(matrix @ self._vectors, np.float32), np.diff(offsets) > 0
 
 
