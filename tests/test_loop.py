@@ -251,9 +251,11 @@ def test_a_linear_schedule_falls_to_nothing():
 def test_the_learning_rate_of_weighted_features_follows_from_the_classes():
     """Of a loss that is summed over the batch, it is divided by the batch."""
     settings = NetworkVariant(pooling="tfidf", **{**SETTINGS, **WEIGHED})
-    assert [learning_rate(settings, classes, 1) for classes in (2, 8, 18, 5000)] == [1, 2, 3, 3]
-    assert learning_rate(settings, 2, 32) == 1 / 32
-    assert learning_rate(settings.model_copy(update={"learning_rate": 0.5}), 2, 32) == 0.5
+    assert [learning_rate(settings, classes, 1, 10) for classes in (2, 8, 18, 5000)] == [1, 2, 3, 3]
+    assert learning_rate(settings, 2, 32, 10) == 1 / 32
+    beside_vectors = settings.model_copy(update={"pretrained": True})
+    assert [learning_rate(beside_vectors, 2, 32, n) for n in (10**6, 1000, 250)] == [1 / 32, 1 / 32, 1 / 64]
+    assert learning_rate(beside_vectors.model_copy(update={"learning_rate": 0.5}), 2, 32, 250) == 0.5
 
 
 @pytest.mark.parametrize(

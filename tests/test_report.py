@@ -17,6 +17,7 @@ from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from javascript import in_javascript
 from runs import (
     CLASSES,
     EVERY_KIND,
@@ -43,6 +44,8 @@ from flaxtext.report.mistakes import list_mistakes, worst_mistakes
 from flaxtext.report.packing import to_json
 from flaxtext.report.page import render_report
 from flaxtext.report.tables import important_words, largest_first, lay_out_figures, list_parameters, side_by_side
+from flaxtext.text.features import Features
+from flaxtext.text.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -390,6 +393,56 @@ def test_many_classes_take_words_and_ngrams_from_the_box(many, monkeypatch):
     assert few.models["subwords"].ngrams == 0
     monkeypatch.setattr(box, "MAX_VALUES", 2)
     assert pack(models, texts).left_out == {"subwords": "it is too large for this page"}
+
+
+def test_models_with_further_words_and_vectors_share_the_box(many):
+    model = many.models["subwords"]
+    extra = pa.array(["furr", "woof"])
+    words = pa.concat_arrays([model.vocabulary.words, extra])
+    known, vectors = len(model.vocabulary), np.array([1, 3, len(words) - 1, len(words)], np.int32)
+    features = Features(
+        words,
+        dataclasses.replace(model.architecture.reading, vectors=True),
+        model.features.ngrams,
+        model.features.characters,
+        vectors,
+        n_known=known,
+    )
+    rng = np.random.default_rng(0)
+    embedding = model.members[0]["embedding"]
+    embedding = {
+        "embedding": np.concatenate([embedding["embedding"], rng.normal(size=(4, 2)).astype(np.float32)]),
+        "idf": np.append(embedding["idf"], np.float32([0.1, 0.2, 0.9, 0.8])),
+    }
+    other = type(model)(
+        model.info,
+        dataclasses.replace(model.architecture, rows=features.rows, vectors=True),
+        [{**model.members[0], "embedding": embedding}],
+        Vocabulary(words, np.append(model.vocabulary.counts, [0, 0])),
+        features,
+    )
+    texts = [*many.texts.values(), "furr woof", "purr furr"]
+    both = {"subwords": model, "with_vectors": other}
+    found = box.pack_models(both, texts, words=100, ngrams=1000, size=10**7)
+    assert found.left_out == {}
+    assert found.words.split(" ") == model.vocabulary.words.to_pylist()
+    lighter = found.models["with_vectors"].model
+    assert lighter.features.vectors.tolist() == [1, 3]
+    assert lighter.predict_proba(["purr tail bone"]) == pytest.approx(other.predict_proba(["purr tail bone"]), abs=1e-6)
+    alone = box.pack_models({"with_vectors": other}, texts, words=100, ngrams=1000, size=10**7)
+    assert alone.agreement == {"with_vectors": 1.0}
+    packed = alone.models["with_vectors"]
+    value = {
+        "packed": packed.encoded,
+        "words": alone.words.split(" "),
+        "documents": other.tokenize(texts),
+    }
+    code = """async ({ packed, words, documents }) => {
+      const { predict } = await portable.load(packed, words);
+      return documents.map(predict);
+    }"""
+    expected = packed.probabilities(portable.expand(packed.model, packed.model.read(pa.array(texts))))
+    np.testing.assert_allclose(in_javascript(code, value), expected, atol=1e-5)
 
 
 def test_long_documents_are_tried_in_part(many, monkeypatch):

@@ -67,7 +67,9 @@ def variants():
         "weighted, the classes as dimensions": network_variant(
             **CLASSES_AS_DIMENSIONS, characters=3, marks=True, ngrams=2, calibrate=True
         ),
-        "weighted, low rank": network_variant(**{**WEIGHED, "embed_dim": 2}, characters=3, seeds=2, ensemble=True),
+        "weighted, low rank": network_variant(
+            **{**WEIGHED, "embed_dim": 2, "learning_rate": 0.05}, characters=3, seeds=2, ensemble=True
+        ),
         "sgd": network_variant(pooling="flatten", optimizer="sgd", **everything),
         "linear, prefixes, n-grams": LinearVariant(
             model="linear", max_len=MAX_LEN, prefix=3, ngrams=3, class_weights="balanced"

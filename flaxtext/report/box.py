@@ -66,12 +66,7 @@ def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: in
 
     They are compared with the whole ones on `texts`, up to `TRIED_CHARACTERS`.
     """
-    vocabulary = min((model.vocabulary for model in models.values()), key=len)  # pretrained vectors bring further words
-    left_out = {
-        variant: "it has another vocabulary"
-        for variant, model in models.items()
-        if not _begins_with(model.vocabulary, vocabulary)
-    }
+    vocabulary, left_out = _common_words(models)
     strings = string_array(_first(texts))
     expected = dict(zip(models, ordered_map(lambda model: _name_classes(model, strings), models.values()), strict=True))
     fraction = 1.0
@@ -112,9 +107,19 @@ def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: in
             left_out[max(packed, key=lambda variant: packed[variant].size)] = TOO_LARGE
 
 
-def _begins_with(vocabulary: Vocabulary, first: Vocabulary) -> bool:
-    words = vocabulary.words.slice(0, len(first))
-    return vocabulary.tokenizer == first.tokenizer and bool(words.equals(first.words.cast(words.type)))
+def _common_words(models: Mapping[str, Classifier]) -> tuple[Vocabulary, dict[str, str]]:
+    """Find the vocabulary with which those of all models begin, and which models have another.
+
+    Pretrained vectors bring further words.
+    """
+    common = next(iter(models.values())).vocabulary
+    left_out: dict[str, str] = {}
+    for variant, model in models.items():
+        shorter, longer = sorted((common, model.vocabulary), key=len)
+        same = longer.words.slice(0, len(shorter)).equals(shorter.words) and longer.tokenizer == shorter.tokenizer
+        common = shorter if same else common
+        left_out |= {} if same else {variant: "it has another vocabulary"}
+    return common, left_out
 
 
 def _first(texts: list[str]) -> list[str]:

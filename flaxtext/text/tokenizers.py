@@ -84,8 +84,11 @@ def _split_unicode(texts: pa.Array) -> _Words:
     sizes = np.ones(len(codes), np.uint8)  # bytes of each in UTF-8
     for first in (0x80, 0x800, 0x10000):
         sizes += codes >= first
-    ends = np.append(0, np.cumsum(sizes, dtype=np.int64))
-    return _Words(offsets, ends.take(np.append(begins, len(codes))), codes.tobytes().decode("utf-32-le").encode())
+    ends = np.zeros(len(codes) + 1, np.int32 if len(codes) < 2**29 else np.int64)  # the narrow sum is faster
+    np.cumsum(sizes, dtype=ends.dtype, out=ends[1:])
+    return _Words(
+        offsets, ends.take(np.append(begins, len(codes))).astype(np.int64), codes.tobytes().decode("utf-32-le").encode()
+    )
 
 
 def _bytes(texts: pa.LargeStringArray) -> tuple[np.ndarray, pa.Buffer]:

@@ -113,7 +113,7 @@ def _scale(moments: np.ndarray, squares: np.ndarray, own_squares: float, *, besi
 
 
 def _centred(scores: np.ndarray) -> np.ndarray:
-    result: np.ndarray = scores - scores.mean(axis=0)
+    result: np.ndarray = scores - scores.sum(axis=0) / max(1, len(scores))
     return result
 
 
