@@ -102,10 +102,10 @@ def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
     def logits_of(parameters: Parameters, rows: jax.Array) -> Any:
         if not architecture.weighs:
             return apply(architecture, parameters, Block(rows))
-        table: Any = parameters["embedding"]["embedding"]
-        rows, weights = weigh(rows, parameters["embedding"]["idf"], features)
+        embedding = parameters["embedding"]
+        block = weigh(rows, embedding["idf"], features)
         # Added up as they are read: laid out, the embeddings of a long document would take gigabytes.
-        total = (jnp.expand_dims(weights, 2) * rows_of(table, rows)).sum(axis=1)
+        total = (jnp.asarray(block.weights)[..., None] * rows_of(embedding["embedding"], block.rows)).sum(axis=1)
         return logits(architecture, parameters, [Summed(total)])
 
     def probabilities(ids: jax.Array) -> jax.Array:

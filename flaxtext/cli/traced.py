@@ -78,7 +78,7 @@ def expand(features: Features, tables: Tables, ids: jax.Array) -> jax.Array:
 
 
 def weigh(rows: jax.Array, idf: jax.Array, features: Features) -> Block:
-    """Keep each distinct row of a document once, with its weight by TF-IDF, as `model.tfidf` does; others weigh 0."""
+    """Weigh each distinct row of a document once by TF-IDF, as `model.tfidf` does; others become padding."""
     rows = jnp.sort(rows, axis=1)
     places = jnp.broadcast_to(jnp.arange(rows.shape[1]), rows.shape)
     begins = rows != jnp.pad(rows, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
@@ -86,17 +86,17 @@ def weigh(rows: jax.Array, idf: jax.Array, features: Features) -> Block:
     ends = jnp.pad(jnp.where(begins, places, rows.shape[1])[:, 1:], ((0, 0), (0, 1)), constant_values=0)
     ends = jax.lax.cummin(ends.at[:, -1].set(rows.shape[1]), axis=1, reverse=True)
     counts = (ends - places).astype(jnp.float32)
-    is_vector = rows >= features.first_vector
+    is_character, is_vector = rows >= features.first_character, rows >= features.first_vector
     weights = jnp.where(is_vector, counts, 1 + jnp.log(counts)) * idf[rows]
     weights = jnp.where(begins & (rows > 0), weights, 0)
-    is_character = (rows >= features.first_character) & ~is_vector
-    blocks = (~is_character & ~is_vector, is_character, is_vector)
-    sums = [
-        jnp.where(own, weights**power, 0).sum(axis=1, keepdims=True)
-        for own, power in zip(blocks, (2, 2, 1), strict=True)
-    ]
-    norms = jnp.where(is_vector, sums[2], jnp.sqrt(jnp.where(is_character, sums[1], sums[0])))
+    norms = jnp.where(is_vector, _total(weights, is_vector), 0)
+    for own in (~is_character, is_character & ~is_vector):
+        norms = jnp.where(own, jnp.sqrt(_total(weights**2, own)), norms)
     return Block(jnp.where(weights > 0, rows, 0), weights / jnp.where(norms > 0, norms, 1))
+
+
+def _total(values: jax.Array, own: jax.Array) -> jax.Array:
+    return jnp.where(own, values, 0).sum(axis=1, keepdims=True)
 
 
 def _find(features: Features, hashes: jax.Array, present: jax.Array) -> jax.Array:

@@ -236,7 +236,7 @@ def _with_and_without(document: Document, reach: Mask, scores: NDArray[np.float6
 
 
 def _losses(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Average over the bins what the probability loses without, and with nothing but, the best: `float64[orders, 2]`."""
+    """Average over the bins what the probability loses without, and with no others than, the best: `[orders, 2]`."""
     found = probabilities.astype(np.float64)
     means: NDArray[np.float64] = (found[0] - found[1:]).reshape(-1, 2, len(BINS)).mean(axis=2)
     return means
