@@ -30,8 +30,9 @@ TUTORIAL = data.source=ag_news build_vocab.tokenizer=keras build_vocab.fit_on=[t
   train.max_len=50 train.epochs=15 train.batch_size=1024 train.optimizer=adam train.learning_rate=0.001 \
   train.schedule=constant train.hidden=100 train.label_smoothing=0.0 train.word_dropout=0.0 train.class_weights=null \
   train.seed=0 train.seeds=1 train.shuffle=false train.validation_from=test train.patience=null train.min_steps=0 \
-  train.calibrate=false variants.*.max_len=50 variants.*.patience=null variants.*.calibrate=false \
-  variants.*.pretrained=false
+  train.loss=cross_entropy train.patience_steps=0 train.calibrate=false \
+  'variants.average_20={pooling: padded_mean, embed_dim: 20}' 'variants.sum_20={pooling: padded_sum, embed_dim: 20}' \
+  variants.*.max_len=50 variants.*.patience=null variants.*.calibrate=false variants.*.pretrained=false
 
 VARIANT = sum_20
 BUDGET = 10

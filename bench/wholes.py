@@ -16,7 +16,7 @@ from bench.setting import Setting
 from flaxtext.compare.comparison import mcnemar
 
 FACTORS = (1, 2, 4, 8)
-BEST = "stems_32"
+BEST = "subwords"
 
 
 def fasttext(setting: Setting) -> Table:

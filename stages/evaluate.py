@@ -88,10 +88,11 @@ def main() -> None:
 
 def answer(model: Classifier, split: VectorizedSplit) -> Iterator[Answers]:
     """Answer for a split by parts: the probabilities of all classes take much room."""
+    rows = split.first_unknown or model.vocabulary.rows
     documents = max(1, PROBABILITIES // (len(model.members) * len(model.classes)))
     for start in range(0, max(len(split.labels), 1), documents):
         part = slice(start, start + documents)
-        each = model.each(model.cut(split.documents[part]), backend="jax")
+        each = model.each(model.cut(model.adopt(split.documents[part], rows)), backend="jax")
         yield Answers.of(model.combine(each), split.labels[part], by_seed=each.argmax(axis=2))
 
 

@@ -13,6 +13,7 @@ from checkout import fast_start, run_script
 
 with fast_start():
     import numpy as np
+    import pyarrow as pa
 
     from flaxtext.artifacts.bundle import read_bundle
     from flaxtext.artifacts.corpus import Corpus
@@ -23,8 +24,8 @@ with fast_start():
     from flaxtext.core.errors import UserError
     from flaxtext.core.files import write_text
     from flaxtext.core.parallel import ordered_map
-    from flaxtext.explain.documents import choose_documents, explain_document, readable_documents, summarize
-    from flaxtext.explain.explanation import leave_one_out, one_blas_thread
+    from flaxtext.explain.documents import choose_documents, explain_document, summarize
+    from flaxtext.explain.explanation import leave_one_out, one_blas_thread, readable_documents
     from flaxtext.explain.faithfulness import importance_of_words, judge
     from flaxtext.explain.pages import render_explanations
     from flaxtext.model.compilation import configure_jax
@@ -43,7 +44,7 @@ def main() -> None:
     predictions = read_predictions(args.predictions)
     chosen = choose_documents(settings.rows, settings.mistakes, predictions)
     order = np.random.default_rng(settings.seed).permutation(len(predictions.rows))
-    drawn = sorted(order[: settings.faithfulness.documents].tolist())
+    drawn = order[: settings.faithfulness.documents].tolist()
     texts = Corpus(args.test).take({*chosen, *drawn})
     configure_jax()
     model = read_bundle(args.model)
@@ -59,20 +60,22 @@ def main() -> None:
     print(f"{args.variant}: LIME, {settings.samples} samples a document")
     print(summarize(explained))
 
-    documents, reached = readable_documents(model, {row: texts[row] for row in drawn})
+    bulk = settings.faithfulness
+    documents, reached = readable_documents(model, {row: texts[row] for row in drawn}, bulk.samples)
     if not documents:
         raise UserError(f"{args.test}: no document holds a word that {args.model} knows")
-    found = leave_one_out([document.ids for document in documents], reached, answers)
-    bulk = settings.faithfulness
+    with one_blas_thread():
+        found = leave_one_out([document.ids for document in documents], reached, answers)
     metrics = judge(documents, reached, found, answers, samples=bulk.samples, seed=settings.seed)
-    print(f"\n{metrics['documents']:,} documents explained, {bulk.samples:,} samples each")
+    print(f"\n{metrics['documents']:,} of {len(drawn):,} documents explained, {bulk.samples:,} samples each")
     for method in ("lime", "leave_one_out", "random"):
         print(f"{method:<14}" + "  ".join(f"{name} {value:.3f}" for name, value in metrics[method].items()))
 
     write_json(args.json, explained)
     write_text(args.html, render_explanations(args.variant, explained, model.vocabulary.tokenizer))
     write_json(args.metrics, metrics)
-    write_importance(args.importance, importance_of_words(found, model.vocabulary.words))
+    words = pa.concat_arrays([model.vocabulary.words.cast(pa.string()), documents[0].ids.unknown])
+    write_importance(args.importance, importance_of_words(found, words))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from pathlib import Path
 from checkout import fast_start, run_script
 
 with fast_start():
-    import numpy as np
-
     from flaxtext.artifacts.bundle import write_bundle
     from flaxtext.artifacts.history import write_history
     from flaxtext.artifacts.metrics import write_json

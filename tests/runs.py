@@ -18,8 +18,8 @@ from flaxtext.config.params import check_params, read_params
 from flaxtext.config.train import LinearVariant
 from flaxtext.download import pydocs
 from flaxtext.evaluate.evaluation import evaluate
-from flaxtext.explain.documents import explain_document, readable_documents
-from flaxtext.explain.explanation import leave_one_out
+from flaxtext.explain.documents import explain_document
+from flaxtext.explain.explanation import leave_one_out, readable_documents
 from flaxtext.explain.faithfulness import importance_of_words, judge
 from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo, arrange
@@ -163,10 +163,12 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
             explain_document(model, row, "chosen", test[row], predictions[name], settings, answers)
             for row in range(min(EXPLAINED, len(test)))
         ]
-        documents, reached = readable_documents(model, dict(enumerate(test[:EXPLAINED])))
+        documents, reached = readable_documents(model, dict(enumerate(test[:EXPLAINED])), 50)
         found = leave_one_out([document.ids for document in documents], reached, answers)
         faithfulness[name] = judge(documents, reached, found, answers, samples=50, seed=0)
-        important[name] = importance_of_words(found, words.words)
+        important[name] = importance_of_words(
+            found, pa.concat_arrays([words.words.cast(pa.string()), documents[0].ids.unknown])
+        )
     return Run(
         params=loaded,
         metrics=metrics,
@@ -199,7 +201,7 @@ def draw_network(variant, texts, words, classes):
     )
     expanded = features.expand(documents[:1000])
     idf = inverse_document_frequency(count_features(expanded), features.rows) if architecture.weighs else None
-    judged = arrange(architecture, expanded, idf, features.first_character)
+    judged = arrange(architecture, expanded, idf, features)
     members = []
     for seed in range(variant.seeds):
         rng = np.random.default_rng(seed)

@@ -5,17 +5,21 @@ its entry in poolings.json that way; portable.js must then give the same answers
 """
 
 import json
+from dataclasses import asdict, fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 
 from flaxtext.model.architecture import Architecture, flatten_parameters, unflatten_parameters
+from flaxtext.model.classifier import Classifier, ModelInfo, arrange
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.model.prediction import class_probabilities
-from flaxtext.text.features import Features, fit_features
-from flaxtext.text.token_ids import TokenIds
+from flaxtext.text.features import FeatureIds, Features, Reading, fit_features
+from flaxtext.text.token_ids import TokenIds, number_words
 from flaxtext.text.tokenizers import tokenize
+from flaxtext.text.vocabulary import Vocabulary
 from flaxtext.text.words import TOKENIZERS, pieces, rules
 
 FOLDER = Path(__file__).with_name("fixtures")
@@ -33,95 +37,177 @@ TEXTS = [
     "1,000.5 % $100 #tag @name 3/4 a=b+c*d",
 ]
 SCRIPTS = [
-    "\u2018Curly\u2019 l\u2019\u00e9t\u00e9 don\u02bct \uff07x \u201cquoted\u201d \u2014 dash\u2026 \u00ab\u00e0\u00bb \u20ac5 \u2192 \u2605",
-    "e\u0301 E\u0301 \u00e9 H\u0331 T\u0308 \ufb01n \u0149a \u01f0 \u0390 \u1fb4 \u03b1\u0345\u0301 \u212a \u13a0 \uab70 e\u0323\u0302 e\u0302\u0323",
-    " \u0301a \u0301 x\u200c\u0301y co\u00adop \ufeffbom a\u200bb a\u2060b \u00a0 a\u3000b 1\u00bd\u00b2",
-    "\u6211\u7231iPhone\u624b\u673a\uff01\U00020000\u3007\uf900 \u304b\u3099\u30ab\u30fc\uff76\uff9e\u30fb\u3093\u30fd\u3005",
-    "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e33 \u0e51\u0e52 \u0eaa\u0eb0\u0e9a\u0eb2\u0e8d\u0e94\u0eb5 a\u0e01b",
-    "\u1781\u17d2\u1789\u17bb\u17c6 \u179f\u17d2\u179a\u17a1\u17b6\u1789\u17cb \u1000\u103b\u103d\u1014\u103a \u1019\u1039\u1019\u1004\u103a\u1039\u1002 \u17d2\u1780",
-    "\u0939\u093f\u0902\u0926\u0940 \u0958\u0915\u093c \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd \ud55c\uad6d\uc5b4 \u1112\u1161\u11ab",
-    "\U0001f469\U0001f3fd\u200d\U0001f680\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f\u2764 \u00a9\ufe0f\u00a9 \U0001f3f3\ufe0f\u200d\U0001f308\U0001f602\U0001f602ok",
-    "\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7\U0001f1e9 1\ufe0f\u20e3 21\u20e3 #\ufe0f\u20e3 x\u20e3 \U0001f642\u200d\u2194\ufe0f \u2194 \u24c2\ufe0f \U0001f3fd",
-    "\U0001f3f4\U000e0067\U000e0062\U000e007f a\U000e0067 \U0001f600\u0301a \u200d\U0001f600\u200d \ufe0f\u2764 \u2764\u200da",
+    "‘Curly’ l’été donʼt ＇x “quoted” — dash… «à» €5 → ★",
+    "e\u0301 E\u0301 é H\u0331 T\u0308 ﬁn ŉa ǰ ΐ ᾴ α\u0345\u0301 K Ꭰ ꭰ e\u0323\u0302 e\u0302\u0323",
+    " \u0301a \u0301 x\u200c\u0301y co\u00adop \ufeffbom a\u200bb a\u2060b \u00a0 a\u3000b 1½²",
+    "我爱iPhone手机！𠀀\u3007豈 か\u3099カーｶﾞ・んヽ々",
+    "สว\u0e31สด\u0e35คำ ๑๒ ສະບາຍດ\u0eb5 aกb",
+    "ខ\u17d2ញ\u17bb\u17c6 ស\u17d2រឡ\u17b6ញ\u17cb က\u103b\u103dန\u103a မ\u1039မင\u103a\u1039ဂ \u17d2ក",
+    "ह\u093f\u0902द\u0940 क़क\u093c می\u200cخواهم ש\u05c1\u05b8לו\u05b9ם 한국어 한",
+    "👩\U0001f3fd\u200d🚀👨\u200d👩\u200d👧 ❤\ufe0f❤ ©\ufe0f© 🏳\ufe0f\u200d🌈😂😂ok",
+    "🇩🇪🇫🇷🇩 1\ufe0f\u20e3 21\u20e3 #\ufe0f\u20e3 x\u20e3 🙂\u200d↔\ufe0f ↔ Ⓜ\ufe0f \U0001f3fd",
+    "🏴\U000e0067\U000e0062\U000e007f a\U000e0067 😀\u0301a \u200d😀\u200d \ufe0f❤ ❤\u200da",
 ]
 """For `unicode`, what is beyond ASCII: letters, marks and what is not seen, scripts without spaces, emoji."""
 WORDS = ["aa", "aab", "bb", "🦊a", "🦊b", "e\u0301a", "éa", "b", "aac", "ab"]
-READS = [(None, 1), (2, 1), (None, 2), (2, 2), (1, 3)]
-"""Prefix and n-grams."""
+READINGS = [
+    Reading(),
+    Reading(prefix=2),
+    Reading(ngrams=2),
+    Reading(prefix=2, ngrams=2),
+    Reading(ngrams=3),
+    Reading(characters=3),
+    Reading(ngrams=2, marks=True),
+    Reading(prefix=1, ngrams=3, marks=True, characters=4),
+    Reading(prefix=2, ngrams=2, characters=2, vectors=True),
+]
+COMMA, DOTS, FACE = (-(4 * ord(mark) + run) for mark, run in [(",", 1), (".", 3), ("🙂", 2)])
+DOCUMENTS = [
+    [],
+    ["aa"],
+    ["bb", "aab", "bb", "aab", "bb", "aab"],
+    ["aa", COMMA, "aab", "bb", "🦊a", "🦊b"],
+    ["e\u0301a", DOTS, "éa", DOTS, "éa", FACE],
+    ["aa", "unknown", "aab", "🦊c", "aa", "aabb"],
+    [COMMA, "zz", "z", "🦊", "b"],
+    ["🦊b", "🦊b", "🦊b", "🦊b", "ab"],
+]
+"""Words, of which the vocabulary lacks some, and marks."""
 
-DOCUMENTS = [[], [1], [3, 0, 0], [1, 2, 3, 4, 5], [4, 4, 4, 4, 1], [10, 9, 8, 7, 6], [2, 1, 2, 1, 2]]
+BLOCK = [
+    [0, 0, 0, 0, 0],
+    [1, 0, 0, 0, 0],
+    [3, 2, 3, 3, 0],
+    [1, 2, 3, 4, 5],
+    [4, 4, 4, 4, 1],
+    [10, 9, 8, 7, 6],
+    [1, 7, 10, 10, 9],
+]
+"""Documents as rows of a table."""
 ROWS = 11
 MAX_LEN = 5
 CLASSES = 3
+FIRST_CHARACTER, FIRST_VECTOR = 6, 9
+"""The rows of the first n-gram of characters and of the first word with a vector, where rows are weighted."""
+VECTORS = [1, 3, 9, 10]
+"""Words that have vectors; those from id 9 on have no rows of their own."""
 
 
 def tokenizer_cases():
-    """For each tokenizer: texts, the words in them, and the pieces that they are cut into."""
+    """For each tokenizer: texts, the words in them, these with the marks, and the pieces that they are cut into."""
     found = {}
     for name in TOKENIZERS:
         texts = TEXTS + SCRIPTS
         words = tokenize(pa.array(texts, pa.string()), name).to_pylist()
         cases = [
-            {"text": text, "words": own, "pieces": [list(piece) for piece in pieces(text, name)]}
+            {
+                "text": text,
+                "words": own,
+                "with_marks": with_marks(text, name),
+                "pieces": [list(piece) for piece in pieces(text, name)],
+            }
             for text, own in zip(texts, words, strict=True)
         ]
         found[name] = {"rules": rules(name), "cases": cases}
     return found
 
 
+def with_marks(text, tokenizer):
+    """The words and marks of a text, by Python."""
+    texts = pa.array([text], pa.string())
+    found = number_words(texts, Vocabulary(pa.array([], pa.string()), np.zeros(0, np.int64), tokenizer), marks=True)
+    return [found.unknown[id_ - 1].as_py() if id_ > 0 else id_ for id_ in found.ids.tolist()]
+
+
 def feature_cases():
-    """Word ids, and the rows that they and their prefixes and n-grams have, of whom every second n-gram is known."""
-    ids = _ids()
+    """Documents, and the rows of their words, prefixes and n-grams, of which every second is known."""
+    words = pa.array(WORDS, pa.string())
     cases = []
-    for prefix, ngrams in READS:
-        words = pa.array(WORDS, pa.string())
-        keys = fit_features(words, ids, prefix=prefix, ngrams=ngrams, min_count=1).keys[::2]
-        features = Features(words, prefix=prefix, ngrams=ngrams, keys=keys)
-        reads = {"max_len": MAX_LEN, "prefix": prefix, "first_prefix": len(WORDS) + 1, "ngrams": ngrams}
-        reads["keys"] = keys.tolist()
-        cases.append({"reads": reads, "ids": DOCUMENTS_OF_WORDS, "rows": features.expand(ids).tolist()})
-    return {"words": WORDS, "cases": cases}
+    for reading in READINGS:
+        documents = token_ids(DOCUMENTS, WORDS, marks=reading.marks)
+        own = {"vectors": np.array(VECTORS, np.int32), "n_known": 8} if reading.vectors else {}
+        fitted = fit_features(words, documents, reading, **own)
+        for tokenizer in ("unicode", "keras"):
+            reads = {"max_len": MAX_LEN, "padded": False, "drops_unknown": tokenizer == "keras", **asdict(reading)}
+            reads |= {"ngram_keys": fitted.ngrams[::2].tolist(), "character_keys": fitted.characters[::2].tolist()}
+            reads |= {"vector_ids": fitted.vectors.tolist(), "n_known": fitted.n_known}
+            cases.append({"reading": reads, "rows": expand(reads, WORDS, DOCUMENTS)})
+    return {"words": WORDS, "documents": DOCUMENTS, "cases": cases}
+
+
+def expand(reads, words, documents):
+    """The rows of documents by Python, a list for each document."""
+    features = features_of(reads, words)
+    tokenizer = "keras" if reads["drops_unknown"] else "unicode"
+    strings = pa.array(words, pa.string())
+    architecture = Architecture(features.rows, CLASSES, "mean", 2, max_len=reads["max_len"], **asdict(features.reading))
+    vocabulary = Vocabulary(strings, np.ones(len(words), np.int64), tokenizer)
+    model = Classifier(ModelInfo([]), architecture, [], vocabulary, features)
+    found = features.expand(model.cut(token_ids(documents, words, marks=features.reading.marks)))
+    return [found.rows[found.offsets[i] : found.offsets[i + 1]].tolist() for i in range(len(documents))]
+
+
+def features_of(reads, words):
+    """What one of the fixtures' readings reads."""
+    reading = Reading(*(reads[field.name] for field in fields(Reading)))
+    keys = [np.array(reads[name], np.uint32) for name in ("ngram_keys", "character_keys")]
+    vectors = np.array(reads["vector_ids"], np.int32)
+    return Features(pa.array(words, pa.string()), reading, *keys, vectors, n_known=reads["n_known"])
+
+
+def token_ids(documents, words, *, marks):
+    """Words and marks by id; words that are not among `words` are numbered beyond them."""
+    number = {word: index for index, word in enumerate(words, 1)}
+    unknown = {}
+    lists = []
+    for tokens in documents:
+        lists.append([])
+        for token in tokens:
+            if isinstance(token, str):
+                beyond = len(words) + 1 + unknown.setdefault(token, len(unknown)) if token not in number else 0
+                lists[-1].append(number.get(token, beyond))
+            elif marks:
+                lists[-1].append(token)
+    ids = np.array([id_ for ids in lists for id_ in ids], np.int32)
+    return TokenIds(ids, np.cumsum([0, *map(len, lists)]), pa.array(list(unknown), pa.string()))
 
 
 def pooling_cases():
-    """Two tiny networks for each pooling, with and without a hidden layer, and what they answer."""
+    """Tiny networks for each pooling, with and without a hidden layer and layers at all, and what they answer."""
+    of_classes = {"embed_dim": CLASSES, "hidden": 0, "output": False}
+    sizes = [{"embed_dim": 3, "hidden": 4}, {"embed_dim": 3, "hidden": 0}]
     return {
-        name: [_case(Architecture(**_sizes(), pooling=name, embed_dim=3, hidden=hidden)) for hidden in (4, 0)]
-        for name in POOLINGS
+        name: [_case({"pooling": name, **own}) for own in [*sizes, *([of_classes] if pooling.weighs else [])]]
+        for name, pooling in POOLINGS.items()
     }
 
 
-def linear_cases():
-    """A tiny linear model, and what it answers."""
-    return [_case(Architecture(**_sizes()))]
-
-
-DOCUMENTS_OF_WORDS = [[id_ for id_ in ids if id_] for ids in DOCUMENTS]
-
-
-def _ids():
-    offsets = np.cumsum([0, *map(len, DOCUMENTS_OF_WORDS)])
-    return TokenIds(np.array([id_ for ids in DOCUMENTS_OF_WORDS for id_ in ids], np.int32), offsets).cut(MAX_LEN)
-
-
-def _sizes():
-    return {"rows": ROWS, "classes": CLASSES, "max_len": MAX_LEN}
-
-
-def _case(architecture):
+def _case(sizes):
+    architecture = _architecture(sizes)
     named = {path: _numbers(shape, seed) for seed, (path, shape) in enumerate(architecture.shapes.items(), 1)}
-    if architecture.is_linear:
-        named["linear.temperature"] = np.float32(0.5)
-        named["linear.idf"] = np.abs(named["linear.idf"])
-        named["linear.idf"][[0, 7]] = 0  # padding, and a word that no training document holds
-    ids = _ids()
-    answers = class_probabilities(architecture, unflatten_parameters(named), ids, "numpy")
+    if architecture.weighs:
+        named["embedding.idf"] = np.abs(named["embedding.idf"]) + np.float32(0.5)
+        named["embedding.idf"][[0, 3]] = 0  # padding, and a word that no training document holds
+    parameters = unflatten_parameters(named)
     return {
-        "sizes": {"pooling": architecture.pooling, "embed_dim": architecture.embed_dim, "hidden": architecture.hidden},
-        "parameters": {path: _listed(array) for path, array in flatten_parameters(unflatten_parameters(named)).items()},
-        "ids": ids.tolist(),
-        "probabilities": _listed(answers),
+        "sizes": sizes,
+        "firsts": [FIRST_CHARACTER, FIRST_VECTOR],
+        "parameters": {path: _listed(array) for path, array in flatten_parameters(parameters).items()},
+        "rows": BLOCK,
+        "probabilities": _listed(compute(architecture, parameters, BLOCK, "numpy")),
     }
+
+
+def compute(architecture, parameters, rows, backend):
+    """What a network answers to documents given as rows of its table."""
+    features = FeatureIds(np.array(rows, np.int32).reshape(-1), np.arange(len(rows) + 1) * len(rows[0]))
+    idf = np.asarray(parameters["embedding"]["idf"]) if architecture.weighs else None
+    blocks = SimpleNamespace(first_character=FIRST_CHARACTER, first_vector=FIRST_VECTOR)
+    return class_probabilities(architecture, parameters, arrange(architecture, features, idf, blocks), backend)
+
+
+def _architecture(sizes):
+    return Architecture(rows=ROWS, classes=CLASSES, max_len=MAX_LEN, **sizes)
 
 
 def _numbers(shape, seed):
@@ -140,13 +226,12 @@ CASES = {
     "tokenizer.json": tokenizer_cases,
     "features.json": feature_cases,
     "poolings.json": pooling_cases,
-    "linear.json": linear_cases,
 }
 
 
 def architecture_of(case):
     """The architecture of one of the models of the fixtures."""
-    return Architecture(**_sizes(), **case["sizes"])
+    return _architecture(case["sizes"])
 
 
 def parameters_of(case):

@@ -15,6 +15,7 @@ from flaxtext.cli import rows
 from flaxtext.io.table import Table
 from flaxtext.model import prediction
 from flaxtext.model.poolings import POOLINGS
+from flaxtext.text.token_ids import TokenIds
 
 KINDS = {
     **{pooling: {"pooling": pooling, "embed_dim": 5, "hidden": 7} for pooling in POOLINGS},
@@ -22,6 +23,8 @@ KINDS = {
         f"{pooling}, prefixes and pairs": {"pooling": pooling, "embed_dim": 4, "prefix": 2, "ngrams": 2}
         for pooling in POOLINGS
     },
+    "whole, characters": {"pooling": "mean_max", "embed_dim": 4, "characters": 3, "max_len": None},
+    "subwords": {"pooling": "tfidf", "embed_dim": 3, "output": False, "ngrams": 2, "characters": 4, "max_len": None},
     "linear": {"ngrams": 2},
 }
 
@@ -38,7 +41,7 @@ def model(request):
 
 
 def test_both_give_the_same(model):
-    ids = model.cut(pa.array(corpus(700, seed=1)))
+    ids = model.read(pa.array(corpus(700, seed=1)))
     found = model.probabilities(ids, "numpy")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, model.probabilities(ids, "jax"), atol=1e-5, rtol=0)
@@ -49,7 +52,7 @@ def test_both_give_the_same(model):
 
 def test_another_number_of_documents_seldom_compiles_anew():
     model = untrained(corpus(300), pooling="mean", embed_dim=5)
-    ids = np.full((3000, 12), 1, np.int32)
+    ids = TokenIds(np.ones(3000 * 12, np.int32), np.arange(3001, dtype=np.int64) * 12)
     compiled = prediction._compiled()
     before = compiled._cache_size()
     for n in range(1, 3000, 37):

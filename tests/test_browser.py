@@ -145,15 +145,16 @@ def test_typing_shows_probabilities_and_words_at_once(visit, pydocs_page, pydocs
         shown = [float(value) for value in card.locator(".bars .number").all_inner_texts()]
         np.testing.assert_allclose(shown, expected, atol=0.02)
         assert card.locator(".text").inner_text() == text
-        assert card.locator(".unknown").all_inner_texts() == ["zzzunknown"]
+        assert card.locator(".unknown").all_inner_texts() == ([] if model.reads_unknown else ["zzzunknown"])
         predicted = expected.argmax()
-        for word, shortened in {"pandas": "Return the DataFrame", "DataFrame": "Return the pandas"}.items():
+        for word in ("pandas", "DataFrame"):
+            shortened = text.replace(f" {word}", "")
             mark = card.locator("mark", has_text=word)
             if mark.count():
                 weight = float(mark.get_attribute("title").replace("−", "-"))
                 without = model.predict_proba([shortened])[0, predicted]  # its new pairs count
                 assert weight == pytest.approx(expected[predicted] - without, abs=0.03)
-    assert page.locator("#try-status").inner_text() == "5 words, 1 of them unknown and dropped"
+    assert page.locator("#try-status").inner_text() == "5 words, 1 of them unknown"
     page.get_by_role("button", name="Example: pandas").click()
     assert page.locator("#try-text").input_value() != text
 
@@ -219,9 +220,11 @@ def test_a_pair_of_classes_leads_to_its_mistakes(visit, tmp_path):
 
 def test_a_mistake_shows_each_variants_words(visit, pydocs_page):
     page = visit(pydocs_page)
-    card = page.locator("#mistakes-list article").first
+    cards = page.locator("#mistakes-list article")
+    # One whose first answer hangs on its words: a variant may be so sure that none matters.
+    shown = [place for place in range(cards.count()) if cards.nth(place).locator("mark").count()]
+    card = cards.nth(shown[0])
     buttons = card.locator("button")
-    assert card.locator("mark").count() > 0
     before = card.locator("mark").evaluate_all("marks => marks.map(mark => mark.title)")
     buttons.last.focus()
     page.keyboard.press("Enter")

@@ -22,7 +22,8 @@ from flaxtext.core.errors import UserError
 from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.poolings import POOLINGS
-from flaxtext.text.features import NO_KEYS, Features
+from flaxtext.text.features import Features, Reading
+from flaxtext.text.token_ids import TokenIds
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
 from flaxtext.train.card import render_card
 
@@ -40,10 +41,15 @@ def words():
     return fit_vocabulary([pa.array(["a good film", "a bad film"])])
 
 
-def make(path, card=False, sizes=SIZES, **info):
+WEIGHTED = {"max_len": None, "pooling": "tfidf", "embed_dim": 2, "output": False, "ngrams": 2, "characters": 3}
+HASHES = {"ngrams": np.array([3, 7, 2**32 - 1], np.uint32), "characters": np.array([0, 5], np.uint32)}
+
+
+def make(path, card=False, sizes=SIZES, hashes=None, **info):
     """Write a model of random parameters."""
     known = words()
-    features = Features(known.words, prefix=None, ngrams=1, keys=NO_KEYS)
+    reading = {name: value for name, value in sizes.items() if name in ("ngrams", "characters")}
+    features = Features(known.words, Reading(**reading), **(hashes or {}))
     architecture = Architecture(rows=features.rows, classes=len(info.get("classes", CLASSES)), **sizes)
     rng = np.random.default_rng(0)
     named = {name: rng.random(shape).astype(np.float32) for name, shape in architecture.shapes.items()}
@@ -90,7 +96,9 @@ def test_it_predicts_from_text(bundle):
     np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-5)
     assert np.array_equal(probability[1], probability[2])
     ids = model.token_ids(["a", "good", "film"])
-    assert np.array_equal(model.probabilities(np.array([[*ids, 0]], np.int32))[0], probability[0])
+    assert np.array_equal(model.probabilities(TokenIds(ids, np.array([0, 3])))[0], probability[0])
+    with pytest.raises(TypeError, match="expected documents as read"):
+        model.probabilities(["A good film!"])
     assert model.tokenize(["A good, film"]) == [["a", "good", "film"]]
 
 
@@ -128,7 +136,7 @@ def test_files_may_be_links_as_dvc_makes_them(bundle, tmp_path):
 
 
 def test_a_network_that_could_not_be_loaded_is_not_trained():
-    with pytest.raises(UserError, match=r"would take .* MB, and a model at most 512; lower embed_dim"):
+    with pytest.raises(UserError, match=r"would take .* MB, and a model at most 640; lower embed_dim"):
         check_size(Architecture(rows=1_000_000, classes=2, **{**SIZES, "embed_dim": 90_000}), 1)
 
 
@@ -214,6 +222,15 @@ def edit_config(**changes):
     return damage
 
 
+def edit_rows(**changes):
+    def damage(folder):
+        config = json.loads((folder / "config.json").read_text())
+        config["rows"] |= changes
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return damage
+
+
 def write(name, content):
     return lambda folder: (folder / name).write_bytes(content)
 
@@ -250,7 +267,7 @@ def edit_header(change):
     return damage
 
 
-def vocabulary_of(spelled=tuple("wxyz"), **arrays):
+def vocabulary_of(spelled=tuple("wxyz"), metadata=(("tokenizer", "unicode"),), **arrays):
     """Write another vocabulary: these words, or else any arrays."""
 
     def damage(folder):
@@ -261,7 +278,7 @@ def vocabulary_of(spelled=tuple("wxyz"), **arrays):
             "counts": np.ones(len(letters), np.int64),
         }
         given = {name: array for name, array in (whole | arrays).items() if array is not DROP}
-        save_file(given, folder / "vocabulary.safetensors")
+        save_file(given, folder / "vocabulary.safetensors", dict(metadata))
 
     return damage
 
@@ -309,13 +326,14 @@ def truncated(name, less):
 
 
 NAMES = "classes: expected 1 to 100,000 names of classes, each once"
-MAX_LEN = "architecture.max_len: expected a whole number from 1 to 10,000"
+MAX_LEN = "architecture.max_len: expected a whole number from 1 to 32,768, or null"
 EMBED_DIM = "architecture.embed_dim: expected a whole number from 1 to 100,000"
 HIDDEN = "architecture.hidden: expected a whole number from 0 to 100,000"
 PREFIX = "architecture.prefix: expected a whole number from 1 to 1,000, or null"
-POOLING = f"architecture.pooling: expected one of {', '.join(POOLINGS)}, or null"
+POOLING = f"architecture.pooling: expected one of {', '.join(POOLINGS)}"
+NO_LAYER = "architecture: no output layer, and no dimension for each class; get the model again"
 NO_WORDS = "not a vocabulary: the offsets do not part the letters into words; get the model again"
-FORMAT = "this version of flaxtext reads format 4: train the model again"
+FORMAT = "this version of flaxtext reads format 5: train the model again"
 HOSTILE = {
     "no config": (instead_of("config.json", lambda _: None), "not a model: no config.json"),
     "no tensors": (instead_of("model.safetensors", lambda _: None), "not a model: no model.safetensors"),
@@ -336,8 +354,8 @@ HOSTILE = {
     ),
     "a pipe": (instead_of("config.json", os.mkfifo), "is not a file"),
     "a config of 64 GB": (sparse("config.json"), "at most 1,048,576 are read"),
-    "tensors of 64 GB": (sparse("model.safetensors"), "at most 537,919,488 are read"),
-    "a vocabulary of 64 GB": (sparse(VOCABULARY), "at most 537,919,488 are read"),
+    "tensors of 64 GB": (sparse("model.safetensors"), "at most 672,137,216 are read"),
+    "a vocabulary of 64 GB": (sparse(VOCABULARY), "at most 672,137,216 are read"),
     "a config of another format": (
         edit_config(format=99),
         f"format 99; {FORMAT}",
@@ -422,15 +440,69 @@ HOSTILE = {
     ),
     "a prefix beyond the file": (edit_config(prefix=2), "config.json and vocabulary.safetensors ask for"),
     "absurd ngrams": (edit_config(ngrams=6), "architecture.ngrams: expected a whole number from 1 to 5, got 6"),
-    "absurd ngram_rows": (edit_config(ngram_rows=2**40), "ngram_rows: expected a whole number from 0 to 16,777,216"),
-    "ngram_rows beyond the file": (edit_config(ngram_rows=2), "config.json and vocabulary.safetensors ask for"),
+    "a kind of its own": (edit_config(kind="svm"), "config.json: kind: expected network or linear, got 'svm'"),
+    "a kind in a list": (edit_config(kind=["linear"]), "config.json: kind: expected network or linear, got ['linear']"),
+    "no kind": (edit_config(kind=DROP), "config.json: kind: missing; get the model again"),
+    "no rows": (edit_config(rows=DROP), "config.json: rows: missing; get the model again"),
+    "rows of a list": (edit_config(rows=[1]), "rows: expected keys and values, got [1]"),
+    "rows of one kind": (
+        edit_config(rows={"ngrams": 0}),
+        "rows.characters: expected a whole number from 0 to 16,777,216",
+    ),
+    "absurd rows": (
+        edit_rows(ngrams=2**40),
+        "rows.ngrams: expected a whole number from 0 to 16,777,216, got 1099511627",
+    ),
+    "rows of true": (
+        edit_rows(characters=True),
+        "rows.characters: expected a whole number from 0 to 16,777,216, got True",
+    ),
+    "negative rows": (edit_rows(vectors=-1), "rows.vectors: expected a whole number from 0 to 16,777,216, got -1"),
+    "n-grams beyond the file": (edit_rows(ngrams=2), "config.json and vocabulary.safetensors ask for"),
+    "characters beyond the file": (edit_rows(characters=2), "config.json and vocabulary.safetensors ask for"),
+    "vectors beyond the file": (edit_rows(vectors=2), "config.json and vocabulary.safetensors ask for"),
+    "all rows that there can be": (
+        edit_rows(ngrams=2**24, characters=2**24, vectors=2**24),
+        "config.json and vocabulary.safetensors ask for 805,306,",
+    ),
+    "more rows than a model has": (
+        lambda folder: (edit_rows(ngrams=2**24)(folder), edit_config(embed_dim=10)(folder)) and None,
+        "parameters of 671,089,",
+    ),
+    "marks of text": (edit_config(marks="no"), "architecture.marks: expected true or false, got 'no'"),
+    "no marks": (edit_config(marks=DROP), "architecture.marks: missing; get the model again"),
+    "vectors of a number": (edit_config(vectors=1), "architecture.vectors: expected true or false, got 1"),
+    "absurd characters": (
+        edit_config(characters=21),
+        "architecture.characters: expected a whole number from 0 to 20, got 21",
+    ),
+    "characters of null": (
+        edit_config(characters=None),
+        "architecture.characters: expected a whole number from 0 to 20, got None",
+    ),
+    "output of null": (edit_config(output=None), "architecture.output: expected true or false, got None"),
+    "padding without a size": (
+        edit_config(max_len=None),
+        "config.json: architecture.max_len: padded_mean needs one, got null",
+    ),
+    "a hidden layer and no output": (edit_config(output=False), NO_LAYER),
+    "no output layer and too many dimensions": (edit_config(output=False, hidden=0), NO_LAYER),
+    "no output layer, and the tensors of one": (
+        edit_config(output=False, hidden=0, embed_dim=2),
+        "config.json and vocabulary.safetensors ask for",
+    ),
+    "weights that are not there": (edit_config(pooling="tfidf"), "config.json and vocabulary.safetensors ask for"),
+    "hashes that are not asked for": (
+        edit_tensors(lambda tensors: tensors.update({"ngrams.keys": np.arange(2, dtype=np.uint32)})),
+        "config.json and vocabulary.safetensors ask for",
+    ),
     "parameters beyond all bounds": (
-        edit_config(max_len=10_000, pooling="flatten", embed_dim=100_000),
+        edit_config(max_len=10_000, pooling="flatten", embed_dim=100_000, hidden=1000),
         "bytes; at most",
     ),
     "data of some keys": (edit_config(data={"source": "films"}), "data.documents: not of the right type: None"),
     "an odd library": (edit_config(versions={"j\na\x1bx" * 50: 1}), "not of the right type: 1"),
-    "a linear model": (edit_config(pooling=None), "config.json and vocabulary.safetensors ask for"),
+    "no pooling": (edit_config(pooling=None), POOLING),
     "another pooling": (edit_config(pooling="flatten"), "config.json and vocabulary.safetensors ask for"),
     "data of text": (edit_config(data="films"), "data: expected keys and values, got 'films'"),
     "versions of numbers": (edit_config(versions={"jax": 1}), "versions.jax: not of the right type: 1"),
@@ -511,7 +583,19 @@ HOSTILE = {
     "offsets that leave letters": (vocabulary_of(offsets=integers(0, 1, 2, 3, 3)), NO_WORDS),
     "an empty word": (vocabulary_of(offsets=integers(0, 1, 1, 3, 4)), NO_WORDS),
     "a count of 0": (vocabulary_of(counts=np.arange(4)), "not a vocabulary: a word occurs less than once"),
+    "a count below 0": (
+        vocabulary_of(counts=np.array([2, 1, 0, -1])),
+        "not a vocabulary: a word occurs less than once",
+    ),
     "a word twice": (vocabulary_of(["w", "x", "w", "z"]), "not a vocabulary: a word occurs twice; get the model again"),
+    "no tokenizer": (
+        vocabulary_of(metadata=()),
+        "vocabulary.safetensors: tokenizer None; this version of flaxtext has",
+    ),
+    "an unknown tokenizer": (
+        vocabulary_of(metadata=[("tokenizer", "latin")]),
+        "tokenizer 'latin'; this version of flaxtext has unicode, keras: train the model again, by `dvc repro` in its",
+    ),
     "a word that is no UTF-8": (
         vocabulary_of(words=np.frombuffer(b"wx\xffz", np.uint8)),
         "not a vocabulary: a word is not UTF-8",
@@ -626,6 +710,9 @@ def test_a_part_of_a_vocabulary_is_written_and_read(tmp_path):
     write_words(tmp_path / "words", part)
     again = read_words(tmp_path / "words")
     assert (again.words.to_pylist(), again.counts.tolist()) == (["é", "🦊 x"], [5, 1])
+    assert again.tokenizer == "unicode"
+    write_words(tmp_path / "words", Vocabulary(part.words, part.counts, "keras"))
+    assert read_words(tmp_path / "words").tokenizer == "keras"
     write_words(tmp_path / "words", Vocabulary(pa.array([], pa.string()), np.zeros(0, np.int64)))
     assert len(read_words(tmp_path / "words")) == 0
 
@@ -636,7 +723,7 @@ def test_what_is_no_folder(tmp_path):
         read_bundle(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_bundle_of_an_older_format_says_how_to_make_a_new_one(bundle, version):
     edit_config(format=version)(bundle)
     (bundle / "SHA256SUMS").unlink()
@@ -651,11 +738,89 @@ def test_a_bundle_of_an_older_format_says_how_to_make_a_new_one(bundle, version)
     assert str(error.value) == f"{bundle}/{message}"
 
 
-@pytest.mark.parametrize("divisor", [0.0, -1.0])
-def test_a_temperature_that_divides_by_nothing(tmp_path, divisor):
-    linear = make(tmp_path / "model", sizes={"max_len": 4})
-    tensors = load_file(linear / "model.safetensors")
-    save_file(tensors | {"linear.temperature": np.array(divisor, np.float32)}, linear / "model.safetensors")
-    seal(linear)
-    with pytest.raises(UserError, match=r"linear\.temperature is -?[01], and what divides is above 0; train"):
-        read_bundle(linear)
+@pytest.fixture
+def weighted(tmp_path):
+    """A model of words, pairs and characters, weighted."""
+    return make(tmp_path / "weighted", sizes=WEIGHTED, hashes=HASHES, kind="linear")
+
+
+def test_what_lies_in_a_bundle_of_weighted_features(weighted):
+    tensors = load_file(weighted / "model.safetensors")
+    assert {name: (array.dtype.name, array.shape) for name, array in tensors.items()} == {
+        "embedding.idf": ("float32", (10,)),
+        "embedding.embedding": ("float32", (10, 2)),
+        "output.bias": ("float32", (2,)),
+        "ngrams.keys": ("uint32", (3,)),
+        "characters.keys": ("uint32", (2,)),
+    }
+    config = json.loads((weighted / "config.json").read_text())
+    assert (config["format"], config["kind"]) == (5, "linear")
+    assert config["rows"] == {"ngrams": 3, "characters": 2, "vectors": 0}
+    model = read_bundle(weighted)
+    assert model.is_linear
+    assert all(np.array_equal(getattr(model.features, kind), keys) for kind, keys in HASHES.items())
+    assert (model.architecture.rows, model.architecture.max_len, model.architecture.output) == (10, None, False)
+    probability = model.predict_proba(["a good film", "", "nothing known", "a bad film"])
+    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-5)
+    assert np.array_equal(probability[1], probability[2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (edit_rows(ngrams=2), "model.safetensors: .* bytes; config.json and vocabulary.safetensors ask for .*"),
+        (
+            edit_tensors(lambda t: t.update({"ngrams.keys": t["ngrams.keys"].astype(np.int32)})),
+            "'ngrams.keys' is I32 of 3; config.json and vocabulary.safetensors ask for U32 of 3",
+        ),
+        (
+            edit_tensors(lambda t: t.update({"ngrams.keys": t["ngrams.keys"].view(np.float32)})),
+            "'ngrams.keys' is F32 of 3; config.json and vocabulary.safetensors ask for U32 of 3",
+        ),
+        (
+            edit_tensors(lambda t: t.pop("characters.keys")),
+            ".* bytes; config.json and vocabulary.safetensors ask for .*",
+        ),
+        (edit_tensors(lambda t: t.pop("embedding.idf")), ".* bytes; config.json and vocabulary.safetensors ask for .*"),
+        (
+            edit_tensors(lambda t: t.update({"ngrams.keys": t["ngrams.keys"][::-1].copy()})),
+            "ngrams.keys are not in ascending order; get the model again",
+        ),
+        (
+            edit_tensors(lambda t: t.update({"characters.keys": np.array([5, 5], np.uint32)})),
+            "characters.keys are not in ascending order; get the model again",
+        ),
+        (
+            edit_tensors(lambda t: t["embedding.idf"].__setitem__(3, np.inf)),
+            "embedding.idf holds NaN or infinity; train the model again",
+        ),
+        (
+            edit_config(output=True),
+            ".* bytes; config.json and vocabulary.safetensors ask for .*",
+        ),
+    ],
+)
+def test_hostile_hashes_and_weights_are_refused_in_one_line(weighted, damage, message):
+    damage(weighted)
+    seal(weighted)
+    with pytest.raises(UserError, match=message) as error:
+        read_bundle(weighted)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("ids", [[0, 1], [1, 5], [2**31, 2**32 - 1]])
+def test_vectors_are_of_words_that_there_are(tmp_path, ids):
+    sizes = {**WEIGHTED, "vectors": True}
+    known = Features(words().words, Reading(ngrams=2, characters=3, vectors=True), vectors=np.array([1, 2], np.int32))
+    assert known.rows == 7
+    folder = make(tmp_path / "model", sizes={**WEIGHTED}, hashes=HASHES)
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    for name in ("embedding.idf", "embedding.embedding"):
+        tensors[name] = np.concatenate([tensors[name], tensors[name][:2]])
+    save_file(tensors | {"vectors.ids": np.array(ids, np.uint32)}, path)
+    edit_config(vectors=sizes["vectors"])(folder)
+    edit_rows(vectors=2)(folder)
+    seal(folder)
+    with pytest.raises(UserError, match=r"vectors\.ids are no ids of words; get the model again$"):
+        read_bundle(folder)

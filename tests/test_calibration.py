@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from flaxtext.config.train import NetworkVariant
+from flaxtext.model.architecture import flatten_parameters
 from flaxtext.model.calibration import log_softmax, temperature
 from flaxtext.text.token_ids import Examples, number_words
 from flaxtext.text.vocabulary import fit_vocabulary
@@ -29,26 +30,50 @@ def test_log_softmax_of_large_logits():
     )
 
 
-def test_a_calibrated_network_gives_the_same_answers_and_likelier_ones():
+NETWORKS = {
+    "a network": {
+        "pooling": "padded_mean",
+        "embed_dim": 4,
+        "max_len": 6,
+        "label_smoothing": 0.4,
+        "learning_rate": 0.03,
+    },
+    "weighted, the classes as dimensions": {"pooling": "tfidf", "embed_dim": "classes", "init": "log_ratios"},
+    "weighted, low rank": {"pooling": "tfidf", "embed_dim": 3, "learning_rate": 0.01},
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_calibrated_network_gives_the_same_answers_and_likelier_ones(name):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 600).astype(np.int32)
     noisy = np.where(rng.random(600) < 0.15, 1 - labels, labels)
     texts = pa.array([" ".join(rng.choice([("cat", "dog")[label], "tail"], 5)) for label in noisy])
     words = fit_vocabulary([texts])
-    ids = number_words(texts, words).cut(6)
-    known, watched = Examples(ids[:400], labels[:400]), Examples(ids[400:], labels[400:])
-    own = {"pooling": "padded_mean", "embed_dim": 4, "hidden": 0, "epochs": 20, "batch_size": 32, "learning_rate": 0.03}
+    examples = Examples(number_words(texts, words), labels)
+    known, watched = examples.select(np.arange(600) < 400), examples.select(np.arange(600) >= 400)
+    own = {"hidden": 0, "epochs": 20, "batch_size": 32, **NETWORKS[name]}
+    if own["pooling"] == "tfidf":
+        own |= {"optimizer": "sgd", "loss": "squared_hinge"} | {"learning_rate": "auto"} | NETWORKS[name]
     models = {}
     for calibrate in (False, True):
-        variant = NetworkVariant(**own, label_smoothing=0.4, calibrate=calibrate)
         about = {"name": "v", "words": words, "classes": ["c", "d"], "origin": {"source": "pets"}}
-        models[calibrate] = train_variant(variant, known, watched, **about).model.probabilities(watched.ids)
+        models[calibrate] = train_variant(NetworkVariant(**own, calibrate=calibrate), known, watched, **about).model
+    plain, calibrated = (models[calibrate].probabilities(watched.documents) for calibrate in (False, True))
 
     def loss(answers):
         return -np.log(answers[np.arange(len(answers)), watched.labels]).mean()
 
-    assert np.array_equal(models[False].argmax(axis=1), models[True].argmax(axis=1))
-    assert loss(models[True]) < loss(models[False]) - 0.01
+    assert np.array_equal(plain.argmax(axis=1), calibrated.argmax(axis=1))
+    assert loss(calibrated) < loss(plain) - 0.001
+
+    # All logits are divided by one number, and by nothing else.
+    before, after = (flatten_parameters(models[calibrate].members[0]) for calibrate in (False, True))
+    divisor = (before["output.bias"] / after["output.bias"])[0]
+    assert divisor != pytest.approx(1, abs=0.01)
+    divided = ["output.bias", "output.kernel" if "output.kernel" in before else "embedding.embedding"]
+    for path, array in before.items():
+        np.testing.assert_allclose(array, after[path] * (divisor if path in divided else 1), rtol=1e-4, err_msg=path)
 
 
 def test_few_documents_all_right_do_not_make_every_answer_certain():

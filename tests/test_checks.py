@@ -232,7 +232,7 @@ def test_the_place_of_markup_is_shown_even_far_into_a_text_beyond_ascii(tmp_path
 def by_definition(train, test, similarity, size):
     """What `find` is to find, by its definition, document by document."""
     documents = [("train", *document) for document in train] + [("test", *document) for document in test]
-    words = tokenize(pa.array([text for _, text, _ in documents])).to_pylist()
+    words = tokenize(pa.array([text for _, text, _ in documents]), "unicode").to_pylist()
     sets = [{tuple(w[i : i + size]) for i in range(max(len(w) - size + 1, 1))} for w in words]
     found = {
         name: [] for name in ("leakage", "near_leakage", "duplicates", "near_duplicates", "label_conflicts", "empty")

@@ -35,7 +35,15 @@ def put(values, key, value):
 def test_the_shipped_file_is_right(values):
     loaded = check_params(values)
     assert loaded.source is loaded.sources["pydocs"]
-    assert loaded.variants["sum_20"].pooling == "padded_sum"
+    assert loaded.variants["sum_20"].pooling == "sum"
+    assert {name: own.max_len for name, own in loaded.variants.items()} == {
+        "flatten_10": 50,
+        "flatten_20": 50,
+        "average_20": None,
+        "sum_20": None,
+        "linear": None,
+        "subwords": None,
+    }
 
 
 def test_a_variant_overrides_train(values):
@@ -83,20 +91,96 @@ def test_a_variant_overrides_train(values):
             "variants.sum_20.pooling",
             "avg",
             "variants.sum_20.pooling: expected one of flatten, padded_mean, padded_sum, mean, sum, max, mean_max, "
-            "attention, got 'avg'",
+            "attention, tfidf, got 'avg'",
         ),
         ("variants.sum_20.model", "svm", "variants.sum_20.model: expected 'network' or 'linear', got 'svm'"),
         (
             "variants.sum_20",
             {"pooling": "max", "embed_dim": 20, "hidden": 0, "init": "log_ratios"},
             "variants.sum_20: init: log_ratios needs hidden: 0 and a pooling that averages: "
-            "padded_mean, mean, mean_max",
+            "padded_mean, mean, mean_max, tfidf",
         ),
         (
-            "variants.stems_32.hidden",
-            100,
-            "variants.stems_32: init: log_ratios needs hidden: 0 and a pooling that averages: "
-            "padded_mean, mean, mean_max",
+            "variants.sum_20",
+            {"pooling": "mean", "embed_dim": 20, "init": "log_ratios"},
+            "variants.sum_20: init: log_ratios needs hidden: 0 and a pooling that averages: "
+            "padded_mean, mean, mean_max, tfidf",
+        ),
+        (
+            "train.label_smoothing",
+            1,
+            "train.label_smoothing: expected less than 1, got 1",
+        ),
+        (
+            "variants.subwords.label_smoothing",
+            0.1,
+            "variants.subwords: label_smoothing is for loss: cross_entropy; set one of them",
+        ),
+        *(
+            (
+                "variants.sum_20",
+                {"pooling": pooling, "embed_dim": 20},
+                f"variants.sum_20: pooling: {pooling} needs max_len, the words that it has room for; 50 for one",
+            )
+            for pooling in ("flatten", "padded_mean", "padded_sum")
+        ),
+        *(
+            (
+                f"variants.flatten_10.{key}",
+                value,
+                "variants.flatten_10: pooling: flatten reads words alone; leave characters and marks out",
+            )
+            for key, value in (("characters", 3), ("marks", True))
+        ),
+        *(
+            (
+                f"variants.subwords.{key}",
+                value,
+                "variants.subwords: pooling: tfidf needs optimizer: sgd and word_dropout: 0",
+            )
+            for key, value in (("optimizer", "adam"), ("word_dropout", 0.1))
+        ),
+        (
+            "variants.sum_20.embed_dim",
+            "classes",
+            "variants.sum_20: embed_dim: classes needs pooling: tfidf and hidden: 0; give a number",
+        ),
+        (
+            "variants.subwords",
+            {"pooling": "tfidf", "embed_dim": "classes", "optimizer": "sgd"},
+            "variants.subwords: embed_dim: classes needs pooling: tfidf and hidden: 0; give a number",
+        ),
+        *(
+            (
+                key,
+                value,
+                f"{at}: learning_rate: auto is for pooling: tfidf and loss: squared_hinge; give a number",
+            )
+            for key, value, at in (
+                ("variants.sum_20.learning_rate", "auto", "variants.sum_20"),
+                ("variants.subwords.loss", "cross_entropy", "variants.subwords"),
+            )
+        ),
+        ("train.learning_rate", "aut", "train.learning_rate: expected a number or 'auto', got 'aut'"),
+        ("train.learning_rate", None, "train.learning_rate: expected a number, got None"),
+        ("train.learning_rate", True, "train.learning_rate: expected a number, got True"),
+        ("variants.sum_20.learning_rate", 0, "variants.sum_20.learning_rate: expected greater than 0, got 0"),
+        (
+            "variants.sum_20.embed_dim",
+            "class",
+            "variants.sum_20.embed_dim: expected a number or 'classes', got 'class'",
+        ),
+        ("variants.sum_20.embed_dim", 0, "variants.sum_20.embed_dim: expected greater than or equal to 1, got 0"),
+        ("variants.sum_20.embed_dim", 2.5, "variants.sum_20.embed_dim: expected a whole number, got 2.5"),
+        ("variants.sum_20.characters", 21, "variants.sum_20.characters: expected less than or equal to 20, got 21"),
+        ("variants.linear.marks", "yes", "variants.linear.marks: expected true or false, got 'yes'"),
+        ("train.max_len", 40_000, "train.max_len: expected less than or equal to 32768, got 40000"),
+        ("train.max_len", 0, "train.max_len: expected greater than or equal to 1, got 0"),
+        ("train.patience_steps", -1, "train.patience_steps: expected greater than or equal to 0, got -1"),
+        (
+            "variants.sum_20.loss",
+            "hinge",
+            "variants.sum_20.loss: expected 'cross_entropy' or 'squared_hinge', got 'hinge'",
         ),
         (
             "variants.sum_20.pretrained",
@@ -347,7 +431,7 @@ def test_what_does_not_fit_between_sections_is_told_at_once(values):
         "params.yaml: data.source: 'agnews' is not one of ag_news, pydocs",
         "params.yaml: variants.sum_20.pretrained: set build_vocab.vectors to glove or a file of word vectors",
         f"params.yaml: variants.sum_20: {watch}",
-        f"params.yaml: variants.stems_32: {watch}",
+        f"params.yaml: variants.subwords: {watch}",
     ]
 
 
@@ -421,13 +505,13 @@ def test_a_linear_variant(values):
     put(values, "variants.linear", {"model": "linear", "ngrams": 2})
     variant = check_params(values).variants["linear"]
     assert isinstance(variant, LinearVariant)
-    assert (variant.model, variant.ngrams, variant.C, variant.max_len) == ("linear", 2, 1.0, 50)
+    assert (variant.model, variant.ngrams, variant.C, variant.max_len) == ("linear", 2, 1.0, None)
 
 
 def test_a_variant_may_read_other_lengths(values):
     put(values, "variants.sum_20.max_len", 10)
     loaded = check_params(values)
-    assert (loaded.variants["sum_20"].max_len, loaded.variants["average_20"].max_len) == (10, 50)
+    assert (loaded.variants["sum_20"].max_len, loaded.variants["average_20"].max_len) == (10, None)
 
 
 @pytest.fixture
@@ -445,8 +529,8 @@ def test_a_stage_reads_its_own_section_alone(file):
     """What is wrong elsewhere, another stage says."""
     path = file(explain__words="many", variants__sum_20__stem=5, sources__mine={"tset": "a.csv"})
     assert Vectorize.read("vectorize", path).validation == 0.05
-    assert Train.read("train", path).max_len == 50
-    assert variant_names(path) == ["flatten_10", "flatten_20", "average_20", "sum_20", "linear", "stems_32"]
+    assert Train.read("train", path).max_len is None
+    assert variant_names(path) == ["flatten_10", "flatten_20", "average_20", "sum_20", "linear", "subwords"]
     data, source = read_source(path)
     assert (data.source, source.packages["JAX"]) == ("pydocs", "jax")
     variant = read_variant("flatten_10", path)

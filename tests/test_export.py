@@ -103,8 +103,9 @@ def test_what_lies_in_it(tmp_path):
         for trace in (str(tmp_path), str(PROJECT), "site-packages", ".py\0"):
             assert trace.encode() not in content
     config = json.loads((tmp_path / "first" / "config.json").read_text())
-    assert config == {"classes": ["a", "b", "c"], "max_len": 12, "embeddings": "float32"}
+    assert config == {"classes": ["a", "b", "c"], "max_len": 12, "tokenizer": "unicode", "embeddings": "float32"}
     assert read_vocabulary(tmp_path / "first" / "vocab.parquet").words.equals(model.vocabulary.words)
+    assert "\nA text is split at white space, " in (tmp_path / "first" / "README.md").read_text()
 
 
 def test_rounding_to_8_bits():

@@ -252,7 +252,11 @@ def test_lists_of_features_are_parted_joined_and_closed_up():
         again = FeatureIds.together(parts)
         assert all(np.array_equal(*pair) for pair in zip(again, whole, strict=True))
     closed = whole.closed_up()
-    assert (closed.rows.tolist(), closed.offsets.tolist(), closed.weights.tolist()) == ([3, 1, 2], [0, 1, 1, 2, 3], [0, 2, 4])
+    assert (closed.rows.tolist(), closed.offsets.tolist(), closed.weights.tolist()) == (
+        [3, 1, 2],
+        [0, 1, 1, 2, 3],
+        [0, 2, 4],
+    )
     assert closed.closed_up() is closed
     assert whole.with_empty().lengths.tolist() == [2, 0, 2, 1, 0]
     part = whole.part(2, 4)

@@ -26,7 +26,9 @@ NONE = ([], np.zeros(0, np.int32))
 
 def fit(train, validation, classes, **settings):
     words = fit_vocabulary([pa.array(train[0], pa.string())])
-    examples = [Examples(number_words(pa.array(texts, pa.string()), words), labels) for texts, labels in (train, validation)]
+    examples = [
+        Examples(number_words(pa.array(texts, pa.string()), words), labels) for texts, labels in (train, validation)
+    ]
     about = {"name": "linear", "words": words, "classes": [f"c{i}" for i in range(classes)]}
     variant = LinearVariant(model="linear", **settings)
     return train_variant(variant, *examples, **about, origin={"source": "made"}).model
@@ -84,7 +86,9 @@ def test_the_temperature_makes_validation_likelier_and_divides_the_logits():
     divisor = before["output"]["bias"] / after["output"]["bias"]
     np.testing.assert_allclose(divisor, divisor[0], rtol=1e-5)
     assert divisor[0] != pytest.approx(1, abs=0.01)
-    np.testing.assert_allclose(after["embedding"]["embedding"] * divisor[0], before["embedding"]["embedding"], rtol=1e-4)
+    np.testing.assert_allclose(
+        after["embedding"]["embedding"] * divisor[0], before["embedding"]["embedding"], rtol=1e-4
+    )
 
 
 def test_a_class_without_documents_is_never_the_answer():

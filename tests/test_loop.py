@@ -13,13 +13,25 @@ from flaxtext.model.architecture import Architecture, flatten_parameters
 from flaxtext.model.forward import Block
 from flaxtext.model.poolings import POOLINGS, Pooling
 from flaxtext.model.prediction import class_probabilities
-from flaxtext.text.token_ids import Examples
-from flaxtext.train.fast.trainer import Fast
-from flaxtext.train.loop import best_epoch, choose_trainer, fit_network, learning_rates, order, score
+from flaxtext.text.features import FeatureIds
+from flaxtext.train.fast.sgd import SparseSgd
+from flaxtext.train.fast.trainer import Fast, serves
+from flaxtext.train.loop import (
+    Watched,
+    best_epoch,
+    choose_trainer,
+    fit_network,
+    learning_rate,
+    learning_rates,
+    order,
+    score,
+)
 from flaxtext.train.network import build, split
 from flaxtext.train.trainer import Plain
 
-SETTINGS = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "hidden": 8, "embed_dim": 5}
+SETTINGS = {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, "hidden": 8, "embed_dim": 5, "max_len": 6}
+WEIGHED = {"optimizer": "sgd", "loss": "squared_hinge", "learning_rate": "auto"}
+"""What a pooling that weighs needs."""
 
 
 def at_large(values, slow):
@@ -37,11 +49,22 @@ def documents(n=100, seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n).astype(np.int32)
     ids = rng.integers(1, 20, (n, 6)) + 20 * labels[:, None]
-    return Examples(ids.astype(np.int32), labels)
+    return Watched(features_of(ids), labels)
+
+
+def features_of(ids):
+    """Documents of six features each."""
+    return FeatureIds(ids.astype(np.int32).ravel(), np.arange(len(ids) + 1, dtype=np.int64) * 6)
+
+
+def weighed(watched):
+    """The same documents, weighted."""
+    weights = np.full(len(watched.features.rows), 6**-0.5, np.float32)
+    return watched._replace(features=watched.features._replace(weights=weights))
 
 
 def none():
-    return Examples(np.zeros((0, 6), np.int32), np.zeros(0, np.int32))
+    return Watched(features_of(np.zeros((0, 6))), np.zeros(0, np.int32))
 
 
 def train_network(train, validation, pooling="padded_mean", initial=0, **changes):
@@ -58,12 +81,12 @@ def plain_loop(network, train, optimizer, batches):
     update = getattr(optax, optimizer)(0.01)
     state = update.init(parameters)
     losses = []
+    all_ids = train.features.rows.reshape(-1, 6)
 
     @jax.jit
     def step(parameters, state, ids, labels):
         def loss(parameters):
-            block = Block(ids, np.full(len(ids), ids.shape[1], np.int32))
-            logits = nnx.merge(graph, parameters)(block)
+            logits = nnx.merge(graph, parameters)(Block(ids))
             return optax.softmax_cross_entropy(logits, jax.nn.one_hot(labels, 2)).sum()
 
         value, gradient = jax.value_and_grad(loss)(parameters)
@@ -73,7 +96,7 @@ def plain_loop(network, train, optimizer, batches):
     for epoch in batches:
         values = []
         for rows in epoch:
-            parameters, state, value = step(parameters, state, train.ids[rows], train.labels[rows])
+            parameters, state, value = step(parameters, state, all_ids[rows], train.labels[rows])
             values.append(float(value))
         losses.append(np.mean(values))
     return flatten_parameters(parameters), losses
@@ -99,9 +122,19 @@ def test_equals_a_plain_loop_of_optax(optimizer, embed_dim, pooling):
         np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("pooling", at_large(["mean_max"], [pooling for pooling in POOLINGS if pooling != "mean_max"]))
+QUICK = ["mean_max", "tfidf"]
+
+
+@pytest.mark.parametrize("pooling", at_large(QUICK, [pooling for pooling in POOLINGS if pooling not in QUICK]))
 def test_the_loss_falls_and_the_classes_are_learned(pooling):
-    _, history = train_network(documents(500), documents(200, seed=1), pooling, epochs=8)
+    train, watched, settings = documents(500), documents(200, seed=1), {}
+    if POOLINGS[pooling].weighs:
+        train, watched, settings = (
+            weighed(train),
+            weighed(watched),
+            {"optimizer": "sgd", "learning_rate": 0.05, "hidden": 0},
+        )
+    _, history = train_network(train, watched, pooling, epochs=8, **settings)
     assert history[-1].train_loss < history[0].train_loss / 2
     assert history[-1].validation_loss < history[0].validation_loss / 2
     assert history[-1].validation_accuracy > 0.95
@@ -109,11 +142,13 @@ def test_the_loss_falls_and_the_classes_are_learned(pooling):
 
 @pytest.mark.parametrize("batch_size", at_large([3], [1, 1000]))
 def test_any_batch_size_and_empty_documents(batch_size):
-    ids, labels = documents(7)
-    ids[2:5] = 0
+    features, labels = documents(7)
+    lengths = np.where(np.isin(np.arange(7), [2, 3, 4]), 0, 6)
+    is_kept = np.repeat(lengths > 0, 6)
+    train = Watched(FeatureIds(features.rows[is_kept], np.append(0, np.cumsum(lengths))), labels)
     changes = {"batch_size": batch_size, "shuffle": False}
-    _, sparse = train_network(Examples(ids, labels), none(), "flatten", **changes)
-    _, dense = train_network(Examples(ids, labels), none(), "flatten", **changes, optimizer="adamw")
+    _, sparse = train_network(train, none(), "flatten", **changes)
+    _, dense = train_network(train, none(), "flatten", **changes, optimizer="adamw")
     assert sparse[0].train_loss == pytest.approx(dense[0].train_loss, rel=1e-2)
 
 
@@ -167,9 +202,12 @@ def test_what_is_compiled_beside_the_initialisation_is_what_runs(caplog, optimiz
 def test_adam_is_fast_on_the_poolings_that_it_knows(monkeypatch):
     def chosen(pooling, **changes):
         settings = NetworkVariant(pooling=pooling, **{**SETTINGS, **changes})
-        return type(choose_trainer(architecture_of(settings), documents(), settings, epochs=1, seed=0))
+        train = weighed(documents()) if pooling == "tfidf" else documents()
+        return type(choose_trainer(architecture_of(settings), train, settings, epochs=1, seed=0))
 
-    assert {chosen(pooling) for pooling in POOLINGS} == {Fast}
+    assert {chosen(pooling) for pooling in POOLINGS if serves(pooling)} == {Fast}
+    assert [pooling for pooling in POOLINGS if not serves(pooling)] == ["tfidf"]
+    assert chosen("tfidf", **WEIGHED) is SparseSgd
     assert chosen("mean", optimizer="adamw") is Plain
     monkeypatch.setitem(poolings.POOLINGS, "first", Pooling(first))
     assert chosen("first") is Plain
@@ -214,6 +252,16 @@ def test_a_linear_schedule_falls_to_nothing():
     assert learning_rates(0.1, "constant", 2) == pytest.approx([0.1, 0.1])
 
 
+def test_the_learning_rate_of_weighted_features_follows_from_the_classes():
+    """Of a loss that is summed over the batch, it is divided by the batch."""
+    settings = NetworkVariant(pooling="tfidf", **{**SETTINGS, **WEIGHED})
+    assert [learning_rate(settings, classes, 1, 10) for classes in (2, 8, 18, 5000)] == [1, 2, 3, 3]
+    assert learning_rate(settings, 2, 32, 10) == 1 / 32
+    beside_vectors = settings.model_copy(update={"pretrained": True})
+    assert [learning_rate(beside_vectors, 2, 32, n) for n in (10**6, 1000, 250)] == [1 / 32, 1 / 32, 1 / 64]
+    assert learning_rate(beside_vectors.model_copy(update={"learning_rate": 0.5}), 2, 32, 250) == 0.5
+
+
 @pytest.mark.parametrize(
     "setting", at_large([{"schedule": "linear"}], [{"label_smoothing": 0.2}, {"class_weights": "balanced"}])
 )
@@ -221,7 +269,7 @@ def test_the_sparse_path_does_what_the_dense_path_does(monkeypatch, setting):
     """adam takes the rows in use, all others all of them; with optax's adam in sgd's place both must agree."""
     monkeypatch.setattr(optax, "sgd", optax.adam)
     train = documents(120)
-    train = Examples(train.ids[20:], train.labels[20:])
+    train = Watched(train.features.part(20, 120), train.labels[20:])
     runs = [train_network(train, none(), **setting, optimizer=name) for name in ("adam", "sgd")]
     plain = train_network(train, none())
     assert runs[0][1][-1].train_loss == pytest.approx(runs[1][1][-1].train_loss, rel=1e-4)
@@ -240,16 +288,32 @@ def test_word_dropout_leaves_out_other_words_in_each_step(optimizer):
     assert runs[0][1][0].train_loss != pytest.approx(plain[1][0].train_loss, rel=1e-3)
 
 
+def at_random(n=200):
+    """Documents to train on and to watch, of labels that cannot be learned: the validation loss soon rises."""
+    rng = np.random.default_rng(0)
+    return [Watched(documents(n, seed=s).features, rng.integers(0, 2, n).astype(np.int32)) for s in (0, 1)]
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_patience_ends_training_and_gives_back_the_best_epoch(optimizer):
-    """Labels at random cannot be learned: the validation loss soon rises."""
-    rng = np.random.default_rng(0)
-    train, validation = (Examples(documents(200, seed=s).ids, rng.integers(0, 2, 200).astype(np.int32)) for s in (0, 1))
+    train, validation = at_random()
     changes = {"epochs": 50, "learning_rate": 0.05, "optimizer": optimizer}
     parameters, history = train_network(train, validation, **changes, patience=3)
     best = best_epoch(history)
     assert len(history) == best + 3 < 50
     assert history[best - 1].validation_loss == min(epoch.validation_loss for epoch in history)
     architecture = architecture_of(NetworkVariant(pooling="padded_mean", **SETTINGS))
-    loss, _ = score(class_probabilities(architecture, parameters, validation.ids, "jax"), validation.labels)
+    loss, _ = score(class_probabilities(architecture, parameters, validation.features, "jax"), validation.labels)
     assert loss == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
+
+
+def test_patience_may_last_a_number_of_steps_as_well():
+    """200 documents are seven steps: forty without a lower loss are six epochs."""
+    train, validation = at_random()
+    changes = {"epochs": 50, "learning_rate": 0.05, "patience": 2}
+    lengths = {}
+    for steps in (0, 14, 40, 10**9):
+        _, history = train_network(train, validation, **changes, patience_steps=steps)
+        lengths[steps] = len(history) - best_epoch(history)
+        assert len(history) == 50 or steps < 10**9
+    assert (lengths[0], lengths[14], lengths[40]) == (2, 2, 6)

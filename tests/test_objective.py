@@ -22,13 +22,23 @@ def test_class_weights_by_hand():
     assert float(loss) == pytest.approx(-(2 * np.log(0.7) + 0.5 * np.log(0.6)), rel=1e-5)
 
 
+def test_the_squared_hinge_by_hand():
+    """Each class against the rest: what is beyond the margin of 1, on the right side, costs nothing."""
+    logits = jnp.array([[0.5, -2.0, 0.25], [3.0, 3.0, 3.0], [9.0, 9.0, 9.0]])
+    objective = Objective(squared_hinge=True, class_weights=(2.0, 0.5, 1.0))
+    loss = objective.loss(logits, jnp.array([0, 1, -1]))
+    assert float(loss) == pytest.approx(2 * (0.5**2 + 0 + 1.25**2) + 0.5 * (4**2 + 0 + 4**2), rel=1e-5)
+
+
 def test_balanced_classes_count_the_same():
     labels = np.array([0, 0, 0, 1])
     weights = balanced(labels)
     assert weights == pytest.approx((4 / 6, 2))
     assert weights == pytest.approx(compute_class_weight("balanced", classes=np.array([0, 1]), y=labels))
     settings = NetworkVariant(pooling="max", embed_dim=1, class_weights="balanced", word_dropout=0.1)
-    assert Objective.of(settings, labels) == Objective(0.0, 0.1, weights)
+    assert Objective.of(settings, labels) == Objective(word_dropout=0.1, class_weights=weights)
+    hinge = NetworkVariant(pooling="max", embed_dim=1, loss="squared_hinge")
+    assert Objective.of(hinge, labels) == Objective(squared_hinge=True)
 
 
 def test_dropped_words_are_padding_and_about_as_many_as_asked_for():

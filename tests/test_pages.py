@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext.explain.pages import highlight, largest_weight, render_explanations
+from flaxtext.explain import pages
+from flaxtext.explain.pages import highlight, largest_weight
+from flaxtext.text.words import TOKENIZERS
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -36,6 +38,10 @@ def document(text="Some RFID tags", word="rfid", true="World", predicted="Sci/Te
         "predicted": {"class": predicted, "probability": 0.9},
         "explanations": explanations,
     }
+
+
+def render_explanations(variant, documents):
+    return pages.render_explanations(variant, documents, "unicode")
 
 
 class Page(HTMLParser):
@@ -134,9 +140,10 @@ def test_leaves_its_input_alone():
     assert given_documents == before
 
 
-def test_highlights_between_the_separators_in_lower_case():
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_highlights_between_the_separators_in_lower_case(tokenizer):
     words = [{"word": "rfid", "weight": 0.5}, {"word": "don't", "weight": -0.1}]
-    assert highlight("RFID-tags, rfid\tDon't", words) == [
+    assert highlight("RFID-tags, rfid\tDon't", words, tokenizer) == [
         ("RFID", 0.5),
         ("-", 0.0),
         ("tags", 0.0),
@@ -147,9 +154,22 @@ def test_highlights_between_the_separators_in_lower_case():
     ]
 
 
+def test_highlights_words_as_they_are_written():
+    words = [{"word": "don't", "weight": 0.5}, {"word": "中", "weight": 0.1}, {"word": "❤", "weight": -1.0}]
+    assert highlight("DON’T 中文❤\ufe0f!", words, "unicode") == [
+        ("DON’T", 0.5),
+        (" ", 0.0),
+        ("中", 0.1),
+        ("文", 0.0),
+        ("❤\ufe0f", -1.0),
+        ("!", 0.0),
+    ]
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @given(st.text())
-def test_highlighted_pieces_join_to_the_text(text):
-    assert "".join(piece for piece, _ in highlight(text, [{"word": "a", "weight": 1.0}])) == text
+def test_highlighted_pieces_join_to_the_text(tokenizer, text):
+    assert "".join(piece for piece, _ in highlight(text, [{"word": "a", "weight": 1.0}], tokenizer)) == text
 
 
 def test_largest_weight_is_never_zero():

@@ -1,5 +1,6 @@
 """Values of params.yaml, set from the command line: all or none, and its comments stay."""
 
+import shlex
 import subprocess
 import sys
 
@@ -92,7 +93,9 @@ def test_from_the_shell_a_mistake_is_one_line_without_traceback(copy):
 def test_make_tutorial_sets_all_that_its_protocol_needs(tmp_path):
     """Of vocabulary, vectors and training, whatever params.yaml said before."""
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
-    [assignments] = [line.partition("=")[2].split() for line in makefile.splitlines() if line.startswith("TUTORIAL =")]
+    [assignments] = [
+        shlex.split(line.partition("=")[2]) for line in makefile.splitlines() if line.startswith("TUTORIAL =")
+    ]
     needed = [f"train.{name}" for name in Train.model_fields]
     needed += [f"build_vocab.{name}" for name in BuildVocab.model_fields]
     assert set(needed) - {text.partition("=")[0] for text in assignments} == set()
@@ -102,7 +105,7 @@ def test_make_tutorial_sets_all_that_its_protocol_needs(tmp_path):
     edit(assignments, path)
     tutorial = read_params(path)
     assert tutorial.train == Train(shuffle=False, validation_from="test")
-    assert tutorial.build_vocab == BuildVocab(fit_on=["train", "test"])
+    assert tutorial.build_vocab == BuildVocab(tokenizer="keras", fit_on=["train", "test"])
     assert tutorial.train.max_len == 50
     assert {own.max_len for own in tutorial.variants.values()} == {50}
     assert tutorial.vectorize.validation == 0

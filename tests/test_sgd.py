@@ -116,7 +116,9 @@ def test_equals_gradient_descent_on_a_dense_matrix(monkeypatch, network, loss, s
         for part in parts:
             losses.extend(np.asarray(trainer.run(trainer.prepare(part))).tolist())
     assert segments == 3 if segment > 100 else segments > 3
-    after, expected = plain(initial(architecture), dense(features), labels, np.concatenate(epochs), rates, expected_loss)
+    after, expected = plain(
+        initial(architecture), dense(features), labels, np.concatenate(epochs), rates, expected_loss
+    )
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
     for path, array in flatten_parameters(trainer.parameters).items():
         np.testing.assert_allclose(array, after[path], rtol=1e-4, atol=1e-5, err_msg=path)
@@ -133,7 +135,9 @@ def test_the_state_is_one_pytree_and_goes_on_from_where_it_was():
     batches = order(len(labels), BATCH, None)
 
     def make():
-        trainer = SparseSgd(architecture, features, labels, learning_rates(0.05, "linear", 6), Objective(squared_hinge=True))
+        trainer = SparseSgd(
+            architecture, features, labels, learning_rates(0.05, "linear", 6), Objective(squared_hinge=True)
+        )
         trainer.start(jax.device_put(initial(architecture)))
         return trainer
 
@@ -152,7 +156,9 @@ def test_the_state_is_one_pytree_and_goes_on_from_where_it_was():
 def test_documents_without_features_train_the_bias_alone():
     architecture = Architecture(5, CLASSES, "tfidf", embed_dim=CLASSES, output=False)
     nothing = FeatureIds(np.zeros(0, np.int32), np.zeros(4, np.int64), np.zeros(0, np.float32))
-    trainer = SparseSgd(architecture, nothing, np.array([0, 0, 1], np.int32), np.full(3, 0.1), Objective(squared_hinge=True))
+    trainer = SparseSgd(
+        architecture, nothing, np.array([0, 0, 1], np.int32), np.full(3, 0.1), Objective(squared_hinge=True)
+    )
     trainer.start(jax.device_put(initial(architecture)))
     trainer.run(trainer.prepare(np.array([[0, 1, 2]])))
     before, after = flatten_parameters(initial(architecture)), flatten_parameters(trainer.parameters)

@@ -167,8 +167,8 @@ def test_words_that_can_matter(own, reached):
 
 def test_what_a_model_reads_of_documents():
     documents = number(TOKENS)
-    assert classifier(max_len=2).cut(documents).ids.tolist() == [3, 10, 10, 10, 3]
+    assert classifier(max_len=2).cut(documents).ids.tolist() == [3, 10, -1, 10, 10, 3]
     keras = classifier(Reading(), tokenizer="keras", max_len=2).cut(documents)
-    assert (keras.ids.tolist(), keras.offsets.tolist()) == ([3, 2, 3, 3], [0, 2, 3, 3, 4])
+    assert (keras.ids.tolist(), keras.offsets.tolist()) == ([3, -1, 2, 3, 3], [0, 3, 4, 4, 5])
     long = TokenIds(np.full(2**15 + 9, 3, np.int32), offsets_of(np.array([2**15 + 9])))
     assert classifier().cut(long).lengths.tolist() == [2**15]

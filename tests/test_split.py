@@ -18,7 +18,9 @@ def test_each_class_gives_about_its_fraction_and_keeps_a_document(labels, fracti
     for size, given_ in zip(sizes.tolist(), given_by_class, strict=True):
         owed += fraction * size
         assert given_ <= size - 1
-        assert given_ == size - 1 or abs(owed - given_) <= 0.5 + 1e-9  # what rounding leaves over, the next makes up for
+        assert (
+            given_ == size - 1 or abs(owed - given_) <= 0.5 + 1e-9
+        )  # what rounding leaves over, the next makes up for
         owed = min(owed - given_, 1.0)
 
 

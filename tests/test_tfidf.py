@@ -35,7 +35,7 @@ def weighted(train, test, reading):
     counted, others = (count_features(features.expand(own)) for own in (known, asked))
     idf = inverse_document_frequency(counted, features.rows)
     assert idf.dtype == np.float32
-    found = [weigh(own, idf, features.first_character) for own in (counted, others)]
+    found = [weigh(own, idf, features.first_character, features.first_vector) for own in (counted, others)]
     assert all(own.weights.dtype == np.float32 for own in found)
     return [matrix(own, features.rows) for own in found]
 
@@ -62,7 +62,9 @@ def test_characters_are_a_block_of_norm_1_beside_that_of_the_words():
     reading = Reading(ngrams=2, characters=4)
     blocks = [
         TfidfVectorizer(sublinear_tf=True, token_pattern=r"\S+", ngram_range=(1, 2)),  # noqa: S106
-        TfidfVectorizer(sublinear_tf=True, analyzer=lambda text: [name for _, name in of_characters(text.split(), reading)]),
+        TfidfVectorizer(
+            sublinear_tf=True, analyzer=lambda text: [name for _, name in of_characters(text.split(), reading)]
+        ),
     ]
     expected = [sp.hstack([block.fit_transform(train) for block in blocks]).tocsr()]
     expected.append(sp.hstack([block.transform(test) for block in blocks]).tocsr())
@@ -83,9 +85,18 @@ def test_weights_by_hand():
     assert counted.weights.tolist() == [1, 3, 1, 1]
     idf = inverse_document_frequency(counted, 5)
     np.testing.assert_allclose(idf, [0, np.log(4 / 3) + 1, np.log(4 / 2) + 1, np.log(4 / 2) + 1, 0], rtol=1e-6)
-    found = weigh(counted, idf, first_character=3)  # row 3 is a block of its own
+    found = weigh(counted, idf, first_character=3, first_vector=9)  # row 3 is a block of its own
     raw = np.array([idf[1], (1 + np.log(3)) * idf[2]])
     np.testing.assert_allclose(found.weights, [*(raw / np.linalg.norm(raw)), 1, 1], rtol=1e-6)
+
+
+def test_vectors_of_words_are_averaged_by_their_weight():
+    """As often as the words occur, beside the two blocks of norm 1."""
+    counted = count_features(FeatureIds(np.array([1, 2, 3, 3, 3, 4, 4, 1], np.int32), np.array([0, 7, 8])))
+    idf = np.array([0, 2, 1.5, 0.25, 0.5], np.float32)  # rows 3 and 4 are vectors, 2 is of characters
+    found = weigh(counted, idf, first_character=2, first_vector=3)
+    assert found.rows.tolist() == [1, 2, 3, 4, 1]
+    np.testing.assert_allclose(found.weights, [1, 1, 0.75 / 1.75, 1 / 1.75, 1], rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 7])
@@ -102,5 +113,5 @@ def test_documents_without_features_weigh_nothing(documents):
     counted = count_features(nothing)
     idf = inverse_document_frequency(counted, 4)
     assert idf.tolist() == [0] * 4
-    found = weigh(counted, idf, 4)
+    found = weigh(counted, idf, 4, 4)
     assert (found.documents, len(found.rows), len(found.weights)) == (documents, 0, 0)

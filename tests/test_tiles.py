@@ -46,7 +46,10 @@ def test_tiles_hold_the_features_of_a_document_each_once(weights):
             rows = tiles.rows[own].ravel()
             assert rows[rows > 0].tolist() == expected.tolist()
             if weights and document >= 0:
-                assert tiles.weights[own].ravel()[rows > 0].tolist() == features.part(document, document + 1).weights.tolist()
+                assert (
+                    tiles.weights[own].ravel()[rows > 0].tolist()
+                    == features.part(document, document + 1).weights.tolist()
+                )
         assert (found[step][owners[step] == 3] == 40).all()
 
 
@@ -77,7 +80,9 @@ def test_the_forward_pass_and_its_gradient_are_those_of_padded_documents(pooling
     order, used, layout = TileLayout(features, ROWS, room=True).prepare(batches)
     assert np.array_equal(order, batches)
     for step, rows in enumerate(used):
-        block = Block(lay_out(features.with_empty(), np.where(batches[step] < 0, len(LENGTHS), batches[step]), 500).rows)
+        block = Block(
+            lay_out(features.with_empty(), np.where(batches[step] < 0, len(LENGTHS), batches[step]), 500).rows
+        )
         weights = rng.normal(size=(4, 2)).astype(np.float32)
 
         def of_tiles(used, step=step, weights=weights):

@@ -19,7 +19,15 @@ from flaxtext.artifacts.token_ids import (
     write_unknown_words,
 )
 from flaxtext.core.errors import UserError
-from flaxtext.text.token_ids import Examples, TokenIds, UnknownWords, number_words, offsets_of
+from flaxtext.text.token_ids import (
+    Examples,
+    TokenIds,
+    UnknownWords,
+    insert_marks,
+    number_words,
+    offsets_of,
+    part_marks,
+)
 from flaxtext.text.vocabulary import fit_vocabulary
 
 
@@ -31,7 +39,7 @@ def keras_ids(fit_on, texts, max_len):
 
 
 def own_ids(fit_on, texts, max_len):
-    fitted = fit_vocabulary([pa.array(fit_on, pa.string())])
+    fitted = fit_vocabulary([pa.array(fit_on, pa.string())], tokenizer="keras")
     return as_keras(number_words(pa.array(texts, pa.string()), fitted), fitted.rows, max_len)
 
 
@@ -118,13 +126,19 @@ some_lists = st.lists(st.lists(st.integers(-2, 6), max_size=9), max_size=6)
 @given(some_lists, st.integers(1, 8))
 def test_documents_are_cut_and_padded_and_unknown_words_dropped(lists, max_len):
     documents = ragged(lists)
-    assert as_lists(documents.first(max_len)) == [own[:max_len] for own in lists]
+    counts = [np.cumsum([number > 0 for number in own]) for own in lists]  # marks, below 0, are no words
+    first = [own[: int((count <= max_len).sum())] for own, count in zip(lists, counts, strict=True)]
+    assert as_lists(documents.first(max_len)) == first
     assert documents.first(None) is documents
+    assert documents.word_counts.tolist() == [sum(number > 0 for number in own) for own in lists]
+    assert as_lists(documents.known(5)) == [[number for number in own if number and number < 5] for own in lists]
     known = [[number for number in own if 0 < number < 5] for own in lists]
-    assert as_lists(documents.known(5)) == known
-    found = documents.known(5).first(max_len).padded(max_len)
+    found = documents.known(5).select(documents.known(5).ids > 0).first(max_len).padded(max_len)
     assert found.dtype == np.int32
     assert found.tolist() == [own[:max_len] + [0] * (max_len - len(own[:max_len])) for own in known]
+    words, marks = part_marks(documents)
+    assert as_lists(words) == [[number for number in own if number >= 0] for own in lists]
+    assert as_lists(insert_marks(words, marks)) == lists
 
 
 @given(some_lists, st.data())
@@ -200,14 +214,29 @@ def test_written_and_read(tmp_path, ending):
 def test_what_stands_in_the_parquet_file(tmp_path):
     write_token_ids(tmp_path / "train.parquet", [part(0, 3), part(3, 4)], **ABOUT)
     table = pq.read_table(tmp_path / "train.parquet")
-    types = {"ids": pa.list_(pa.int32()), "label": pa.int32(), "row": pa.int64(), "held_out": pa.bool_()}
+    types = dict.fromkeys(["ids", "marks", "mark_places"], pa.list_(pa.int32()))
+    types |= {"label": pa.int32(), "row": pa.int64(), "held_out": pa.bool_()}
     assert table.schema.equals(pa.schema(types))
     assert table.to_pydict() == {
         "ids": [[1, 2, 3], [], [4, 5, 6, 7, 8], [9]],
+        "marks": [[]] * 4,
+        "mark_places": [[]] * 4,
         "label": [0, 1, 0, 1],
         "row": [0, 1, 2, 3],
         "held_out": [False] * 4,
     }
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npz"])
+def test_marks_are_read_where_they_are_asked_for(tmp_path, ending):
+    documents = ragged([[-7, 1, 2, -9, -7], [], [3], [-5]])
+    path = tmp_path / f"train.{ending}"
+    write_token_ids(path, [(documents[:2], LABELS[:2]), (documents[2:], LABELS[2:])], **ABOUT)
+    with_marks, without = (read_token_ids(path, marks=marks).documents for marks in (True, False))
+    assert (with_marks.ids.tolist(), with_marks.offsets.tolist()) == (documents.ids.tolist(), [0, 5, 5, 6, 7])
+    assert (without.ids.tolist(), without.offsets.tolist()) == ([1, 2, 3], [0, 2, 2, 3, 3])
+    examples = Examples(with_marks, LABELS).without_marks()
+    assert np.array_equal(examples.documents.ids, without.ids)
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz"])

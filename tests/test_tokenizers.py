@@ -1,4 +1,4 @@
-"""Words as Keras' Tokenizer splits them."""
+"""Words of the tokenizer `keras`, as Keras' Tokenizer splits them."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.text import Tokenizer, text_to_word_sequence
 
-from flaxtext.text.tokenizers import FILTERS, LINE_ENDS, tokenize
+from flaxtext.text.tokenizers import tokenize
+from flaxtext.text.words import FILTERS, LINE_ENDS, TOKENIZERS
 
 
 def words(texts):
-    return tokenize(pa.array(texts, pa.string())).to_pylist()
+    return tokenize(pa.array(texts, pa.string()), "keras").to_pylist()
 
 
 def test_filters_are_those_of_keras():
@@ -84,9 +85,13 @@ def test_words_do_not_run_on_from_text_to_text():
     assert words(["ab", "cd", "", "e f", "g"]) == [["ab"], ["cd"], [], ["e", "f"], ["g"]]
 
 
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @given(st.lists(st.text(max_size=8), min_size=2), st.data())
-def test_a_slice_of_an_array(texts, data):
+def test_a_slice_of_an_array(tokenizer, texts, data):
     start = data.draw(st.integers(0, len(texts)))
     stop = data.draw(st.integers(start, len(texts)))
     sliced = pa.array(texts, pa.string())[start:stop]
-    assert tokenize(sliced).to_pylist() == words(texts[start:stop])
+    assert (
+        tokenize(sliced, tokenizer).to_pylist()
+        == tokenize(pa.array(texts[start:stop], pa.string()), tokenizer).to_pylist()
+    )

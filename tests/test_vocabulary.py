@@ -27,7 +27,7 @@ def keras_index(texts):
 
 @given(texts_of_few_words, st.integers(1, 7))
 def test_equals_keras(texts, batch):
-    fitted = fit_vocabulary(batches(texts, batch))
+    fitted = fit_vocabulary(batches(texts, batch), tokenizer="keras")
     reference = keras_index(texts)
     assert dict(zip(fitted.words.to_pylist(), range(1, fitted.rows), strict=True)) == reference.word_index
     assert dict(zip(fitted.words.to_pylist(), fitted.counts.tolist(), strict=True)) == reference.word_counts
@@ -72,6 +72,9 @@ def test_saved_and_loaded(tmp_path):
     assert table.schema.equals(pa.schema([("word", pa.string()), ("count", pa.int64()), ("id", pa.int32())]))
     assert table.to_pydict() == {"word": ["a", "b"], "count": [2, 1], "id": [1, 2]}
     assert read_vocabulary(tmp_path / "vocab.parquet").words.equals(fitted.words)
+    assert read_vocabulary(tmp_path / "vocab.parquet").tokenizer == "unicode"
+    write_vocabulary(tmp_path / "vocab.parquet", fit_vocabulary([pa.array(["a"])], tokenizer="keras"))
+    assert read_vocabulary(tmp_path / "vocab.parquet").tokenizer == "keras"
 
 
 def test_a_file_that_is_no_vocabulary(tmp_path):
@@ -83,7 +86,7 @@ def test_a_file_that_is_no_vocabulary(tmp_path):
         read_vocabulary(path)
     table = pa.table({"word": ["a"], "count": [1], "id": pa.array([2], pa.int32())})
     pq.write_table(table, path, compression="none")
-    with pytest.raises(UserError, match=r"not vocabulary of version 1: another version of flaxtext wrote it; run `dvc"):
+    with pytest.raises(UserError, match=r"not vocabulary of version 2: another version of flaxtext wrote it; run `dvc"):
         read_vocabulary(path)
     pq.write_table(table.cast(FORMAT.stamp(SCHEMA)), path, compression="none")
     with pytest.raises(UserError, match="not a vocabulary: expected word, count and id, sorted by id from 1; run"):
@@ -92,6 +95,12 @@ def test_a_file_that_is_no_vocabulary(tmp_path):
         columns = [pa.array(words), pa.array([1, 1]), pa.array([1, 2], pa.int32())]
         pq.write_table(pa.table(columns, schema=FORMAT.stamp(SCHEMA)), path)
         with pytest.raises(UserError, match=f"not a vocabulary: {said}; run `dvc repro`$"):
+            read_vocabulary(path)
+    for details, said in (({}, "None"), ({"tokenizer": "words"}, "'words'")):
+        pq.write_table(
+            pa.table([["a"], [1], pa.array([1], pa.int32())], schema=SCHEMA).cast(FORMAT.stamp(SCHEMA, **details)), path
+        )
+        with pytest.raises(UserError, match=f"of the tokenizer {said}; there are unicode, keras; run `dvc repro`$"):
             read_vocabulary(path)
     FORMAT.write(path, pa.table({"word": ["a"], "count": [1]}))
     with pytest.raises(UserError, match="not a vocabulary: expected word, count and id, sorted by id from 1; run"):

@@ -38,9 +38,7 @@ def untrained(
     network = network if kind == "network" else {"pooling": "tfidf", "embed_dim": len(classes), "output": False}
     reading = Reading(prefix, ngrams, marks, characters)
     features = fit_features(words.words, number_words(texts, words, marks=marks).first(max_len), reading)
-    architecture = Architecture(
-        rows=features.rows, classes=len(classes), max_len=max_len, **asdict(reading), **network
-    )
+    architecture = Architecture(rows=features.rows, classes=len(classes), max_len=max_len, **asdict(reading), **network)
     if architecture.weighs or not flax:
         rng = np.random.default_rng(seed)
         shapes = architecture.shapes.items()

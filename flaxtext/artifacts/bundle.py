@@ -42,10 +42,11 @@ SUMS = "SHA256SUMS"
 """The files' checksums, as `sha256sum --check` reads them."""
 LIBRARIES = ("flax", "jax", "numpy", "pyarrow", "safetensors")
 """Whose versions config.json names."""
-MAX_BYTES = 512 * 1024**2
+MAX_BYTES = 640 * 1024**2
 """Size of the parameters that is still taken for a model."""
-KEYS = {"ngrams": "ngrams.keys", "characters": "characters.keys"}
-"""Where model.safetensors holds the hashes of the n-grams that it knows, of words and of characters, uint32."""
+KEYS = {"ngrams": "ngrams.keys", "characters": "characters.keys", "vectors": "vectors.ids"}
+"""Where model.safetensors holds the hashes of the n-grams that it knows, of words and of characters, and the ids of the
+words as which it reads pretrained vectors; uint32 each."""
 MAX_TEXT_BYTES = 1024**2
 """Size of config.json and of the checksums."""
 MAX_CLASSES = 100_000
@@ -97,7 +98,7 @@ def _config(model: Classifier) -> dict[str, Any]:
 
 
 def _hashes(features: Features) -> dict[str, np.ndarray]:
-    return {"ngrams": features.ngrams, "characters": features.characters}
+    return {"ngrams": features.ngrams, "characters": features.characters, "vectors": features.vectors.astype(np.uint32)}
 
 
 def _versions() -> dict[str, str]:
@@ -130,7 +131,9 @@ def read_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
     words = read_words(folder / VOCABULARY)
     sizes, hashed = config["architecture"], config["rows"]
     reading = Reading(*(sizes[field.name] for field in fields(Reading)))
-    rows = Features(words.words, reading).rows + sum(hashed.values())
+    weighs = POOLINGS[sizes["pooling"]].weighs
+    n_known = int(np.count_nonzero(words.counts)) if weighs else len(words)
+    rows = Features(words.words, reading, n_known=n_known).rows + sum(hashed.values())
     architecture = Architecture(rows=rows, classes=len(info.classes), **sizes)
     expected = architecture.shapes
     if len(names) * _bytes(expected) > MAX_BYTES:
@@ -144,7 +147,11 @@ def read_bundle(path: str | Path, *, every_seed: bool = False) -> Classifier:
         [found[kind], *_] = [member.pop(key, NO_KEYS) for member in members]  # the same for each seed
         if (found[kind][1:] <= found[kind][:-1]).any():
             raise UserError(f"{folder / names[0]}: {key} are not in ascending order; get the model again")
-    features = Features(words.words, reading, **found)
+    found["vectors"] = found["vectors"].astype(np.int64)
+    if found["vectors"].max(initial=1) > len(words) or found["vectors"].min(initial=1) < 1:
+        raise UserError(f"{folder / names[0]}: {KEYS['vectors']} are no ids of words; get the model again")
+    found["vectors"] = found["vectors"].astype(np.int32)
+    features = Features(words.words, reading, **found, n_known=n_known)
     return Classifier(info, architecture, [unflatten_parameters(member) for member in members], words, features)
 
 
@@ -233,6 +240,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     check("architecture.ngrams", *between(1, 5))
     check("architecture.marks", *is_bool)
     check("architecture.characters", *between(0, MAX_CHARACTERS))
+    check("architecture.vectors", *is_bool)
     check(
         "architecture.pooling",
         lambda value: isinstance(value, str) and value in POOLINGS,

@@ -2,7 +2,8 @@
 
 - `words: uint8[bytes]`, UTF-8: the words by id from 1, one directly after the other;
 - `offsets: int32[n + 1]`: where each begins, from 0, and at last where the last one ends;
-- `counts: int64[n]`: how often each occurs where the vocabulary was fitted.
+- `counts: int64[n]`: how often each occurs where the vocabulary was fitted; 0 for the last, which pretrained vectors
+  brought.
 
 The metadata name the `tokenizer`.
 """
@@ -49,8 +50,8 @@ def read_words(path: Path) -> Vocabulary:
         )
     if offsets[0] != 0 or offsets[-1] != len(letters) or (offsets[1:] <= offsets[:-1]).any():
         raise refuse("the offsets do not part the letters into words")
-    if (counts < 1).any():
-        raise refuse("a word occurs less than once")
+    if (counts < 0).any() or (np.diff(np.sign(counts)) > 0).any():
+        raise refuse("a word occurs less than once, and is not among the last, which pretrained vectors brought")
     words = pa.StringArray.from_buffers(len(counts), pa.py_buffer(offsets), pa.py_buffer(letters))
     try:
         words.validate(full=True)
@@ -63,6 +64,6 @@ def read_words(path: Path) -> Vocabulary:
         if tokenizer == named:
             return Vocabulary(words, counts, tokenizer)
     raise UserError(
-        f"{path}: of the tokenizer {repr(named)[:20]}; this version of flaxtext has {', '.join(TOKENIZERS)}: train the "
-        "model again, by `dvc repro` in its project"
+        f"{path}: tokenizer {repr(named)[:20]}; this version of flaxtext has {', '.join(TOKENIZERS)}: train the model "
+        "again, by `dvc repro` in its project"
     )

@@ -53,6 +53,7 @@ class VectorizedSplit:
         held_out: bool[n]; the documents of the validation split.
         classes: the class names, in the source's order.
         origin: of the corpus, as in `artifacts.corpus.Corpus`.
+        first_unknown: the id from which words that the vocabulary lacks are numbered; 0 where that is not known.
     """
 
     documents: TokenIds
@@ -60,6 +61,7 @@ class VectorizedSplit:
     held_out: np.ndarray
     classes: list[str]
     origin: dict[str, Any]
+    first_unknown: int = 0
 
 
 def write_token_ids(
@@ -81,18 +83,17 @@ def write_token_ids(
         write(temporary, batches, held_out, {"classes": classes, "origin": origin})
 
 
-def read_token_ids(
-    path: str | Path, unknown: str | Path | None = None, *, marks: bool = False
-) -> VectorizedSplit:
+def read_token_ids(path: str | Path, unknown: str | Path | None = None, *, marks: bool = False) -> VectorizedSplit:
     """Read a `.parquet` file, a folder of them or an `.npz` file; and, from another, the words of the unknown ids.
 
     With `marks`, they stand between the words. Raises `UserError` where the files hold something else.
     """
     split, found = _read_npz(path) if Path(path).suffix == ".npz" else _read_parquet(path, marks)
     documents = insert_marks(split.documents, found) if marks else split.documents
-    if unknown is not None:
-        documents = replace(documents, unknown=read_unknown_words(unknown)[1])
-    return replace(split, documents=documents)
+    if unknown is None:
+        return replace(split, documents=documents)
+    first, words = read_unknown_words(unknown)
+    return replace(split, documents=replace(documents, unknown=words), first_unknown=first)
 
 
 def _read_parquet(path: str | Path, marks: bool) -> tuple[VectorizedSplit, Marks]:
@@ -124,7 +125,7 @@ def write_unknown_words(path: str | Path, words: list[str], first: int) -> None:
 
 
 def read_unknown_words(path: str | Path) -> tuple[int, pa.StringArray]:
-    """Read what `write_unknown_words` wrote: the first id, 0 where there are none, and the words of that and the next."""
+    """Read what `write_unknown_words` wrote: the first id, 0 where there are none, and the words from it on."""
     table = UNKNOWN.read(path)
     ids, words = table["id"].to_numpy(), table["word"].combine_chunks()
     return (int(ids[0]) if len(ids) else 0), words

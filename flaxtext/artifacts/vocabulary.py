@@ -1,6 +1,7 @@
 """The vocabulary: `word, count, id`, a row for each word, in a Parquet file, whose metadata name the tokenizer."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,12 +49,12 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     words, counts, ids = (column.combine_chunks() for column in table.columns)
     if words.null_count or counts.null_count or ids.null_count:
         raise refuse("a word, count or id is missing")
-    tokenizer = FORMAT.check(path, table.schema).get("tokenizer")
-    if tokenizer not in TOKENIZERS:
-        raise refuse(f"of the tokenizer {repr(tokenizer)[:20]}; there are {', '.join(TOKENIZERS)}")
+    tokenizer: Any = FORMAT.check(path, table.schema).get("tokenizer")
     vocabulary = Vocabulary(words, numpy_array(counts), tokenizer)
     if not np.array_equal(numpy_array(ids), np.arange(1, vocabulary.rows)):
         raise refuse("expected word, count and id, sorted by id from 1")
     if pc.count_distinct(words).as_py() < len(words):
         raise refuse("a word occurs twice")
+    if tokenizer not in TOKENIZERS:
+        raise refuse(f"of the tokenizer {repr(tokenizer)[:20]}; there are {', '.join(TOKENIZERS)}")
     return vocabulary

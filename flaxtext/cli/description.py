@@ -8,10 +8,8 @@ import numpy as np
 
 from flaxtext.artifacts.metrics import read_json
 from flaxtext.core.errors import UserError
+from flaxtext.model.architecture import ARCHITECTURE
 from flaxtext.model.classifier import Classifier
-
-NETWORK = ("pooling", "embed_dim", "hidden")
-"""What of an architecture only a network has."""
 
 
 def describe_model(model: Classifier, path: Path, metrics: Path | None = None) -> dict[str, Any]:
@@ -21,19 +19,18 @@ def describe_model(model: Classifier, path: Path, metrics: Path | None = None) -
     bundle lies in data/models of one.
     """
     info, architecture = model.info, model.architecture
-    network = {} if architecture.is_linear else {name: getattr(architecture, name) for name in NETWORK}
     return {
         "name": info.variant or path.name,
         "description": model.description,
         "classes": model.classes,
-        "model": "linear" if architecture.is_linear else "network",
-        **network,
-        "prefix": architecture.prefix,
-        "ngrams": architecture.ngrams,
-        "ngram_rows": len(model.features.keys),
+        "model": info.kind,
+        **{name: getattr(architecture, name) for name in ARCHITECTURE},
+        "ngram_rows": len(model.features.ngrams),
+        "character_rows": len(model.features.characters),
+        "tokenizer": model.vocabulary.tokenizer,
+        "reads": model.reads,
         "seeds": info.seeds,
         "ensemble": info.ensemble,
-        "max_len": architecture.max_len,
         "words": len(model.vocabulary),
         "parameters": model.size,
         "arrays": {name: list(shape) for name, shape in architecture.shapes.items()},
@@ -105,8 +102,11 @@ def nearest_words(model: Classifier, word: str, count: int) -> list[tuple[str, f
         close = difflib.get_close_matches(tokens[0], model.vocabulary.words.to_pylist(), n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise UserError(f"the model does not know the word {tokens[0]!r}{hint}")
-    if model.architecture.is_linear:
-        raise UserError("a linear model has no embeddings, and so no nearest words")
+    if not model.architecture.output:
+        raise UserError(
+            "the model gives each word a weight for each class, and no embedding, so no words are near it; "
+            "flaxtext explain shows what words add to the class of a text"
+        )
     table = model.members[0]["embedding"]["embedding"][1 : model.vocabulary.rows]  # less padding
     lengths = np.maximum(np.linalg.norm(table, axis=1), np.finfo(np.float32).tiny)
     cosines = table @ table[index - 1] / (lengths * lengths[index - 1])
@@ -121,7 +121,7 @@ def readable_facts(facts: dict[str, Any]) -> str:
     rows = [
         ("model", facts["description"]),
         ("classes", _listed(facts["classes"])),
-        ("words", f"{facts['words']:,}; the first {facts['max_len']} known ones of a document count"),
+        ("words", _words(facts)),
         (
             "parameters",
             f"{facts['parameters']:,}, {sum(facts['bytes'].values()) / 1e6:.1f} MB in all, checksums verified",
@@ -165,6 +165,14 @@ def _test_rows(test: dict[str, Any] | None) -> list[tuple[str, str]]:
         figures = ", ".join(f"{key} {scores[key]:.3f}" for key in ("precision", "recall", "f1"))
         rows.append(("", f"{name:<{wide}}  {figures}, {scores['support']:,} documents"))
     return rows
+
+
+def _words(facts: dict[str, Any]) -> str:
+    """Say how many words and n-grams the model knows, and what it reads of a document."""
+    known = f"{facts['words']:,}"
+    for key, kind in (("ngram_rows", "words"), ("character_rows", "characters")):
+        known += f", {facts[key]:,} n-grams of {kind}" if facts[key] else ""
+    return f"{known}; {facts['reads']}"
 
 
 def _listed(names: list[str]) -> str:

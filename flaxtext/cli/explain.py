@@ -39,6 +39,7 @@ def explain(
     from flaxtext.core.files import open_output
     from flaxtext.explain import explanation
     from flaxtext.explain.pages import render_explanations
+    from flaxtext.model.shortening import answer_shortened
 
     check_target(html, "--html")
     if html:
@@ -52,31 +53,29 @@ def explain(
     first = True
     for block in read_texts(texts):
         for text in block:
-            [tokens] = loaded.tokenize([text])
-            probability = loaded.predict_proba([text])[0]
+            [document] = explanation.read_documents(loaded, {0: text})
+            probability = loaded.probabilities(loaded.cut(document.ids))[0]
             predicted = loaded.classes[int(probability.argmax())]
             explained = list(dict.fromkeys(named)) or [predicted]
             result = explanation.explain(
-                tokens,
-                loaded.token_ids(tokens),
-                partial(loaded.probabilities, backend="numpy"),
+                document,
+                partial(answer_shortened, loaded),
                 [loaded.classes.index(name) for name in explained],
-                max_len=loaded.architecture.max_len,
                 samples=samples,
                 words=words,
                 rng=np.random.default_rng(seed),
             )
             side = {"class": predicted, "probability": explanation.six_digits(probability.max())}
             models = explanation.as_json(result, explained)
-            document = {"text": text, "predicted": side, "explanations": models}
+            told = {"text": text, "predicted": side, "explanations": models}
             if html:
-                documents.append(document)
+                documents.append(told)
             if as_json:
-                print(terminal.json_line(document), flush=True)
+                print(terminal.json_line(told), flush=True)
             else:
                 print("" if first else "\n\n", end="")
                 colour = terminal.wants_colour(sys.stdout)
-                print(terminal.explained(document, loaded.vocabulary.tokenizer, colour), flush=True)
+                print(terminal.explained(told, loaded.vocabulary.tokenizer, colour), flush=True)
             first = False
     if html:
         with open_output(html) as page:

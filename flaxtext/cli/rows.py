@@ -51,7 +51,7 @@ def predict_columns(
     They are called `predicted` and `probability`, the next ones `predicted_2`, `probability_2` and so on, all behind
     `prefix`: `string[n]` and `float32[n]`, null where the text is blank.
     """
-    ids, size = model.cut(texts), max(1, BLOCK_PROBABILITIES // len(model.classes))
+    ids, size = model.read(texts), max(1, BLOCK_PROBABILITIES // len(model.classes))
     parts = []
     for start in range(0, max(len(ids), 1), size):  # the probabilities of thousands of classes take much room
         probability = model.probabilities(ids[start : start + size], backend)
@@ -164,6 +164,8 @@ def select_columns(source: Table, frame: Frame, names: Sequence[Column]) -> Fram
 def backend_for(model: Classifier, source: Table) -> Backend:
     """Choose what predicts a whole file, by its size, so that the answers do not depend on how it is read."""
     architecture = model.architecture
+    if architecture.weighs:
+        return "numpy"
     rows = count_rows(source)
     if rows is not None:
         return choose_backend(rows * WORDS * architecture.reading.per_word)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +13,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxtext.artifacts.metrics import write_json
-from flaxtext.artifacts.token_ids import read_token_ids, read_unknown_words
+from flaxtext.artifacts.token_ids import read_token_ids
 from flaxtext.artifacts.vocabulary import write_vocabulary
+from flaxtext.cli.traced import expand, tables_of, weigh
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic, write_text
 from flaxtext.model.architecture import Parameters
 from flaxtext.model.classifier import Classifier
-from flaxtext.model.forward import Block, apply
-from flaxtext.text.vocabulary import Vocabulary
+from flaxtext.model.forward import Block, apply, logits, rows_of
+from flaxtext.model.poolings import Summed
+from flaxtext.text.token_ids import TokenIds
 from flaxtext.text.word_classes import UNICODE
 from flaxtext.text.words import FILTERS, Tokenizer
 
 FUNCTION = "model.stablehlo"
 FILES = {FUNCTION, "config.json", "vocab.parquet", "README.md"}
 PLATFORMS = ("cpu", "cuda", "tpu")
-ROWS = 8192
-"""Documents judged at a time."""
+CALL_WORDS = 2**14
+"""Words of the documents that an exported function is asked about at a time, padding included."""
 README = """\
-`model.stablehlo` maps word ids, `int32[batch, {max_len}]` of any batch, to probabilities, `float32[batch, {classes}]`:
+`model.stablehlo` maps word ids, `int32[batch, {width}]`{sizes}, to probabilities, `float32[batch, {classes}]`:
 
     import jax.export, pathlib
     model = jax.export.deserialize(bytearray(pathlib.Path("model.stablehlo").read_bytes()))
@@ -36,7 +40,7 @@ README = """\
 
 `config.json` names the classes, in the order of the columns. `vocab.parquet` has the words and their ids.
 {tokenizer}
-Words that are not in `vocab.parquet` are dropped; the first {max_len} ids of the rest make a row, filled up with 0.
+{unknown} The ids of {reads}, make a row, filled up with 0.
 """
 """What lies beside the function for whoever finds it."""
 TOKENIZERS: dict[Tokenizer, str] = {
@@ -53,6 +57,15 @@ again (NFC). In ASCII, what splits is white space and {FILTERS.split(chr(9))[0]}
 `flaxtext.text.words` is the definition.""",
 }
 """What it says of a tokenizer."""
+UNKNOWN: dict[Tokenizer, str] = {
+    "keras": "Words that are not in `vocab.parquet` are dropped.",
+    "unicode": "Words that are not in `vocab.parquet` keep their place, as 0.",
+}
+"""What it says of words that the vocabulary lacks."""
+LETTERS = " The model reads the letters of words, too; those of other words are not read here."
+MARKS = """ A run of one character that splits, such as `(` or `--`, but
+not of white space or control characters, has its place between the words, with the id -(4 * code point + length), where
+a length over 3 is 3."""
 
 
 def quantize(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,10 +79,12 @@ def quantize(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
-    """Trace a model to a function from `int32[batch, max_len]` to `float32[batch, classes]`, of any batch."""
-    architecture = model.architecture
-    if architecture.is_linear:
-        raise UserError("a linear model is scikit-learn's, and cannot be exported to JAX")
+    """Trace a model to a function from `int32[batch, width]` to `float32[batch, classes]`, of any batch.
+
+    The width is `max_len` where padding counts, and otherwise any. Raises `UserError` where a table would be too large.
+    """
+    architecture, features = model.architecture, model.features
+    tables = tables_of(features)
 
     def place(member: Parameters) -> Parameters:
         placed: Parameters = jax.tree.map(jnp.asarray, member)
@@ -78,29 +93,31 @@ def trace(model: Classifier, *, int8: bool = False) -> jax.export.Exported:
     def parameters_of(member: Parameters) -> Parameters:
         if not int8:
             return place(member)
-        table, scale = quantize(member["embedding"]["embedding"])
+        placed, (table, scale) = place(member), quantize(member["embedding"]["embedding"])
         # The barrier keeps the compiler from working the product out in advance, and so from float32.
         barrier: Any = jax.lax.optimization_barrier
         codes, scales = barrier((jnp.asarray(table), jnp.asarray(scale)))
-        return {**place(member), "embedding": {"embedding": codes.astype(jnp.float32) * scales}}
+        return {**placed, "embedding": {**placed["embedding"], "embedding": codes.astype(jnp.float32) * scales}}
+
+    def logits_of(parameters: Parameters, rows: jax.Array) -> Any:
+        if not architecture.weighs:
+            return apply(architecture, parameters, Block(rows))
+        embedding = parameters["embedding"]
+        block = weigh(rows, embedding["idf"], features)
+        # Added up as they are read: laid out, the embeddings of a long document would take gigabytes.
+        total = (jnp.asarray(block.weights)[..., None] * rows_of(embedding["embedding"], block.rows)).sum(axis=1)
+        return logits(architecture, parameters, [Summed(total)])
 
     def probabilities(ids: jax.Array) -> jax.Array:
-        block = block_of(model.features.expand(ids))
-        answering = map(parameters_of, model.answering)
-        each = [jax.nn.softmax(apply(architecture, parameters, block)) for parameters in answering]
+        rows = expand(features, tables, ids)
+        each = [jax.nn.softmax(logits_of(parameters, rows)) for parameters in map(parameters_of, model.answering)]
         return sum(each[1:], each[0]) / len(each)
 
-    (batch,) = jax.export.symbolic_shape("batch")
+    batch, width = jax.export.symbolic_shape("batch, width")
     shape: Any = jax.ShapeDtypeStruct
-    ids = shape((batch, architecture.max_len), jnp.int32)
+    ids = shape((batch, architecture.max_len if architecture.positions else width), jnp.int32)
     with _without_locations():
         return jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(ids)
-
-
-def block_of(ids: jax.Array) -> Block:
-    """Do as `Block.of` does, at the full width: `ids: int32[n, positions]` whose values are not known yet."""
-    past_each = jnp.arange(1, ids.shape[1] + 1)
-    return Block(ids, jnp.where(ids != 0, past_each, 0).max(axis=1).astype(jnp.int32))
 
 
 @contextmanager
@@ -130,7 +147,7 @@ def export_model(
     if judge:
         lines.append(f"{'model':<10} {4 * model.size:>12,}  {judge(model.probabilities):.4f}")
     for name, exported in exports.items():
-        accuracy = f"  {judge(exported.call):.4f}" if judge else ""
+        accuracy = f"  {judge(partial(_call, model, exported)):.4f}" if judge else ""
         lines.append(f"{name:<10} {len(data[name]):>12,}{accuracy}")
     kind = list(exports)[-1]
     described = {
@@ -144,37 +161,55 @@ def export_model(
         (folder / FUNCTION).write_bytes(data[kind])
         write_json(folder / "config.json", described)
         write_vocabulary(folder / "vocab.parquet", model.vocabulary)
-        text = README.format(
-            max_len=model.architecture.max_len,
-            classes=len(model.classes),
-            tokenizer=TOKENIZERS[model.vocabulary.tokenizer],
-        )
-        write_text(folder / "README.md", text)
+        write_text(folder / "README.md", _readme(model))
     return "\n".join(lines)
 
 
-def _judge(model: Classifier, path: str | Path) -> Callable[[Callable[[np.ndarray], Any]], float]:
-    """Return a function that tells the accuracy of a function from ids to probabilities."""
-    split = read_token_ids(path)
+def _readme(model: Classifier) -> str:
+    architecture, tokenizer = model.architecture, model.vocabulary.tokenizer
+    return README.format(
+        width=architecture.max_len if architecture.positions else "width",
+        sizes=" of any batch" if architecture.positions else " of any sizes",
+        classes=len(model.classes),
+        tokenizer=TOKENIZERS[tokenizer] + (MARKS if architecture.marks else ""),
+        unknown=UNKNOWN[tokenizer] + (LETTERS if architecture.characters else ""),
+        reads=model.reads.removesuffix(" of a document count"),
+    )
+
+
+def _judge(model: Classifier, path: str | Path) -> Callable[[Callable[[TokenIds], np.ndarray]], float]:
+    """Return a function that tells the accuracy of a function from documents, cut, to probabilities."""
+    beside = Path(path).with_name("unknown.parquet")
+    split = read_token_ids(path, beside if beside.exists() else None, marks=model.architecture.marks)
     if split.classes != model.classes:
         raise UserError(f"{path}: of the classes {', '.join(split.classes[:20])}, which are not the model's")
     if not len(split.labels):
         raise UserError(f"{path}: no documents")
-    if not _is_of_vocabulary(Path(path), split.documents.ids, model.vocabulary):
+    rows = 1 + int(np.count_nonzero(model.vocabulary.counts))  # others came with pretrained vectors
+    past = rows + len(split.documents.unknown)
+    if split.first_unknown not in (0, rows) or split.documents.ids.max(initial=0) >= past:
         raise UserError(f"{path}: ids that the model does not know: token ids of another vocabulary")
-    ids = split.documents.cut(model.architecture.max_len, model.vocabulary.rows)
+    documents = model.cut(model.adopt(split.documents, rows))
 
-    def accuracy(probabilities: Callable[[np.ndarray], Any]) -> float:
-        starts = range(0, len(ids), ROWS)
-        answers = [np.asarray(probabilities(ids[start : start + ROWS])).argmax(axis=1) for start in starts]
-        return float((np.concatenate(answers) == split.labels).mean())
+    def accuracy(probabilities: Callable[[TokenIds], np.ndarray]) -> float:
+        return float((probabilities(documents).argmax(axis=1) == split.labels).mean())
 
     return accuracy
 
 
-def _is_of_vocabulary(path: Path, ids: np.ndarray, vocabulary: Vocabulary) -> bool:
-    """Whether ids are the vocabulary's, or of unknown words that are numbered from its end, as listed beside them."""
-    beside = path.with_name("unknown.parquet")
-    unknown = read_unknown_words(beside) if beside.exists() else {}
-    first = min(unknown, default=vocabulary.rows)
-    return first == vocabulary.rows and ids.min(initial=0) >= 0 and ids.max(initial=0) < first + len(unknown)
+def _call(model: Classifier, exported: jax.export.Exported, documents: TokenIds) -> np.ndarray:
+    """Ask an exported function about documents, in blocks of few sizes: for each size, it is compiled anew."""
+    known = replace(documents, ids=np.where(documents.ids < model.vocabulary.rows, documents.ids, 0))
+    fixed = model.architecture.max_len if model.architecture.positions else None
+    call: Any = exported.call
+    widths = np.maximum(16, 4 ** np.ceil(np.log2(np.maximum(known.lengths, 1)) / 2)).astype(np.int64)
+    answers = np.zeros((len(known), len(model.classes)), np.float32)
+    for width in np.unique(widths) if fixed is None else [fixed]:
+        chosen = np.flatnonzero(widths == width) if fixed is None else np.arange(len(known))
+        size = max(1, CALL_WORDS // int(width))
+        for start in range(0, len(chosen), size):
+            part = chosen[start : start + size]
+            ids = np.zeros((size, int(width)), np.int32)
+            ids[: len(part)] = known.take(part).padded(int(width))
+            answers[part] = np.asarray(call(ids))[: len(part)]
+    return answers

@@ -1,6 +1,7 @@
 """What all sections of params.yaml share: how they are read, checked, and what is said of a wrong key or value."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -63,7 +64,8 @@ def checked(model: type[Model], values: Any, path: str, at: tuple[str, ...] = ()
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(*(_message(problem, model, path, at) for problem in error.errors())) from None
+        problems = filter(_is_nearest, error.errors())
+        raise UserError(*(_message(problem, model, path, at) for problem in problems)) from None
 
 
 def short(value: Any) -> str:
@@ -90,9 +92,26 @@ def listed(keys: Iterable[Any]) -> str:
     return ", ".join(map(shown, some[:20])) + (", ..." if len(some) > 20 else "")
 
 
+ALTERNATIVE = re.compile(r"(constrained-)?(int|float)|literal\[.*\]")
+"""What Pydantic adds to the place of a value that may be a number or a word: which of them it was taken for."""
+
+
+def _alternative(problem: Any) -> str | None:
+    """Which kind a value was taken for, if there are several for it."""
+    last = problem["loc"][-1] if problem["loc"] else ""
+    return last if isinstance(last, str) and ALTERNATIVE.fullmatch(last) else None
+
+
+def _is_nearest(problem: Any) -> bool:
+    """Whether a problem is worth telling: of a text, that it is not the word, and of all else that it is no number."""
+    kind = _alternative(problem)
+    return kind is None or kind.startswith("literal") == isinstance(problem["input"], str)
+
+
 def _message(problem: Any, model: type[BaseModel], path: str, at: tuple[str, ...]) -> str:
     """Say what is wrong with a value that `model` refused."""
-    location = list(problem["loc"])
+    alternative = _alternative(problem)
+    location = list(problem["loc"][:-1] if alternative else problem["loc"])
     where = f"{path}: {'.'.join(map(shown, [*at, *location]))}" if (at or location) else path
     kind, given = problem["type"], problem["input"]
     if kind in ("extra_forbidden", "invalid_key"):  # invalid: no text
@@ -102,7 +121,8 @@ def _message(problem: Any, model: type[BaseModel], path: str, at: tuple[str, ...
     message = problem["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{where}: {message}"
-    message = PLAIN.get(kind, message.replace("Input should be", "expected", 1))
+    expected = "expected a number or" if alternative and kind == "literal_error" else "expected"
+    message = PLAIN.get(kind, message.replace("Input should be", expected, 1))
     return f"{where}: {message}, got {short(given)}"
 
 

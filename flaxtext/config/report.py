@@ -9,4 +9,4 @@ class Report(Section):
     mistakes: Amount = 500
     characters: Count = 1000
     words: Count = 20_000
-    ngrams: Amount = 200_000
+    ngrams: Amount = 1_000_000

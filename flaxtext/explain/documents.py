@@ -3,14 +3,12 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flaxtext.artifacts.predictions import Predictions
 from flaxtext.config.explain import Explain
-from flaxtext.core.arrow import string_array
 from flaxtext.core.errors import UserError
 from flaxtext.core.printable import LENGTH, visible
-from flaxtext.explain.explanation import Answers, Document, as_json, explain, six_digits
+from flaxtext.explain.explanation import Answers, as_json, explain, read_documents, six_digits
 from flaxtext.model.classifier import Classifier
 
 
@@ -77,18 +75,3 @@ def summarize(documents: list[dict[str, Any]]) -> str:
         lines.append((str(document["row"]), true, predicted, listed))
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     return "\n".join(f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d}" for a, b, c, d in lines)
-
-
-def read_documents(model: Classifier, texts: dict[int, str]) -> list[Document]:
-    """Split texts, row -> text, into words and marks, whole."""
-    ids = model.number(string_array(texts.values()))
-    tokens = model.tokenize(list(texts.values()))
-    return [Document(row, own, ids[place : place + 1]) for place, (row, own) in enumerate(zip(texts, tokens, strict=True))]
-
-
-def readable_documents(model: Classifier, texts: dict[int, str]) -> tuple[list[Document], list[NDArray[np.bool_]]]:
-    """Split texts into words, and leave out those with none that can matter; of the rest, tell which words can."""
-    documents = read_documents(model, texts)
-    reached = [model.reach(document.ids) for document in documents]
-    kept = [(document, reach) for document, reach in zip(documents, reached, strict=True) if reach.any()]
-    return [document for document, _ in kept], [reach for _, reach in kept]

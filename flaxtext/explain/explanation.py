@@ -9,7 +9,7 @@ difference: lime picks six or fewer words by forward selection; here words are p
 Samples are worked on as arrays: no text is built and tokenized again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flaxtext.core.arrow import string_array
+from flaxtext.core.parallel import ordered_map
+from flaxtext.model.classifier import Classifier
 from flaxtext.model.shortening import Shortened
 from flaxtext.text.token_ids import TokenIds
 
@@ -34,6 +37,12 @@ MAX_DISTINCT = 1000
 MAX_WORK = 2**24
 """Words of all samples of a document, together: of a long document, fewer samples are drawn."""
 MIN_SAMPLES = 200
+MAX_BULK_WORK = 2**26
+"""Words of all samples of all documents that are explained in bulk, together: of long ones, fewer are explained."""
+BLOCK_WORDS = 2**20
+"""Words of shortened documents that are asked about at a time."""
+MIN_WORDS = 2**8
+"""What a shortened document takes at least: where classes are many, its probabilities take more room than its words."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,28 @@ class Document(NamedTuple):
     def is_word(self) -> NDArray[np.bool_]:
         """Which of the ids are words."""
         return self.ids.ids > 0
+
+
+def read_documents(model: Classifier, texts: dict[int, str]) -> list[Document]:
+    """Split texts, row -> text, into words and marks, whole."""
+    ids = model.number(string_array(texts.values()))
+    tokens = model.tokenize(list(texts.values()))
+    return [
+        Document(row, own, ids[place : place + 1]) for place, (row, own) in enumerate(zip(texts, tokens, strict=True))
+    ]
+
+
+def readable_documents(model: Classifier, texts: dict[int, str], samples: int) -> tuple[list[Document], list[Masks]]:
+    """Split texts into words, and leave out those with none that can matter; of the rest, tell which words can.
+
+    Takes the first texts that `MAX_BULK_WORK` allows with so many samples each, and returns them by row.
+    """
+    words = np.cumsum(model.number(string_array(texts.values())).lengths)
+    allowed = max(1, int(np.searchsorted(words, MAX_BULK_WORK // samples, side="right")))
+    documents = read_documents(model, dict(sorted(list(texts.items())[:allowed])))
+    reached = [model.reach(document.ids) for document in documents]
+    kept = [(document, reach) for document, reach in zip(documents, reached, strict=True) if reach.any()]
+    return [document for document, _ in kept], [reach for _, reach in kept]
 
 
 def explain(
@@ -205,18 +236,39 @@ def leave_one_out(
     it would change nothing. Of a long document, the first `MAX_DISTINCT` words are left out.
     """
     words = [_distinct(one.ids[reach])[:MAX_DISTINCT] for one, reach in zip(documents, reached, strict=True)]
-    shortened = []
-    for one, own in zip(documents, words, strict=True):
-        order = np.argsort(own)
-        place = np.searchsorted(own, one.ids, sorter=order)
-        column = order[np.minimum(place, len(own) - 1)] if len(own) else np.zeros(len(one.ids), np.int64)
-        is_own = own[column] == one.ids if len(own) else np.zeros(len(one.ids), bool)
-        kept = np.concatenate([np.ones((1, len(own)), bool), ~np.eye(len(own), dtype=bool)])
-        shortened.append(Shortened(one, np.where(is_own, column, -1).astype(np.int32), kept))
-    return [
-        Contributions(own, probabilities[0], probabilities[0] - probabilities[1:])
-        for own, probabilities in zip(words, answers(shortened), strict=True)
-    ]
+
+    def work(part: slice) -> list[Contributions]:
+        shortened = [_without_each(one, own) for one, own in zip(documents[part], words[part], strict=True)]
+        return [
+            Contributions(own, probabilities[0], probabilities[0] - probabilities[1:])
+            for own, probabilities in zip(words[part], answers(shortened), strict=True)
+        ]
+
+    sizes = [(len(own) + 1, len(one.ids)) for own, one in zip(words, documents, strict=True)]
+    return [one for found in ordered_map(work, in_blocks(sizes)) for one in found]
+
+
+def in_blocks(sizes: Sequence[tuple[int, int]]) -> Iterator[slice]:
+    """Part documents, given how many forms and words each has, so that a part has about `BLOCK_WORDS` in all forms."""
+    first, total = 0, 0
+    for number, (forms, words) in enumerate(sizes):
+        own = forms * max(words, MIN_WORDS)
+        if total and total + own > BLOCK_WORDS:
+            yield slice(first, number)
+            first, total = number, 0
+        total += own
+    yield slice(first, len(sizes))
+
+
+def _without_each(document: TokenIds, words: Ids) -> Shortened:
+    """Lay out a document, and then without each of the `words`, which are distinct."""
+    columns = np.full(len(document.ids), -1, np.int32)
+    if len(words):
+        order = np.argsort(words)
+        place = np.minimum(np.searchsorted(words, document.ids, sorter=order), len(words) - 1)
+        columns = np.where(words[order[place]] == document.ids, order[place], -1).astype(np.int32)
+    kept = np.concatenate([np.ones((1, len(words)), bool), ~np.eye(len(words), dtype=bool)])
+    return Shortened(document, columns, kept)
 
 
 def _distinct(ids: Ids) -> Ids:

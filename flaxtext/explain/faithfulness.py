@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from flaxtext.artifacts.importance import MOST_CLASSES, Importance
 from flaxtext.core.parallel import ordered_map
 from flaxtext.core.ranking import highest
-from flaxtext.explain.explanation import Answers, Contributions, Document, LinearModel, draw, fit_linear_models, one_blas_thread
+from flaxtext.explain.explanation import (
+    Answers,
+    Contributions,
+    Document,
+    LinearModel,
+    draw,
+    fit_linear_models,
+    in_blocks,
+    one_blas_thread,
+)
 from flaxtext.model.shortening import Shortened
 
 Ids = NDArray[np.int32]
@@ -28,8 +37,6 @@ Scores = Sequence[NDArray[np.float64]]
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Fractions of a document's tokens, ERASER's; of less than one token, one is taken."""
 
-BLOCK_FORMS = 16_384
-"""Shortened documents that are asked about at a time."""
 RANDOM_ORDERS = 10
 TOP_WORDS = 5
 
@@ -74,13 +81,14 @@ def judge(
     `lime_over_random` is by how much LIME is better, with the 95% interval over documents.
     """
     labels = np.array([one.probabilities.argmax() for one in found], np.int32)
-    first, second = (
-        lime(documents, answers, labels, samples=samples, seed=seed + offset) for offset in (0, 1)
-    )
-    ours = measure_faithfulness(documents, reached, scores_of_words(documents, reached, first), labels, answers)
-    exact_scores = scores_of_contributions(documents, reached, found, labels)
-    exact = measure_faithfulness(documents, reached, exact_scores, labels, answers)
-    chance = random_words(documents, reached, labels, answers, np.random.default_rng(seed))
+    first, second = (lime(documents, answers, labels, samples=samples, seed=seed + offset) for offset in (0, 1))
+    scores = [
+        scores_of_words(documents, reached, first),
+        scores_of_contributions(documents, reached, found, labels),
+        *random_scores(reached, np.random.default_rng(seed)),
+    ]
+    ours, exact, *orders = measure_faithfulness(documents, reached, scores, labels, answers)
+    chance = average(orders)
     fit = {"fit": _mean([one.score for one in first]), "stability": _mean(agreement(first, second))}
     return {
         "documents": len(documents),
@@ -100,50 +108,53 @@ def lime(documents: Sequence[Document], answers: Answers, labels: Ids, *, sample
     Another document changes nothing beyond the rounding of probabilities.
     """
 
-    def work(block: Sequence[tuple[Document, int]]) -> list[Lime]:
-        drawn = [draw(one, samples, np.random.default_rng([seed, one.row])) for one, _ in block]
+    def work(part: slice) -> list[Lime]:
+        drawn = [draw(one, samples, np.random.default_rng([seed, one.row])) for one in documents[part]]
         found = answers([shortened for _, shortened in drawn])
         return [
             _as_lime(words, fit_linear_models(shortened.kept, probabilities[:, [label]], len(words))[0])
-            for (words, shortened), probabilities, (_, label) in zip(drawn, found, block, strict=True)
+            for (words, shortened), probabilities, label in zip(drawn, found, labels[part].tolist(), strict=True)
         ]
 
-    pairs = list(zip(documents, labels.tolist(), strict=True))
-    size = max(1, BLOCK_FORMS // samples)
+    sizes = [(samples, len(one.ids.ids)) for one in documents]
     with one_blas_thread():  # which each document asks for, but only until it is done
-        blocks = ordered_map(work, (pairs[start : start + size] for start in range(0, len(pairs), size)))
-        return [one for block in blocks for one in block]
+        return [one for found in ordered_map(work, in_blocks(sizes)) for one in found]
 
 
 def measure_faithfulness(
-    documents: Sequence[Document], reached: Sequence[Mask], scores: Scores, labels: Ids, answers: Answers
-) -> FaithfulnessScores:
+    documents: Sequence[Document], reached: Sequence[Mask], scores: Sequence[Scores], labels: Ids, answers: Answers
+) -> list[FaithfulnessScores]:
     """Take the highest-scored words out of each document, then all others, and ask the classifier about `labels`.
 
-    `scores[i]` holds a number for each word that can matter, higher for one that speaks for class `labels[i]`.
+    Each of `scores` holds for each document a number for each word that can matter, higher for one that speaks for
+    class `labels[i]`; for each of them there is a result.
     """
-    shortened = [_with_and_without(*each) for each in zip(documents, reached, scores, strict=True)]
-    found = answers(shortened)
-    losses = [_losses(probabilities[:, label]) for probabilities, label in zip(found, labels.tolist(), strict=True)]
-    comprehensiveness, sufficiency = np.array(losses).T
-    return FaithfulnessScores(comprehensiveness, sufficiency)
+    stacked = [np.stack(own) for own in zip(*scores, strict=True)]
+
+    def work(part: slice) -> list[NDArray[np.float64]]:
+        pairs = zip(documents[part], reached[part], stacked[part], strict=True)
+        found = answers([_with_and_without(*pair) for pair in pairs])
+        return [
+            _losses(probabilities[:, label]) for probabilities, label in zip(found, labels[part].tolist(), strict=True)
+        ]
+
+    forms = 1 + 2 * len(BINS) * len(scores)
+    parts = in_blocks([(forms, len(one.ids.ids)) for one in documents])
+    with one_blas_thread():
+        losses = [one for found in ordered_map(work, parts) for one in found]
+    return [FaithfulnessScores(*own) for own in np.moveaxis(np.array(losses), 0, -1)]
 
 
-def random_words(
-    documents: Sequence[Document],
-    reached: Sequence[Mask],
-    labels: Ids,
-    answers: Answers,
-    rng: np.random.Generator,
-) -> FaithfulnessScores:
-    """Measure what random orders of the words would score, averaged over `RANDOM_ORDERS` of them."""
-    draws = [
-        measure_faithfulness(documents, reached, [rng.random(int(one.sum())) for one in reached], labels, answers)
-        for _ in range(RANDOM_ORDERS)
-    ]
+def random_scores(reached: Sequence[Mask], rng: np.random.Generator) -> list[Scores]:
+    """Give each word that can matter a random number, `RANDOM_ORDERS` times."""
+    return [[rng.random(int(one.sum())) for one in reached] for _ in range(RANDOM_ORDERS)]
+
+
+def average(results: Sequence[FaithfulnessScores]) -> FaithfulnessScores:
+    """Average the figures of each document."""
     return FaithfulnessScores(
-        np.mean([draw.comprehensiveness for draw in draws], axis=0),
-        np.mean([draw.sufficiency for draw in draws], axis=0),
+        np.mean([one.comprehensiveness for one in results], axis=0),
+        np.mean([one.sufficiency for one in results], axis=0),
     )
 
 
@@ -181,10 +192,15 @@ def importance_of_words(found: Sequence[Contributions], words: pa.Array) -> Impo
     """Average over documents what each word adds to the classes that it moves most; weightiest words first.
 
     `words` are those of the vocabulary, by id from 1. A document without the word adds nothing; a word that no document
-    holds is left out.
+    holds is left out, and so is one that the vocabulary lacks.
     """
-    ids = np.concatenate([one.word_ids for one in found])
-    places = [(one.weights, place) for one in found for place in range(len(one.word_ids))]
+    in_vocabulary = [one.word_ids <= len(words) for one in found]
+    ids = np.concatenate([one.word_ids[known] for one, known in zip(found, in_vocabulary, strict=True)])
+    places = [
+        (one.weights, place)
+        for one, known in zip(found, in_vocabulary, strict=True)
+        for place in np.flatnonzero(known).tolist()
+    ]
     order = np.argsort(ids, kind="stable")
     held, starts, counts = np.unique(ids[order], return_index=True, return_counts=True)
     n_classes = found[0].weights.shape[1]
@@ -205,20 +221,24 @@ def importance_of_words(found: Sequence[Contributions], words: pa.Array) -> Impo
     return Importance(names, counts[weightiest], classes[weightiest], weights[weightiest])
 
 
-def _with_and_without(document: Document, reach: Mask, score: NDArray[np.float64]) -> Shortened:
-    """Lay out the document, then for each of `BINS` without its best words, then with no other words than these."""
-    ranks = np.full(len(reach), len(reach))  # words that cannot matter are never chosen
-    ranks[np.flatnonzero(reach)[np.argsort(-score, kind="stable")]] = np.arange(len(score))
-    chosen = ranks < np.ceil(np.array(BINS) * len(score))[:, None]
-    is_mark = ~document.is_word
-    kept = np.concatenate([np.ones((1, len(reach)), bool), ~chosen, chosen | is_mark])
+def _with_and_without(document: Document, reach: Mask, scores: NDArray[np.float64]) -> Shortened:
+    """Lay out the document, then for each of `scores: float64[orders, words]` two forms for each of `BINS`.
+
+    Those without the best words come first, then those with no other words than these; marks always stay.
+    """
+    n_orders, n_words = scores.shape
+    ranks = np.full((n_orders, 1, len(reach)), len(reach))  # words that cannot matter are never chosen
+    ranks[:, 0, reach] = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
+    chosen = ranks < np.ceil(np.array(BINS) * n_words)[:, None]
+    forms = np.stack([~chosen, chosen | ~document.is_word], axis=1).reshape(-1, len(reach))
+    kept = np.append(np.ones((1, len(reach)), bool), forms, axis=0)
     return Shortened(document.ids, np.arange(len(reach), dtype=np.int32), kept)
 
 
 def _losses(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Average over the bins what the probability loses without, and with nothing but, the best words: `[2]`."""
+    """Average over the bins what the probability loses without, and with no others than, the best: `[orders, 2]`."""
     found = probabilities.astype(np.float64)
-    means: NDArray[np.float64] = (found[0] - found[1:]).reshape(2, len(BINS)).mean(axis=1)
+    means: NDArray[np.float64] = (found[0] - found[1:]).reshape(-1, 2, len(BINS)).mean(axis=2)
     return means
 
 

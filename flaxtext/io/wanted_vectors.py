@@ -10,6 +10,7 @@ from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.core.arrow import numpy_array, string_array
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
+from flaxtext.text.words import Tokenizer
 
 MOST_EXTRA = 2**17
 """So many words of the file, its first, are kept though the vocabulary lacks them: 26 MB where vectors have 50 numbers.
@@ -27,6 +28,7 @@ class WantedVectors:
     """
 
     def __init__(self, vocabulary: Vocabulary, max_words: int | None) -> None:
+        self._tokenizer = vocabulary.tokenizer
         self.ids = {word: index for index, word in enumerate(vocabulary.words.to_pylist(), start=1)}
         self._first = min(max_words or MOST_EXTRA, MOST_EXTRA)
         self._seen = 0
@@ -42,7 +44,7 @@ class WantedVectors:
         """Yield place and word of those of the next `spellings` whose vector is asked for, to be handed to `keep`."""
         first = self._seen
         self._seen += len(spellings)
-        for place, word in enumerate(_words(spellings)):
+        for place, word in enumerate(_words(spellings, self._tokenizer)):
             if word is None or (word not in self.ids and first + place >= self._first):
                 continue
             kept = self._known if word in self.ids else self._extra
@@ -71,10 +73,10 @@ class WantedVectors:
         )
 
 
-def _words(spellings: list[bytes]) -> list[str | None]:
+def _words(spellings: list[bytes], tokenizer: Tokenizer) -> list[str | None]:
     """Return each as the tokenizer writes it; None for what is no word, or several, or not UTF-8."""
     texts = string_array(spelling.decode(errors="replace") for spelling in spellings)
-    found = tokenize(texts)
+    found = tokenize(texts, tokenizer)
     single = numpy_array(found.value_lengths().cast("int64")) == 1
     firsts = numpy_array(found.offsets)[:-1][single]
     words = np.full(len(spellings), None, object)

@@ -32,7 +32,7 @@ class Architecture:
         hidden: width of the dense layer between pooling and output; 0 for none.
         output: whether a dense layer maps to the classes; without it, the pooled vector's dimensions are the classes.
         max_len: words of a document that count; the rest is cut. None: `MAX_WORDS`.
-        prefix, ngrams, marks, characters: what is read of a document, as `Reading` has it.
+        prefix, ngrams, marks, characters, vectors: what is read of a document, as `Reading` has it.
     """
 
     rows: int
@@ -46,11 +46,12 @@ class Architecture:
     ngrams: int = 1
     marks: bool = False
     characters: int = 0
+    vectors: bool = False
 
     @property
     def reading(self) -> Reading:
         """What is read of a document."""
-        return Reading(self.prefix, self.ngrams, self.marks, self.characters)
+        return Reading(self.prefix, self.ngrams, self.marks, self.characters, self.vectors)
 
     @property
     def words(self) -> int:

@@ -14,7 +14,7 @@ from flaxtext.model.prediction import Backend, choose_backend, class_probabiliti
 from flaxtext.model.texts import as_texts
 from flaxtext.model.tfidf import count_features, weigh
 from flaxtext.text.features import FeatureIds, Features, bounds
-from flaxtext.text.token_ids import TokenIds, number_words
+from flaxtext.text.token_ids import TokenIds, number_words, renumber
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -49,12 +49,10 @@ class ModelInfo:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def arrange(
-    architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, first_character: int
-) -> FeatureIds:
+def arrange(architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, reads: Features) -> FeatureIds:
     """Make of all features of documents what the forward pass takes: weighted, or less the padding between them."""
     if idf is not None:
-        return weigh(count_features(features), idf, first_character)
+        return weigh(count_features(features), idf, reads.first_character, reads.first_vector)
     return features if architecture.positions else features.closed_up()
 
 
@@ -105,6 +103,11 @@ class Classifier:
         return self.info.kind == "linear"
 
     @property
+    def reads_unknown(self) -> bool:
+        """Whether a word that the vocabulary lacks can matter to an answer; Keras' tokenizer drops it."""
+        return self.vocabulary.tokenizer != "keras" and self.architecture.reading.reads_unknown
+
+    @property
     def size(self) -> int:
         """The number of parameters that an answer takes."""
         return len(self.answering) * self.architecture.size
@@ -123,6 +126,8 @@ class Classifier:
             reads.append(f"{lengths} of {'prefixes' if architecture.prefix else 'words'}")
         if architecture.characters:
             reads.append(f"runs of up to {architecture.characters} characters")
+        if architecture.vectors:
+            reads.append("pretrained vectors")
         read = ", ".join(reads)
         if self.is_linear:
             return f"TF-IDF and a linear support vector machine, of {read}"
@@ -131,6 +136,13 @@ class Classifier:
             return f"{architecture.pooling} of {read}, each with a weight for every class{seeds}"
         layer = f", hidden layer of {architecture.hidden}" if architecture.hidden else ""
         return f"{architecture.pooling} of {architecture.embed_dim}-dimensional embeddings of {read}{layer}{seeds}"
+
+    @property
+    def reads(self) -> str:
+        """How much it reads of a document, in a line."""
+        known = "known " if self.vocabulary.tokenizer == "keras" else ""
+        kinds = "words and marks" if self.architecture.marks else "words"
+        return f"the first {self.architecture.words:,} {known}{kinds} of a document count"
 
     def predict(self, texts: Any) -> np.ndarray:
         """Return the most probable label of each text, `object[n]`; None where the text is None or NaN.
@@ -162,19 +174,26 @@ class Classifier:
         """Turn `texts: string[n]` into the ids of all their words, and of their marks where the model reads marks."""
         return number_words(texts, self.vocabulary, marks=self.architecture.marks)
 
+    def adopt(self, documents: TokenIds, rows: int) -> TokenIds:
+        """Give documents, numbered by a vocabulary of so many rows with which the model's begins, the model's ids.
+
+        The model knows some more words where it was given pretrained vectors.
+        """
+        return renumber(documents, rows, self.vocabulary)
+
     def reach(self, documents: TokenIds) -> np.ndarray:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
-        known = (documents.ids > 0) & (documents.ids < self.vocabulary.rows)
-        can_matter = (documents.ids > 0) & (known | (self.architecture.characters > 0))
-        place = np.arange(len(documents.ids)) - np.repeat(documents.offsets[:-1], documents.lengths)
-        if self.vocabulary.tokenizer == "keras":  # unknown words are dropped before the cut
-            before = np.cumsum(known) - known
-            place = before - np.repeat(np.append(before, 0)[documents.offsets[:-1]], documents.lengths)
-            can_matter &= known
-        return can_matter & (place < self.architecture.words)
+        is_word = documents.ids > 0
+        known = is_word & (documents.ids < self.vocabulary.rows)
+        is_read = known if self.vocabulary.tokenizer == "keras" else is_word  # others are dropped before the cut
+        before: np.ndarray = np.append(0, np.cumsum(is_read))
+        place = before[:-1] - np.repeat(before[documents.offsets[:-1]], documents.lengths)
+        can_matter = is_read if self.reads_unknown else known
+        reached: np.ndarray = can_matter & (place < self.architecture.words)
+        return reached
 
     def cut(self, documents: TokenIds) -> TokenIds:
-        """Take of whole documents what the model reads; where Keras' tokenizer parts words, unknown ones are dropped."""
+        """Take of whole documents what the model reads; of words as Keras finds them, unknown ones are dropped."""
         if self.vocabulary.tokenizer == "keras":
             documents = documents.known(self.vocabulary.rows)
         return documents.first(self.architecture.words)
@@ -182,14 +201,19 @@ class Classifier:
     def probabilities(self, documents: TokenIds, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities of documents as `read` gives them, `float32[n, classes]`: an ensemble's are averaged.
 
-        `backend` says what computes them; left out, the number of ids decides. Raises `TypeError` for texts.
+        `backend` says what computes them, except for weighted features, which are for NumPy; left out, their number
+        decides. Raises `TypeError` for texts.
         """
         return self.combine(self.each(documents, len(self.answering), backend))
 
     def each(self, documents: TokenIds, members: int | None = None, backend: Backend | None = None) -> np.ndarray:
         """Class probabilities by each seed, or by the first `members`: `float32[members, n, classes]`."""
         if not isinstance(documents, TokenIds):
-            raise TypeError(f"expected documents as read() gives them, got {type(documents).__name__}")
+            raise TypeError(
+                f"expected documents as read() gives them, got {type(documents).__name__}; predict_proba takes texts"
+            )
+        if self.architecture.weighs:
+            backend = "numpy"
         backend = backend or choose_backend(len(documents.ids) * self.architecture.reading.per_word)
         chosen = (self._placed if backend == "jax" else self.members)[:members]
         parts = []
@@ -200,7 +224,7 @@ class Classifier:
 
     def features_of(self, documents: TokenIds) -> FeatureIds:
         """List the rows of documents as `read` gives them, weighted where the pooling weighs."""
-        return arrange(self.architecture, self.features.expand(documents), self._idf, self.features.first_character)
+        return arrange(self.architecture, self.features.expand(documents), self._idf, self.features)
 
     @property
     def _idf(self) -> np.ndarray | None:

@@ -52,7 +52,7 @@ class Summed(NamedTuple):
 
     total: Array
     positions: int = 0
-    words: Array | None = None
+    words: Array = None
 
 
 class Repeated(NamedTuple):

@@ -41,7 +41,9 @@ def class_probabilities(
     """
     run = _run_jax if backend == "jax" and not architecture.weighs else _run_numpy
     if run is _run_numpy:
-        parameters = {layer: {key: np.asarray(array) for key, array in own.items()} for layer, own in parameters.items()}
+        parameters = {
+            layer: {key: np.asarray(array) for key, array in own.items()} for layer, own in parameters.items()
+        }
     answers = np.zeros((features.documents, architecture.classes), np.float32)
     for documents, block in blocks(architecture, features):
         answers[documents] = run(architecture, parameters, block)

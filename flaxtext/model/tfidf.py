@@ -2,7 +2,8 @@
 
 A weight is (1 + ln count) times the feature's inverse document frequency, ln((1 + documents) / (1 + documents that hold
 it)) + 1, as scikit-learn's TfidfVectorizer has it with `sublinear_tf`. The weights of a document's words, prefixes and
-n-grams of words have norm 1 together, and so have those of its n-grams of characters.
+n-grams of words have norm 1 together, and so have those of its n-grams of characters. A word as which its pretrained
+vector is read counts as often as it occurs, times a weight of its own; these sum to 1, for a mean of vectors.
 """
 
 import numpy as np
@@ -21,15 +22,15 @@ def count_features(features: FeatureIds) -> FeatureIds:
 
 def inverse_document_frequency(counted: FeatureIds, rows: int) -> np.ndarray:
     """Return what `count_features` found as `float32[rows]`; 0 for padding and for what no document holds."""
-    documents = np.bincount(counted.rows, minlength=rows)
+    documents = np.bincount(counted.rows, minlength=rows)[:rows]
     idf = np.log((1 + counted.documents) / (1 + documents)) + 1
     return np.where(documents > 0, idf, 0).astype(np.float32)
 
 
-def weigh(counted: FeatureIds, idf: np.ndarray, first_character: int) -> FeatureIds:
-    """Turn counts into weights, given `idf: float32[rows]` and the row of the first n-gram of characters."""
+def weigh(counted: FeatureIds, idf: np.ndarray, first_character: int, first_vector: int) -> FeatureIds:
+    """Turn counts into weights, given `idf: float32[rows]` and the rows where characters and vectors begin."""
     return FeatureIds.together(
-        list(ordered_map(lambda part: _weigh(part, idf, first_character), counted.chunks(CHUNK_FEATURES)))
+        list(ordered_map(lambda part: _weigh(part, idf, first_character, first_vector), counted.chunks(CHUNK_FEATURES)))
     )
 
 
@@ -43,10 +44,15 @@ def _count(features: FeatureIds) -> FeatureIds:
     return FeatureIds((keys & 0xFFFFFFFF).astype(np.int32), offsets, counts)
 
 
-def _weigh(counted: FeatureIds, idf: np.ndarray, first_character: int) -> FeatureIds:
-    weights = (1 + np.log(counted.weights)) * idf[counted.rows]
-    # Rows rise within a document, so its two blocks are two runs: those of even and of odd number.
-    owners = np.repeat(2 * np.arange(counted.documents), counted.lengths) + (counted.rows >= first_character)
-    squares = np.bincount(owners, weights=weights.astype(np.float64) ** 2, minlength=2 * counted.documents)
-    scale = 1 / np.sqrt(np.where(squares > 0, squares, 1))
+def _weigh(counted: FeatureIds, idf: np.ndarray, first_character: int, first_vector: int) -> FeatureIds:
+    # Rows rise within a document, so that its blocks are runs.
+    block = (counted.rows >= first_character).astype(np.int8) + (counted.rows >= first_vector)
+    is_vector = block == 2
+    counts = counted.values
+    weights = np.where(is_vector, counts, 1 + np.log(counts)) * idf[counted.rows]
+    owners = 3 * np.repeat(np.arange(counted.documents), counted.lengths) + block
+    wide = weights.astype(np.float64)
+    sums = np.bincount(owners, weights=np.where(is_vector, wide, wide**2), minlength=3 * counted.documents)
+    norms = np.where(np.arange(len(sums)) % 3 < 2, np.sqrt(sums), sums)
+    scale = 1 / np.where(norms > 0, norms, 1)
     return FeatureIds(counted.rows, counted.offsets, (weights * scale[owners]).astype(np.float32))

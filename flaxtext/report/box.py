@@ -3,20 +3,35 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
+from flaxtext.core.arrow import string_array
 from flaxtext.core.parallel import ordered_map
 from flaxtext.model.classifier import Classifier
 from flaxtext.report.packing import pack_text, to_json
-from flaxtext.report.portable import NotPortableError, Portable, portable, with_fewer_ngrams
-from flaxtext.text.token_ids import TokenIds
-from flaxtext.text.tokenizers import tokenize
+from flaxtext.report.portable import (
+    MAX_VALUES,
+    NotPortableError,
+    Portable,
+    answer,
+    count_ngrams,
+    expand,
+    lighten,
+    portable,
+)
+from flaxtext.text.vocabulary import Vocabulary
 
 FEWEST_WORDS = 1000
 """Before it knows fewer words than this, the box leaves out the largest variant."""
 
 TRIED = 1000
 """Test documents, the first, on which a packed model is compared with its original."""
+
+TRIED_CHARACTERS = 2**21
+"""Characters of those documents: where they are long, fewer are tried."""
+
+TOO_LARGE = "it is too large for this page"
 
 
 class Box(NamedTuple):
@@ -27,12 +42,14 @@ class Box(NamedTuple):
         models: by variant.
         agreement: by variant, the fraction of the documents tried that it puts into the class that the whole model
             names.
+        tried: how many documents that is.
         left_out: the other variants, and why.
     """
 
     words: str
     models: dict[str, Portable]
     agreement: dict[str, float]
+    tried: int
     left_out: dict[str, str]
 
 
@@ -47,28 +64,30 @@ class Packed(NamedTuple):
 def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: int, ngrams: int, size: int) -> Box:
     """Pack models into about `size` bytes, with as many words and n-grams as fit, up to those asked for.
 
-    They are compared with the whole ones on `texts`.
+    They are compared with the whole ones on `texts`, up to `TRIED_CHARACTERS`.
     """
-    first = next(iter(models.values())).vocabulary
-    vocabulary = first.words
-    lists = tokenize(pa.array(texts, pa.string()), first.tokenizer)
-    left_out = {
-        variant: "it has another vocabulary"
-        for variant, model in models.items()
-        if not model.vocabulary.words.equals(vocabulary)
-    }
+    vocabulary, left_out = _common_words(models)
+    strings = string_array(_first(texts))
+    expected = dict(zip(models, ordered_map(lambda model: _name_classes(model, strings), models.values()), strict=True))
     fraction = 1.0
     tried: dict[tuple[str, int, int], Packed | NotPortableError] = {}
+    widest = max((_width(model) for variant, model in models.items() if variant not in left_out), default=1)
+    words = min(words, max(FEWEST_WORDS, MAX_VALUES // widest))
     while True:
         kept = min(max(FEWEST_WORDS, int(fraction * words)), words, len(vocabulary))
-        known = " ".join(vocabulary.slice(0, kept).to_pylist())
+        known = " ".join(vocabulary.words.slice(0, kept).to_pylist())
         lighter: dict[tuple[str, int, int], Classifier] = {}
         for variant, model in models.items():
-            if variant not in left_out:
-                fewer = with_fewer_ngrams(model, int(fraction**2 * ngrams))  # words matter more
-                lighter[variant, kept, len(fewer.features.keys)] = fewer
+            if variant in left_out:
+                continue
+            room = MAX_VALUES // _width(model) - kept * (2 if model.architecture.vectors else 1)
+            if room < 0:
+                left_out[variant] = TOO_LARGE
+                continue
+            fewer = lighten(model, kept, min(int(fraction**2 * ngrams), room))  # words matter more
+            lighter[variant, kept, count_ngrams(fewer.features)] = fewer
         new = [key for key in lighter if key not in tried]
-        jobs = [(models[key[0]], lighter[key], kept, lists) for key in new]
+        jobs = [(lighter[key], strings, expected[key[0]]) for key in new]
         tried.update(zip(new, ordered_map(_pack_model, jobs), strict=True))  # NumPy and zlib run side by side
         packed: dict[str, Packed] = {}
         for key in lighter:
@@ -80,23 +99,57 @@ def pack_models(models: Mapping[str, Classifier], texts: list[str], *, words: in
         total = sum(own.size for own in packed.values()) + len(pack_text(known))
         if total <= size or not packed:
             small = {variant: own.model for variant, own in packed.items()}
-            return Box(known, small, {variant: own.agreement for variant, own in packed.items()}, left_out)
+            agreement = {variant: own.agreement for variant, own in packed.items()}
+            return Box(known, small, agreement, len(strings), left_out)
         if fraction * words > FEWEST_WORDS:
             fraction *= min(0.95, (size / total) ** 0.75)  # not all of it shrinks as fraction does
         else:
-            left_out[max(packed, key=lambda variant: packed[variant].size)] = "it is too large for this page"
+            left_out[max(packed, key=lambda variant: packed[variant].size)] = TOO_LARGE
 
 
-def _pack_model(job: tuple[Classifier, Classifier, int, pa.LargeListArray]) -> Packed | NotPortableError:
-    """Pack a lighter form of a model with so many words, and compare it with the whole one on lists of words."""
-    whole, lighter, words, lists = job
-    documents = TokenIds(whole.vocabulary.ids(lists.values), lists.offsets.to_numpy())
-    max_len = whole.architecture.max_len
-    seen = documents.cut(max_len, words + 1)
+def _common_words(models: Mapping[str, Classifier]) -> tuple[Vocabulary, dict[str, str]]:
+    """Find the vocabulary with which those of all models begin, and which models have another.
+
+    Pretrained vectors bring further words.
+    """
+    common = next(iter(models.values())).vocabulary
+    left_out: dict[str, str] = {}
+    for variant, model in models.items():
+        shorter, longer = sorted((common, model.vocabulary), key=len)
+        same = longer.words.slice(0, len(shorter)).equals(shorter.words) and longer.tokenizer == shorter.tokenizer
+        common = shorter if same else common
+        left_out |= {} if same else {variant: "it has another vocabulary"}
+    return common, left_out
+
+
+def _first(texts: list[str]) -> list[str]:
+    """Take the first texts, of `TRIED_CHARACTERS` together; one at least."""
+    room = TRIED_CHARACTERS
+    for number, text in enumerate(texts):
+        room -= len(text)
+        if room < 0:
+            return texts[: max(1, number)]
+    return texts
+
+
+def _width(model: Classifier) -> int:
+    """Count the values that a row takes of the page."""
+    return len(model.answering) * model.architecture.embed_dim
+
+
+def _name_classes(model: Classifier, texts: pa.StringArray) -> np.ndarray:
+    """Name the class, by number, that a model puts each text into."""
+    classes: np.ndarray = answer(model, expand(model, model.read(texts))).argmax(axis=1)
+    return classes
+
+
+def _pack_model(job: tuple[Classifier, pa.StringArray, np.ndarray]) -> Packed | NotPortableError:
+    """Pack a lighter form of a model, and compare it with the classes that the whole one puts texts into."""
+    model, texts, expected = job
+    documents = model.read(texts)
     try:
-        small = portable(lighter, words, seen)
+        small = portable(model, documents)
     except NotPortableError as error:
         return error
-    expected = whole.probabilities(documents.cut(max_len), backend="numpy").argmax(axis=1)
-    agreement = float((small.probabilities(seen).argmax(axis=1) == expected).mean())
-    return Packed(small, agreement, len(to_json(small.encoded)))
+    found = small.probabilities(expand(model, documents)).argmax(axis=1)
+    return Packed(small, float((found == expected).mean()), len(to_json(small.encoded)))

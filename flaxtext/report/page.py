@@ -27,7 +27,7 @@ from flaxtext.report.box import TRIED, Box, pack_models
 from flaxtext.report.classes import MATRIX_CLASSES, charted_scores, confusion_tables
 from flaxtext.report.mistakes import list_mistakes, say_limits, worst_mistakes
 from flaxtext.report.packing import pack_text, to_json
-from flaxtext.report.portable import TOLERANCE
+from flaxtext.report.portable import TOLERANCE, count_ngrams
 from flaxtext.report.run import Run
 from flaxtext.report.tables import Axis, important_words, largest_first, lay_out_figures, list_parameters, side_by_side
 from flaxtext.text.words import rules
@@ -90,8 +90,7 @@ def _render(run: Run, library: Future[str]) -> str:
         "axis": Axis.of(run.comparison["variants"]),
         "documents": run.comparison["documents"],
         "words": max(len(model.vocabulary) for model in run.models.values()),
-        "ngrams": {variant: len(model.features.keys) for variant, model in run.models.items()},
-        "tried": sum(row < TRIED for row in run.texts),
+        "ngrams": {variant: count_ngrams(model.features) for variant, model in run.models.items()},
         "tolerance": TOLERANCE,
         "curves": [(name, title) for name, title in CURVES.items() if _is_drawn(run, name)],
         "drawn_classes": len(next(iter(scores.values()))),
@@ -120,7 +119,7 @@ def _render(run: Run, library: Future[str]) -> str:
         "library": pack_text(library.result()),
     }
     scripts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    rest = len(_fill(context, data, scripts, Box("", {}, {}, {})).encode())
+    rest = len(_fill(context, data, scripts, Box("", {}, {}, 0, {})).encode())
     tried = [run.texts[row] for row in sorted(run.texts) if row < TRIED]
     settings = run.params.report
     box = pack_models(run.models, tried, words=settings.words, ngrams=settings.ngrams, size=PAGE_BYTES - rest)

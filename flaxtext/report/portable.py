@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flaxtext.model.architecture import Architecture, Parameters
-from flaxtext.model.classifier import Classifier
+from flaxtext.model.architecture import Parameters
+from flaxtext.model.classifier import Classifier, arrange
 from flaxtext.model.prediction import class_probabilities
+from flaxtext.model.tfidf import count_features, weigh
 from flaxtext.report.packing import pack_integers, pack_numbers
-from flaxtext.text.features import Features
+from flaxtext.text.features import FeatureIds, Features
+from flaxtext.text.token_ids import TokenIds
+from flaxtext.text.vocabulary import Vocabulary
 
 TOLERANCE = 0.02
 """How far a probability may be from the model's."""
@@ -38,8 +41,10 @@ FREQUENT = 1000
 ONE_WORD = 200
 """Documents of one word that a model is tried on."""
 
+MAX_VALUES = 2**22
+"""Values of embeddings that a page may be asked to hold of one variant: a byte of the page each, or less."""
 
-COMPUTED = ("flatten", "padded_mean", "padded_sum", "mean", "sum", "max", "mean_max", "attention")
+COMPUTED = ("flatten", "padded_mean", "padded_sum", "mean", "sum", "max", "mean_max", "attention", "tfidf")
 """The poolings that `portable.js` has; a variant with another one is left out."""
 
 
@@ -118,38 +123,51 @@ class RoundedLayer(NamedTuple):
 
 @dataclass(frozen=True)
 class RoundedNetwork:
-    """A network's embeddings, the name of its pooling, and its dense layers by name."""
+    """A network's embeddings, its dense layers by name, and the bias of the classes, for one without layers.
 
-    pooling: str
+    Where features are weighted, the embeddings are multiplied by the inverse document frequencies, so that the errors
+    of both count alike.
+    """
+
     embedding: RoundedTable
     layers: dict[str, RoundedLayer]
+    bias: np.ndarray
 
     @classmethod
-    def of(cls, parameters: Parameters, pooling: str, rows: np.ndarray, fraction: float) -> "RoundedNetwork":
-        """Round the parameters, and of embeddings those `rows`."""
+    def of(cls, parameters: Parameters, pooling: str, idf: np.ndarray | None, fraction: float) -> "RoundedNetwork":
+        """Round the parameters, given `idf: float32[rows]` as the page has it, where there is one."""
         layers = {
             name: (np.asarray(layer["kernel"]), np.asarray(layer["bias"]))
             for name, layer in parameters.items()
-            if name != "embedding"
+            if "kernel" in layer
         }
-        table = np.asarray(parameters["embedding"]["embedding"])[rows]
-        if "hidden" not in layers and pooling != "attention":  # which weighs words by what a dimension says
+        table = np.asarray(parameters["embedding"]["embedding"])
+        if idf is not None:
+            # What has no idf adds nothing, to the page as to the model: nothing may be left where one is rounded to 0.
+            table = np.where(idf[:, None], np.asarray(parameters["embedding"]["idf"])[:, None] * table, 0)
+        if list(layers) == ["output"] and pooling != "attention":  # which weighs words by what a dimension says
             kernel, bias = layers["output"]
             table, kernel = balance_dimensions(table, kernel)
             layers["output"] = kernel, bias
         rounded = {name: RoundedLayer.of(*layer, fraction) for name, layer in layers.items()}
-        return cls(pooling, RoundedTable.of(table, fraction), rounded)
+        return cls(RoundedTable.of(table, fraction), rounded, np.asarray(parameters["output"]["bias"]))
 
-    @cached_property
-    def parameters(self) -> Parameters:
-        """The parameters that it stands for."""
+    def parameters(self, idf: np.ndarray | None) -> Parameters:
+        """The parameters that it stands for, given the idf that it was made with."""
+        table = self.embedding.matrix
+        if idf is not None:
+            table = np.divide(table, idf[:, None], out=np.zeros_like(table), where=idf[:, None] != 0)
         layers = {name: {"kernel": layer.kernel.matrix, "bias": layer.bias} for name, layer in self.layers.items()}
-        return {"embedding": {"embedding": self.embedding.matrix}, **layers}
+        own = {"embedding": table} | ({} if idf is None else {"idf": idf})
+        return {"embedding": own, **(layers or {"output": {"bias": self.bias}})}
 
     def encode(self) -> dict[str, Any]:
         """Lay the network out for JSON."""
-        layers = [self.layers[name].encode() for name in ("hidden", "output") if name in self.layers]
-        return {"pooling": self.pooling, "embedding": self.embedding.encode(by_column=True), "layers": layers}
+        return {
+            "embedding": self.embedding.encode(by_column=True),
+            "layers": [self.layers[name].encode() for name in ("hidden", "output") if name in self.layers],
+            "bias": None if self.layers else pack_numbers(self.bias),
+        }
 
 
 def balance_dimensions(table: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,108 +182,108 @@ def balance_dimensions(table: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarra
 
 
 @dataclass(frozen=True)
-class RoundedLinear:
-    """A linear model: of each feature its idf, and that times its weights, whose errors then count alike.
-
-    Weights and bias are divided by the temperature beforehand.
-    """
-
-    idf: RoundedTable
-    weights: RoundedTable
-    bias: np.ndarray
-
-    @classmethod
-    def of(cls, parameters: Parameters, rows: np.ndarray, fraction: float) -> "RoundedLinear":
-        """Round the parameters of those `rows`."""
-        idf, kernel, bias, temperature = (
-            np.asarray(parameters["linear"][name]) for name in ("idf", "kernel", "bias", "temperature")
-        )
-        idf = idf[rows, None]
-        rounded = RoundedTable.of(idf, fraction)
-        # What has no idf adds nothing, to the page as to the model: no weight may be left where an idf is rounded to 0.
-        weights = np.where(rounded.matrix, idf * kernel[rows] / temperature, 0)
-        return cls(rounded, RoundedTable.of(weights, fraction), bias / temperature)
-
-    @cached_property
-    def parameters(self) -> Parameters:
-        """The parameters that it stands for."""
-        idf = self.idf.matrix
-        kernel = np.divide(self.weights.matrix, idf, out=np.zeros_like(self.weights.matrix), where=idf != 0)
-        return {"linear": {"idf": idf[:, 0], "kernel": kernel, "bias": self.bias, "temperature": np.float32(1)}}
-
-    def encode(self) -> dict[str, Any]:
-        """Lay the model out for JSON."""
-        return {"idf": self.idf.encode(), "weights": self.weights.encode(), "bias": pack_numbers(self.bias)}
-
-
-@dataclass(frozen=True)
 class Portable:
     """What a page needs of one variant.
 
     Attributes:
-        model: with the n-grams that the page knows.
-        rows: int64[k]; the features that the page knows (`known_rows`), in the order of the members' tables.
+        model: with the words and n-grams that the page knows.
         members: of each seed that answers, its rounded parameters.
+        idf: the inverse document frequency of each feature, where features are weighted.
     """
 
     model: Classifier
-    rows: np.ndarray
-    members: list[RoundedNetwork] | list[RoundedLinear]
+    members: list[RoundedNetwork]
+    idf: RoundedTable | None = None
+
+    @classmethod
+    def of(cls, model: Classifier, fraction: float) -> "Portable":
+        """Round a model to steps of a fraction of a standard deviation."""
+        idf = None
+        if model.architecture.weighs:
+            idf = RoundedTable.of(np.asarray(model.members[0]["embedding"]["idf"])[:, None], fraction)
+        column = None if idf is None else idf.matrix[:, 0]
+        pooling = model.architecture.pooling
+        return cls(model, [RoundedNetwork.of(own, pooling, column, fraction) for own in model.answering], idf)
 
     @property
     def ngrams(self) -> int:
-        """How many n-grams the page knows."""
-        return len(self.model.features.keys)
+        """How many n-grams the page knows, of words and of characters."""
+        return count_ngrams(self.model.features)
 
-    @property
-    def architecture(self) -> Architecture:
-        """The model's architecture, with the rows that the page knows."""
-        return replace(self.model.architecture, rows=len(self.rows))
-
-    def probabilities(self, ids: np.ndarray) -> np.ndarray:
-        """Class probabilities of `ids: int32[n, max_len]`, of known words, by the rounded parameters."""
-        place = np.zeros(self.model.features.rows, np.int32)
-        place[self.rows] = np.arange(len(self.rows))
-        ids = place[self.model.features.expand(ids)]
-        answers = [class_probabilities(self.architecture, own.parameters, ids, "numpy") for own in self.members]
+    def probabilities(self, expanded: FeatureIds) -> np.ndarray:
+        """Class probabilities of documents that `expand` has listed, by the rounded parameters."""
+        column = None if self.idf is None else self.idf.matrix[:, 0]
+        if column is not None:
+            expanded = _weigh(self.model, expanded, column)
+        architecture = self.model.architecture
+        answers = [class_probabilities(architecture, own.parameters(column), expanded, "numpy") for own in self.members]
         answer: np.ndarray = np.mean(answers, axis=0)
         return answer
 
     @cached_property
     def encoded(self) -> dict[str, Any]:
         """The variant, laid out for JSON. N-grams' keys ascend, and their differences are small."""
-        architecture = self.model.architecture
+        architecture, features = self.model.architecture, self.model.features
         return {
-            "max_len": architecture.max_len,
+            "max_len": architecture.words,
+            "padded": architecture.positions is not None,
+            "drops_unknown": self.model.vocabulary.tokenizer == "keras",
             "prefix": architecture.prefix,
-            "first_prefix": self.model.vocabulary.rows,
             "ngrams": architecture.ngrams,
-            "keys": pack_numbers(np.diff(self.model.features.keys, prepend=np.uint32(0))),
+            "marks": architecture.marks,
+            "characters": architecture.characters,
+            "vectors": architecture.vectors,
+            "n_known": features.n_known,
+            "ngram_keys": _pack_keys(features.ngrams),
+            "character_keys": _pack_keys(features.characters),
+            "vector_ids": _pack_keys(features.vectors.astype(np.uint32)),
+            "pooling": architecture.pooling,
+            "idf": None if self.idf is None else self.idf.encode(),
             "members": [member.encode() for member in self.members],
         }
 
 
-def portable(model: Classifier, words: int, ids: np.ndarray) -> Portable:
-    """Make `model` portable with its `words` most frequent words, and compare it with the model.
+def _pack_keys(keys: np.ndarray) -> str:
+    return pack_numbers(np.diff(keys, prepend=np.uint32(0)))
 
-    `ids: int32[n, max_len]` are documents to try both on, ids up to `words` alone; documents of a single word, one for
-    each of the most frequent, are tried too.
+
+def count_ngrams(features: Features) -> int:
+    """Count the n-grams that have a row, of words and of characters."""
+    return len(features.ngrams) + len(features.characters)
+
+
+def expand(model: Classifier, documents: TokenIds) -> FeatureIds:
+    """List the features of documents as `Classifier.read` gives them: counted, where the pooling weighs them."""
+    expanded = model.features.expand(documents)
+    if model.architecture.weighs:
+        return count_features(expanded)
+    return arrange(model.architecture, expanded, None, model.features)
+
+
+def _weigh(model: Classifier, counted: FeatureIds, idf: np.ndarray) -> FeatureIds:
+    return weigh(counted, idf, model.features.first_character, model.features.first_vector)
+
+
+def portable(model: Classifier, documents: TokenIds) -> Portable:
+    """Make `model`, which `lighten` has made small, portable, and compare it with itself.
+
+    `documents`, as the model reads them, are what both are tried on, with documents of a single word, one for each of
+    the most frequent words.
 
     Raises:
         NotPortableError: a pooling that the page does not know, or a model whose probabilities it would miss by more
             than `TOLERANCE`.
     """
-    if model.architecture.pooling not in (None, *COMPUTED):
+    if model.architecture.pooling not in COMPUTED:
         raise NotPortableError("this page does not know how to compute it")
-    rows = known_rows(model, words)
-    one_word = np.zeros((1 + min(words, ONE_WORD), model.architecture.max_len), np.int32)
-    one_word[:, 0] = np.arange(len(one_word))  # the first is empty
-    ids = np.concatenate([ids, one_word])
-    expected = model.probabilities(ids, backend="numpy")
+    words = np.arange(1, 1 + min(len(model.vocabulary), ONE_WORD), dtype=np.int32)
+    one_word = expand(model, TokenIds(words, np.append(0, np.arange(len(words) + 1))))  # the first is empty
+    expanded = FeatureIds.together([expand(model, documents), one_word])
+    expected = answer(model, expanded)
     gap = np.inf
     for fraction in (1 / steps for steps in STEPS):
-        found = _rounded(model, rows, fraction)
-        gap = np.abs(found.probabilities(ids) - expected).max(initial=0)
+        found = Portable.of(model, fraction)
+        gap = np.abs(found.probabilities(expanded) - expected).max(initial=0)
         if gap <= AIM:
             return found
     if not gap <= TOLERANCE:
@@ -273,56 +291,63 @@ def portable(model: Classifier, words: int, ids: np.ndarray) -> Portable:
     return found
 
 
-def _rounded(model: Classifier, rows: np.ndarray, fraction: float) -> Portable:
-    """Round a model's answering members to steps of a fraction of a standard deviation."""
-    pooling = model.architecture.pooling
-    if pooling is None:
-        return Portable(model, rows, [RoundedLinear.of(member, rows, fraction) for member in model.answering])
-    return Portable(model, rows, [RoundedNetwork.of(member, pooling, rows, fraction) for member in model.answering])
+def answer(model: Classifier, expanded: FeatureIds) -> np.ndarray:
+    """Class probabilities of documents that `expand` has listed, by the model."""
+    if model.architecture.weighs:
+        idf = np.asarray(model.members[0]["embedding"]["idf"])
+        expanded = _weigh(model, expanded, idf)
+    answers = [class_probabilities(model.architecture, own, expanded, "numpy") for own in model.answering]
+    return model.combine(np.stack(answers))
 
 
-def known_rows(model: Classifier, words: int) -> np.ndarray:
-    """Rows of the features that a page knows: padding, the first `words`, their prefixes, and all n-grams.
+def lighten(model: Classifier, words: int, limit: int) -> Classifier:
+    """Return the model with its `words` most frequent words, their prefixes, and `limit` n-grams, the weightiest.
 
-    Prefixes are numbered in order of first appearance, so those of the first words come first, too.
+    It reads documents as one that was trained with so few. N-grams of words and of characters share the limit.
     """
-    features = model.features
-    prefixes, ngrams = model.vocabulary.rows, features.rows - len(features.keys)
-    last = prefixes
-    if model.architecture.prefix is not None:
-        last = int(features.expand(np.arange(words + 1, dtype=np.int32)[:, None])[:, 1].max()) + 1
-    return np.concatenate([np.arange(words + 1), np.arange(prefixes, last), np.arange(ngrams, features.rows)])
-
-
-def with_fewer_ngrams(model: Classifier, limit: int) -> Classifier:
-    """Return the model with no more than `limit` n-grams, the weightiest.
-
-    In a linear model that is how often an n-gram occurs, which its idf tells, times what it adds to a margin; in a
-    network, how far training took its embedding from zero.
-    """
-    keys = model.features.keys
-    if len(keys) <= limit:
+    whole = model.features
+    words, limit = min(words, len(model.vocabulary)), max(0, limit)
+    if words == len(model.vocabulary) and count_ngrams(whole) <= limit:
         return model
-    first = model.features.rows - len(keys)
-    if model.architecture.is_linear:
-        idf, kernel = (np.asarray(model.members[0]["linear"][name])[first:] for name in ("idf", "kernel"))
-        weight = np.exp(-idf) * idf * np.abs(kernel).max(axis=1)
-    else:
-        tables = [np.asarray(member["embedding"]["embedding"])[first:] for member in model.members]
-        weight = np.sum([np.linalg.norm(table, axis=1) for table in tables], axis=0)
-    kept = np.sort(np.argsort(-weight, kind="stable")[:limit])
-    rows = np.concatenate([np.arange(first), first + kept])
-    members = [
-        {
-            layer: {name: np.asarray(array)[rows] if name in OF_ROWS[layer] else array for name, array in own.items()}
-            for layer, own in member.items()
-        }
-        for member in model.members
+    kept = np.sort(np.argsort(-_weights(model), kind="stable")[:limit])
+    of_words = kept < len(whole.ngrams)
+    features = Features(
+        model.vocabulary.words.slice(0, words),
+        model.architecture.reading,
+        whole.ngrams[kept[of_words]],
+        whole.characters[kept[~of_words] - len(whole.ngrams)],
+        whole.vectors[whole.vectors <= words],
+        n_known=min(words, whole.n_known),
+    )
+    # Prefixes are numbered in order of first appearance, so those of the first words come first.
+    prefixes = features.first_ngram - features.n_known - 1
+    parts = [
+        np.arange(features.n_known + 1),
+        whole.n_known + 1 + np.arange(prefixes),
+        whole.first_ngram + kept,
+        whole.first_vector + np.arange(len(features.vectors)),
     ]
-    architecture = replace(model.architecture, rows=len(rows))
-    features = Features(model.vocabulary.words, prefix=architecture.prefix, ngrams=architecture.ngrams, keys=keys[kept])
-    return Classifier(model.info, architecture, members, model.vocabulary, features)
+    rows = np.concatenate(parts)
+    members = [
+        {**own, "embedding": {name: np.asarray(array)[rows] for name, array in own["embedding"].items()}}
+        for own in model.members
+    ]
+    vocabulary = Vocabulary(features.words, model.vocabulary.counts[:words], model.vocabulary.tokenizer)
+    return Classifier(model.info, replace(model.architecture, rows=len(rows)), members, vocabulary, features)
 
 
-OF_ROWS = {"embedding": {"embedding"}, "linear": {"idf", "kernel"}, "hidden": set[str](), "output": set[str]()}
-"""The parameters with a row for each feature, by layer."""
+def _weights(model: Classifier) -> np.ndarray:
+    """Tell how much each n-gram matters, `float[ngrams]`.
+
+    Where features are weighted that is how often an n-gram occurs, which its idf tells, times what it adds to a logit;
+    elsewhere, how far training took its embedding from zero.
+    """
+    ngrams = slice(model.features.first_ngram, model.features.first_vector)
+    tables = [np.asarray(member["embedding"]["embedding"])[ngrams] for member in model.members]
+    if not model.architecture.weighs:
+        found: np.ndarray = np.sum([np.linalg.norm(table, axis=1) for table in tables], axis=0)
+        return found
+    idf = np.asarray(model.members[0]["embedding"]["idf"])[ngrams]
+    largest = np.sum([np.abs(table).max(axis=1, initial=0) for table in tables], axis=0)
+    weights: np.ndarray = np.exp(-idf) * idf * largest
+    return weights

@@ -19,7 +19,7 @@ class TokenIds:
     """The words of documents by id, in the order of the text; document i has `ids[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
-        ids: int32[words]; from 1 as the vocabulary numbers them; ids beyond it are of words that it lacks, those below 0
+        ids: int32[words]; from 1 as the vocabulary numbers them; those beyond it are of words that it lacks, below 0
             of marks.
         offsets: int64[n + 1], from 0.
         unknown: string[k]; the words of the ids beyond the vocabulary, where they are known.
@@ -137,6 +137,23 @@ def number_words(texts: pa.Array, vocabulary: Vocabulary, *, marks: bool = False
     return insert_marks(documents, find_marks(texts, vocabulary.tokenizer)) if marks else documents
 
 
+def renumber(documents: TokenIds, rows: int, vocabulary: Vocabulary) -> TokenIds:
+    """Number words beyond a vocabulary of so many rows by a larger one, which begins with it; unknown ones beyond that.
+
+    The order of the unknown words stays.
+    """
+    if rows == vocabulary.rows:
+        return documents
+    found = vocabulary.ids(documents.unknown)
+    unknown = np.flatnonzero(found == 0)
+    numbers = found.copy()
+    numbers[unknown] = vocabulary.rows + np.arange(len(unknown))
+    is_beyond = documents.ids >= rows
+    ids = documents.ids.copy()
+    ids[is_beyond] = numbers[ids[is_beyond] - rows]
+    return TokenIds(ids, documents.offsets, documents.unknown.take(number_array(unknown)))
+
+
 def insert_marks(documents: TokenIds, marks: Marks) -> TokenIds:
     """Put the marks of documents in their places between the words, their codes below 0."""
     if not len(marks.codes):
@@ -198,5 +215,5 @@ def offsets_of(lengths: np.ndarray) -> np.ndarray:
 
 
 def places(starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """List where the items of lists lie that `offsets: int64[n + 1]` part, if list i begins at `starts[i]`: `int64[k]`."""
+    """List where the items of lists lie that `offsets: int64[n + 1]` part, list i from `starts[i]` on: `int64[k]`."""
     return np.repeat(starts - offsets[:-1], np.diff(offsets)) + np.arange(offsets[-1])

@@ -46,9 +46,7 @@ def tokenize(texts: pa.Array, tokenizer: Tokenizer) -> pa.LargeListArray:
     elif is_foreign.all():
         found = _split_unicode(texts)
     else:
-        found = _interleave(
-            is_foreign, _split(texts.filter(pc.invert(foreign))), _split_unicode(texts.filter(foreign))
-        )
+        found = _interleave(is_foreign, _split(texts.filter(pc.invert(foreign))), _split_unicode(texts.filter(foreign)))
     words = pa.LargeStringArray.from_buffers(
         len(found.word_offsets) - 1, pa.py_buffer(found.word_offsets), pa.py_buffer(found.letters)
     )
@@ -86,8 +84,11 @@ def _split_unicode(texts: pa.Array) -> _Words:
     sizes = np.ones(len(codes), np.uint8)  # bytes of each in UTF-8
     for first in (0x80, 0x800, 0x10000):
         sizes += codes >= first
-    ends = np.append(0, np.cumsum(sizes, dtype=np.int64))
-    return _Words(offsets, ends.take(np.append(begins, len(codes))), codes.tobytes().decode("utf-32-le").encode())
+    ends = np.zeros(len(codes) + 1, np.int32 if len(codes) < 2**29 else np.int64)  # the narrow sum is faster
+    np.cumsum(sizes, dtype=ends.dtype, out=ends[1:])
+    return _Words(
+        offsets, ends.take(np.append(begins, len(codes))).astype(np.int64), codes.tobytes().decode("utf-32-le").encode()
+    )
 
 
 def _bytes(texts: pa.LargeStringArray) -> tuple[np.ndarray, pa.Buffer]:

@@ -72,11 +72,10 @@ def segment(codes: np.ndarray) -> np.ndarray:
     is_near[-1] = True
     near = np.flatnonzero(is_near)
     classes[near] = _resolve(codes.take(near), classes.take(near))
-    seen = classes != _D
-    if seen.all():
-        return _places(classes)
-    places = np.full(len(codes), DROPPED, np.uint8)
-    places[seen] = _places(classes[seen])
+    dropped = near[classes.take(near) == _D]
+    classes[dropped] = _M  # which parts no word either, and is of none without a letter before it
+    places = _places(classes)
+    places[dropped] = DROPPED
     return places
 
 

@@ -26,6 +26,8 @@ def render_card(model: Classifier) -> str:
         info=model.info,
         architecture=model.architecture,
         model=model.description,
+        reads=model.reads,
+        unknown_words_count=bool(model.architecture.characters),
         size=model.size,
         words=len(model.vocabulary),
     )

@@ -6,13 +6,15 @@ as the start of a better one they come from Wang and Manning 2012, "Baselines an
 touch, gain most.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
-from flaxtext.artifacts.pretrained import Pretrained
 from flaxtext.text.features import FeatureIds
 from flaxtext.text.token_ids import offsets_of
 from flaxtext.train.network import Network
+from flaxtext.train.vectors import WordVectors, ridge
 
 SMOOTHING = 0.3
 """Occurrences that each row is given beside those that are counted, a class, on average."""
@@ -54,38 +56,95 @@ def start_from_log_ratios(network: Network, features: FeatureIds, labels: np.nda
     The network has no hidden layer, and a pooling that begins with an average (`Pooling.averages`). The other
     dimensions stay as they are.
     """
-    embedding, kernel = (np.array(param[...]) for param in (network.embedding.embedding, network.output.kernel))
+    output: Any = network.output
+    embedding, kernel = np.array(network.embedding.embedding[...]), np.array(output.kernel[...])
     classes = kernel.shape[1]
     counts = count_by_class(features, labels, len(embedding), classes)
     embedding[:, :classes] = EMBEDDING_SCALE * log_ratios(counts, SMOOTHING)
     kernel[:classes] = OUTPUT_SCALE * np.eye(classes)
     network.embedding.embedding[...] = jnp.asarray(embedding)
-    network.output.kernel[...] = jnp.asarray(kernel)
+    output.kernel[...] = jnp.asarray(kernel)
 
 
-def start_as_naive_bayes(network: Network, features: FeatureIds, labels: np.ndarray) -> None:
+def start_as_naive_bayes(
+    network: Network, features: FeatureIds, labels: np.ndarray, means: np.ndarray | None = None
+) -> None:
     """Let the embeddings of weighted features, whose dimensions are the classes, start as a naive Bayes classifier.
 
     The ratio of a row and a class is that of the odds that documents of the class, and documents of all others, hold
     it. How far to trust the ratios the documents say themselves: those of one half, scaled to come nearest to the
-    labels of the other half in the sum of squares; `TRUST` is taken of that.
+    labels of the other half in the sum of squares; `TRUST` is taken of that. Beside `means: float32[n, dim]` of
+    pretrained vectors, which `features` do not hold, the ratios are scaled with what these say of the other half, and
+    by how much less they say there than of their own: with few documents, ratios know those by heart.
     """
-    rows, classes = network.embedding.embedding.shape
+    table: Any = network.embedding.embedding
+    rows, classes = table.shape
     targets = 2.0 * (labels[:, None] == np.arange(classes)) - 1
     half = np.random.default_rng(0).permutation(len(labels)) % 2 == 0
-    moment = square = 0.0
+    moments, squares, own_squares = np.zeros(2), np.zeros((2, 2)), 0.0
     for own in (half, ~half):
         ratios = odds_ratios(_select(features, own), labels[own], rows, classes)
-        scores = _scores(_select(features, ~own), ratios)
-        scores -= scores.mean(axis=0)
-        moment += float((targets[~own] * scores).sum())
-        square += float((scores**2).sum())
-    scale = TRUST * max(0.0, moment / square) if square else 0.0
+        said = [_centred(_scores(_select(features, ~own), ratios))]
+        own_squares += float(np.square(_centred(_scores(_select(features, own), ratios))).sum())
+        said.append(
+            np.zeros_like(said[0]) if means is None else _centred(means[~own] @ ridge(means[own], targets[own]))
+        )
+        moments += [float((targets[~own] * one).sum()) for one in said]
+        squares += [[float((one * other).sum()) for other in said] for one in said]
+    scale = _scale(moments, squares, own_squares, beside_vectors=means is not None)
     ratios = odds_ratios(features, labels, rows, classes)
     ratios *= scale
     bias = targets.mean(axis=0) - _scores(features, ratios).mean(axis=0)
-    network.embedding.embedding[...] = jnp.asarray(ratios)
-    network.output.bias[...] = jnp.asarray(bias.astype(np.float32))
+    table[...] = jnp.asarray(ratios)
+    output: Any = network.output
+    output.bias[...] = jnp.asarray(bias.astype(np.float32))
+
+
+def _scale(moments: np.ndarray, squares: np.ndarray, own_squares: float, *, beside_vectors: bool) -> float:
+    """What the ratios are multiplied by, given what halves said of each other: see `start_as_naive_bayes`."""
+    if not squares[0, 0]:
+        return 0.0
+    alone = max(0.0, float(moments[0] / squares[0, 0]))
+    if not beside_vectors or not squares[1, 1]:
+        return TRUST * alone
+    of_ratios, of_vectors = np.linalg.solve(squares + 1e-6 * np.eye(2) * np.trace(squares), moments)
+    trusted = alone if of_vectors < 0 else max(0.0, of_ratios)
+    return float(trusted * np.sqrt(squares[0, 0] / own_squares))
+
+
+def _centred(scores: np.ndarray) -> np.ndarray:
+    result: np.ndarray = scores - scores.sum(axis=0) / max(1, len(scores))
+    return result
+
+
+def start_projected(network: Network, features: FeatureIds, labels: np.ndarray) -> None:
+    """Let the embeddings of weighted features start as a naive Bayes classifier of more classes than dimensions.
+
+    The classes are random directions, which the output layer holds; an embedding is the sum of those of the classes
+    whose documents hold the row, by how much oftener than is to be expected. A random projection keeps sums apart
+    (Johnson and Lindenstrauss 1984).
+    """
+    weights: Any = network.embedding.embedding
+    rows, dims = weights.shape
+    output: Any = network.output
+    classes = output.bias.shape[0]
+    counts, of_class = _count_documents(features, labels, rows, classes)
+    share = np.asarray(of_class.sum(axis=0)) / len(labels)
+    expected = np.repeat(np.asarray(counts.sum(axis=1)), np.diff(counts.indptr)) * share[counts.indices]
+    counts.data = np.log1p(np.maximum(counts.data / expected - 1, 0)) * counts.data / (counts.data + ODDS_SMOOTHING)
+    kernel = np.random.default_rng(0).standard_normal((dims, classes)).astype(np.float32) / np.float32(dims**0.5)
+    table = np.asarray(counts @ kernel.T, np.float32)
+    moment = square = 0.0
+    size = max(1, CHUNK_VALUES // classes)
+    for first in range(0, len(labels), size):
+        scores = _scores(features.part(first, min(first + size, len(labels))), table) @ kernel
+        targets = 2.0 * (labels[first : first + size, None] == np.arange(classes)) - 1
+        moment += float((targets * _centred(scores)).sum())
+        square += float(np.square(_centred(scores)).sum())
+    table *= TRUST * max(0.0, moment / square) if square else 0.0
+    weights[...] = jnp.asarray(table)
+    output.kernel[...] = jnp.asarray(kernel)
+    output.bias[...] = jnp.asarray((2 * share - 1).astype(np.float32).reshape(-1))
 
 
 def odds_ratios(features: FeatureIds, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
@@ -94,11 +153,7 @@ def odds_ratios(features: FeatureIds, labels: np.ndarray, rows: int, classes: in
     Each document counts a row once; `ODDS_SMOOTHING` documents of each row are added, in the classes' proportion. What
     no document holds has 0.
     """
-    import scipy.sparse as sp  # as late as can be, for what starts otherwise
-
-    held = sp.csr_array((np.ones(len(features.rows), np.float32), features.rows, features.offsets), (len(labels), rows))
-    of_class = sp.csr_array((np.ones(len(labels), np.float32), (np.arange(len(labels)), labels)), (len(labels), classes))
-    counts = (held.T @ of_class).tocsr()
+    counts, _ = _count_documents(features, labels, rows, classes)
     total = np.asarray(counts.sum(axis=0)) + 1
     share, other = total / total.sum(), total.sum() - total
     ratios = np.empty((rows, classes), np.float32)
@@ -113,6 +168,20 @@ def odds_ratios(features: FeatureIds, labels: np.ndarray, rows: int, classes: in
     return ratios
 
 
+def _count_documents(features: FeatureIds, labels: np.ndarray, rows: int, classes: int) -> tuple[Any, Any]:
+    """Count the documents of each class that hold each row, `[rows, classes]`, and tell their classes, `[n, classes]`.
+
+    Both are sparse, `float32`.
+    """
+    import scipy.sparse as sp  # as late as can be, for what starts otherwise
+
+    entries: Any = (np.ones(len(features.rows), np.float32), features.rows, features.offsets)
+    held: Any = sp.csr_array(entries, shape=(len(labels), rows))
+    labelled: Any = (np.ones(len(labels), np.float32), (np.arange(len(labels)), labels))
+    of_class: Any = sp.csr_array(labelled, shape=(len(labels), classes))
+    return (held.T @ of_class).tocsr(), of_class
+
+
 def _select(features: FeatureIds, documents: np.ndarray) -> FeatureIds:
     """Take the documents where `bool[n]` is true."""
     is_kept = np.repeat(documents, features.lengths)
@@ -124,11 +193,12 @@ def _scores(features: FeatureIds, table: np.ndarray) -> np.ndarray:
     """Add up the weighted rows of each document, `float64[n, columns]`."""
     import scipy.sparse as sp
 
-    matrix = sp.csr_array((features.weights, features.rows, features.offsets), shape=(features.documents, len(table)))
+    entries: Any = (features.values, features.rows, features.offsets)
+    matrix: Any = sp.csr_array(entries, shape=(features.documents, len(table)))
     return np.asarray(matrix @ table, np.float64)
 
 
-def start_from_pretrained(network: Network, pretrained: Pretrained, first: int) -> None:
+def start_from_pretrained(network: Network, pretrained: WordVectors, first: int) -> None:
     """Let the embeddings of words start from their vectors, in the dimensions from `first` on.
 
     Where there is less room than the vectors have dimensions, they are cut to their principal components. They are

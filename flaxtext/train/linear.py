@@ -1,5 +1,7 @@
 """A linear support vector machine on TF-IDF, trained by scikit-learn: is a network worth it?"""
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -24,9 +26,8 @@ def fit_linear(
     if len(np.unique(labels)) < 2 or not len(features.rows):
         raise UserError("a linear model needs documents with known words, of two classes or more, in train")
     rows = len(idf)
-    matrix = sp.csr_matrix(
-        (features.weights, features.rows, features.offsets.astype(np.int32)), shape=(features.documents, rows)
-    )
+    entries = features.values, features.rows, features.offsets.astype(np.int32)
+    matrix: Any = sp.csr_matrix(entries, shape=(features.documents, rows))
     svm = LinearSVC(C=settings.C, class_weight=settings.class_weights, random_state=settings.seed).fit(matrix, labels)
     table, bias = np.zeros((rows, classes), np.float32), np.full(classes, -1.0, np.float32)
     if len(svm.classes_) == 2:  # one hyperplane for both

@@ -1,5 +1,6 @@
 """Training a network: epoch after epoch, watched on validation; touches no file."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -107,11 +108,11 @@ def fit_network(
 def choose_trainer(
     architecture: Architecture, train: Watched, settings: NetworkVariant, *, epochs: int, seed: int
 ) -> Trainer:
-    """Choose the fast way for weighted features, and for Adam on a pooling that it knows; the plain way for all else."""
+    """Choose the fast way for weighted features, and for Adam on a pooling that it knows; the plain way for others."""
     batch = min(settings.batch_size, max(1, len(train.labels)))
     steps = -(-len(train.labels) // batch)
     objective = Objective.of(settings, train.labels)
-    rate = learning_rate(settings, architecture.classes, batch)
+    rate = learning_rate(settings, architecture.classes, batch, len(train.labels))
     rates = learning_rates(rate, settings.schedule, epochs * steps)
     if architecture.weighs:
         return SparseSgd(architecture, *train, rates, objective)
@@ -123,12 +124,16 @@ def choose_trainer(
     return Plain(architecture, *train, optimizer, objective, seed)
 
 
-def learning_rate(settings: NetworkVariant, classes: int, batch: int) -> float:
-    """Return the rate of the first step. `auto`, for the squared hinge of weighted features of norm 1: min(sqrt(classes
-    / 2), 3), for a loss that is averaged over the batch."""
-    if settings.learning_rate == "auto":
-        return min((classes / 2) ** 0.5, 3) / batch
-    return settings.learning_rate
+def learning_rate(settings: NetworkVariant, classes: int, batch: int, documents: int) -> float:
+    """Return the rate of the first step, for a loss that is summed over the batch.
+
+    `auto`, for the squared hinge of weighted features of norm 1: min(sqrt(classes / 2), 3) by the batch's size, and
+    beside pretrained vectors, which a few documents overshoot, times sqrt(documents / 1,000) below 1,000 of them.
+    """
+    if settings.learning_rate != "auto":
+        return settings.learning_rate
+    few = min(1.0, math.sqrt(documents / 1000)) if settings.pretrained else 1.0
+    return few * min(math.sqrt(classes / 2), 3.0) / batch
 
 
 def best_epoch(history: list[Epoch]) -> int:

@@ -10,6 +10,14 @@ from flaxtext.model.compilation import Compiled
 from flaxtext.model.forward import Block, apply
 
 
+class Weighted(nnx.Embed):
+    """An embedding table of zeros, and beside it what each row weighs, which no step changes."""
+
+    def __init__(self, rows: int, dims: int, rngs: nnx.Rngs) -> None:
+        super().__init__(rows, dims, embedding_init=nnx.initializers.zeros_init(), rngs=rngs)
+        self.idf = nnx.Param(jnp.zeros(rows))
+
+
 class Bias(nnx.Module):
     """What stands in for the output layer where the dimensions are the classes."""
 
@@ -18,20 +26,13 @@ class Bias(nnx.Module):
 
 
 class Network(nnx.Module):
-    """An embedding table, a pooling, and up to two dense layers, with relu between them.
-
-    Where the pooling weighs, the table begins with zeros, and has beside it what each row weighs, which no step changes.
-    """
+    """An embedding table, a pooling, and up to two dense layers, with relu between them."""
 
     def __init__(self, architecture: Architecture, rngs: nnx.Rngs) -> None:
         self.architecture = architecture
         rows, dims, classes = architecture.rows, architecture.embed_dim, architecture.classes
         inputs = architecture.hidden or architecture.pooled
-        if architecture.weighs:
-            self.embedding = nnx.Embed(rows, dims, embedding_init=nnx.initializers.zeros_init(), rngs=rngs)
-            self.embedding.idf = nnx.Param(jnp.zeros(rows))
-        else:
-            self.embedding = nnx.Embed(rows, dims, rngs=rngs)
+        self.embedding = Weighted(rows, dims, rngs) if architecture.weighs else nnx.Embed(rows, dims, rngs=rngs)
         self.hidden = nnx.Linear(architecture.pooled, architecture.hidden, rngs=rngs) if architecture.hidden else None
         self.output = nnx.Linear(inputs, classes, rngs=rngs) if architecture.output else Bias(classes)
 

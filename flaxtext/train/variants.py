@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -19,13 +19,19 @@ from flaxtext.model.classifier import Classifier, ModelInfo, arrange
 from flaxtext.model.poolings import POOLINGS
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.model.tfidf import count_features, inverse_document_frequency, weigh
-from flaxtext.text.features import Reading, fit_features
-from flaxtext.text.token_ids import Examples
+from flaxtext.text.features import NO_IDS, Features, Reading, fit_features
+from flaxtext.text.token_ids import Examples, TokenIds, renumber
 from flaxtext.text.vocabulary import Vocabulary
 from flaxtext.train.fast.trainer import SUMS
-from flaxtext.train.initialization import start_as_naive_bayes, start_from_log_ratios, start_from_pretrained
+from flaxtext.train.initialization import (
+    start_as_naive_bayes,
+    start_from_log_ratios,
+    start_from_pretrained,
+    start_projected,
+)
 from flaxtext.train.loop import Watched, best_epoch, fit_network, score
 from flaxtext.train.network import Network, build, split
+from flaxtext.train.vectors import MeanVectors, WordVectors, take_vectors
 
 Say = Callable[[str], object]
 
@@ -101,50 +107,16 @@ def train_variant(
     check_extent(variant, len(documents.labels), name)
     say(f"{name}: {len(documents.labels):,} documents, {len(validation.labels):,} for validation")
     _check_amounts(variant, name, classes, validation)
-    limit = variant.max_len or MAX_WORDS
-    if not variant.marks:
-        documents, validation = (one.without_marks() for one in (documents, validation))
-    if words.tokenizer == "keras":
-        documents, validation = (one._replace(documents=one.documents.known(words.rows)) for one in (documents, validation))
-    documents, validation = (one._replace(documents=one.documents.first(limit)) for one in (documents, validation))
-    reading = Reading(variant.prefix, variant.ngrams, variant.marks, variant.characters)
-    dims = _dimensions(variant, len(classes))
-    features = fit_features(
-        words.words,
-        documents.documents,
-        reading,
-        min_count=variant.ngram_min_count,
-        max_rows=MAX_VALUES // dims if _weighs(variant) else None,
-    )
-    architecture = Architecture(
-        rows=features.rows,
-        classes=len(classes),
-        pooling="tfidf" if isinstance(variant, LinearVariant) else variant.pooling,
-        embed_dim=dims,
-        hidden=0 if isinstance(variant, LinearVariant) else variant.hidden,
-        output=not (_has_classes_as_dimensions(variant) and dims == len(classes)),
-        max_len=variant.max_len,
-        **asdict(reading),
-    )
+    prepared = prepare(variant, documents, validation, words=words, classes=len(classes), known=known)
     seeds = 1 if isinstance(variant, LinearVariant) else variant.seeds
-    check_size(architecture, seeds)
-    data = {**origin, "documents": len(documents.labels), "validation_documents": len(validation.labels)}
-    train = Watched(features.expand(documents.documents), documents.labels)
-    idf = None
-    if architecture.weighs:
-        train = train._replace(features=count_features(train.features))
-        idf = inverse_document_frequency(train.features, features.rows)
-        train = train._replace(features=weigh(train.features, idf, features.first_character))
-    elif not architecture.positions:
-        train = train._replace(features=train.features.closed_up())
-    expanded = arrange(architecture, features.expand(validation.documents), idf, features.first_character)
-    watched = Watched(expanded, validation.labels)
+    check_size(prepared.architecture, seeds)
     if isinstance(variant, LinearVariant):
-        runs = [_train_linear(variant, architecture, train, watched, idf, say)]
+        runs = [_train_linear(variant, prepared, say)]
     else:
-        _check_batch(variant, train, name)
+        _check_batch(variant, prepared.train, name)
         numbers = range(variant.seed, variant.seed + seeds)
-        runs = [_train_network(variant, seed, architecture, train, watched, idf, known, say) for seed in numbers]
+        runs = [_train_network(variant, seed, prepared, say) for seed in numbers]
+    data = {**origin, "documents": len(documents.labels), "validation_documents": len(validation.labels)}
     histories = [history for _, history in runs]
     kept = [history[best_epoch(history) - 1 if variant.patience is not None else -1] for history in histories]
     info = ModelInfo(
@@ -157,7 +129,105 @@ def train_variant(
         training=heeded(variant),
         last_epoch={"epoch": kept[0].epoch, **average(kept[:1])},
     )
-    return Trained(Classifier(info, architecture, [own for own, _ in runs], words, features), histories, kept)
+    members = [own for own, _ in runs]
+    model = Classifier(info, prepared.architecture, members, prepared.vocabulary, prepared.features)
+    return Trained(model, histories, kept)
+
+
+class Prepared(NamedTuple):
+    """Documents as a variant reads them.
+
+    Attributes:
+        vocabulary: the words that the model will know.
+        features: what it reads in a document.
+        architecture: of the model.
+        train, validation: the documents.
+        idf: float32[rows]; what each row weighs, for a pooling that weighs.
+        pretrained: the vectors of words, by their ids in `vocabulary`, for a variant that starts from them.
+        means: those of a pooling that weighs, to be folded into the table.
+    """
+
+    vocabulary: Vocabulary
+    features: Features
+    architecture: Architecture
+    train: Watched
+    validation: Watched
+    idf: np.ndarray | None
+    pretrained: WordVectors | None
+    means: MeanVectors | None
+
+    @property
+    def weights(self) -> np.ndarray:
+        """What each row weighs, `float32[rows]`, for a pooling that weighs."""
+        return np.zeros(0, np.float32) if self.idf is None else self.idf
+
+    @property
+    def words_alone(self) -> Watched:
+        """The training documents without the words as which vectors are read."""
+        features = self.train.features
+        return Watched(features.select(features.rows < self.features.first_vector), self.train.labels)
+
+
+def prepare(
+    variant: Variant, documents: Examples, validation: Examples, *, words: Vocabulary, classes: int, known: Pretrained
+) -> Prepared:
+    """Fit what a variant reads in documents to those that it is trained on, and read both splits so."""
+    pretrained = take_vectors(words, known) if isinstance(variant, NetworkVariant) and variant.pretrained else None
+    vocabulary = words if pretrained is None else pretrained.words
+    weighs = _weighs(variant)
+
+    def read(examples: Examples) -> TokenIds:
+        own = renumber(examples.documents, words.rows, vocabulary)
+        own = own if variant.marks else own.select(own.ids >= 0)
+        own = own.known(vocabulary.rows) if words.tokenizer == "keras" else own
+        return own.first(variant.max_len or MAX_WORDS)
+
+    train, watched = read(documents), read(validation)
+    reading = Reading(
+        variant.prefix, variant.ngrams, variant.marks, variant.characters, weighs and pretrained is not None
+    )
+    dims = _dimensions(variant, classes)
+    features = fit_features(
+        vocabulary.words,
+        train,
+        reading,
+        min_count=variant.ngram_min_count,
+        max_rows=MAX_VALUES // dims if weighs else None,
+        vectors=NO_IDS if pretrained is None or not weighs else pretrained.ids,
+        n_known=len(words) if weighs else None,
+    )
+    architecture = Architecture(
+        rows=features.rows,
+        classes=classes,
+        pooling="tfidf" if isinstance(variant, LinearVariant) else variant.pooling,
+        embed_dim=dims,
+        hidden=0 if isinstance(variant, LinearVariant) else variant.hidden,
+        output=not (_has_classes_as_dimensions(variant) and dims == classes),
+        max_len=variant.max_len,
+        **asdict(reading),
+    )
+    expanded, idf, means = features.expand(train), None, None
+    if weighs:
+        expanded = count_features(expanded)
+        idf = inverse_document_frequency(expanded, features.rows)
+        if pretrained is not None:
+            idf[features.first_vector :] = pretrained.weights
+        expanded = weigh(expanded, idf, features.first_character, features.first_vector)
+        if pretrained is not None:
+            means = MeanVectors(pretrained.vectors, features.first_vector, expanded, int((train.ids > 0).sum()))
+    elif not architecture.positions:
+        expanded = expanded.closed_up()
+    other = arrange(architecture, features.expand(watched), idf, features)
+    return Prepared(
+        vocabulary,
+        features,
+        architecture,
+        Watched(expanded, documents.labels),
+        Watched(other, validation.labels),
+        idf,
+        pretrained,
+        means,
+    )
 
 
 def _weighs(variant: Variant) -> bool:
@@ -219,17 +289,19 @@ def average(epochs: list[Epoch]) -> dict[str, float | None]:
     return {name: None if math.isnan(figure) else round(figure, 6) for name, figure in figures.items()}
 
 
-def _train_network(
-    variant: NetworkVariant,
-    seed: int,
-    architecture: Architecture,
-    train: Watched,
-    validation: Watched,
-    idf: np.ndarray | None,
-    known: Pretrained,
-    say: Say,
-) -> tuple[Parameters, list[Epoch]]:
+def _train_network(variant: NetworkVariant, seed: int, prepared: Prepared, say: Say) -> tuple[Parameters, list[Epoch]]:
     """Train the network that the variant describes, with one seed."""
+    architecture, train, validation, idf, means = (
+        prepared.architecture,
+        prepared.train,
+        prepared.validation,
+        prepared.idf,
+        prepared.means,
+    )
+    if means is not None:
+        architecture = replace(architecture, rows=means.rows)
+        train, validation = (one._replace(features=means.in_place(one.features)) for one in (train, validation))
+        idf = None if idf is None else idf[: means.rows]
 
     def make() -> Network:
         network = build(architecture, seed)
@@ -237,13 +309,13 @@ def _train_network(
             say(f"seed {seed}")
         if seed == variant.seed:
             say(_layers(split(network)[1]))
-        if variant.pretrained:
-            start_from_pretrained(network, known, _taken(variant, architecture.classes))
+        if prepared.pretrained is not None and means is None:
+            start_from_pretrained(network, prepared.pretrained, _taken(variant, architecture.classes))
         if idf is not None:
-            network.embedding.idf[...] = jnp.asarray(idf)
+            weighted: Any = network.embedding
+            weighted.idf[...] = jnp.asarray(idf)
         if variant.init == "log_ratios":
-            start = start_from_log_ratios if idf is None else start_as_naive_bayes
-            start(network, train.features, train.labels)
+            _start(network, train, prepared)
         return network
 
     epochs = _epochs(variant, len(train.labels))
@@ -258,9 +330,24 @@ def _train_network(
     )
     if variant.patience is not None:
         say(f"kept: epoch {best_epoch(history)}, of the lowest validation loss")
+    if means is not None:
+        table = means.fold(parameters["embedding"]["embedding"])
+        parameters = {**parameters, "embedding": {"embedding": table, "idf": prepared.idf}}
     if variant.calibrate:
-        parameters = _calibrated(architecture, parameters, validation, say)
+        parameters = _calibrated(prepared.architecture, parameters, prepared.validation, say)
     return parameters, history
+
+
+def _start(network: Network, train: Watched, prepared: Prepared) -> None:
+    """Let a network start from log-count ratios, in the form that its pooling and its layers take."""
+    if prepared.idf is None:
+        start_from_log_ratios(network, *train)
+    elif prepared.architecture.output:
+        start_projected(network, *train)
+    elif prepared.means is None:
+        start_as_naive_bayes(network, *train)
+    else:
+        start_as_naive_bayes(network, *prepared.words_alone, prepared.means.of(prepared.train.features))
 
 
 def _calibrated(architecture: Architecture, parameters: Parameters, validation: Watched, say: Say) -> Parameters:
@@ -275,18 +362,12 @@ def _calibrated(architecture: Architecture, parameters: Parameters, validation: 
     return {**parameters, **divided}
 
 
-def _train_linear(
-    variant: LinearVariant,
-    architecture: Architecture,
-    train: Watched,
-    validation: Watched,
-    idf: np.ndarray,
-    say: Say,
-) -> tuple[Parameters, list[Epoch]]:
+def _train_linear(variant: LinearVariant, prepared: Prepared, say: Say) -> tuple[Parameters, list[Epoch]]:
     """Train scikit-learn's linear model; its history is one row. Margins are no probabilities until calibrated."""
     from flaxtext.train.linear import fit_linear  # which brings SciPy; a network needs none
 
-    parameters = fit_linear(variant, *train, idf, architecture.classes)
+    architecture, train, validation = prepared.architecture, prepared.train, prepared.validation
+    parameters = fit_linear(variant, *train, prepared.weights, architecture.classes)
     say(_layers(parameters))
     if len(validation.labels):
         parameters = _calibrated(architecture, parameters, validation, say)

@@ -31,9 +31,23 @@ const portable = (() => {
   // ---- Words, as flaxtext/text/words.py finds them ----
 
   // Finds words in texts; `pieces` cuts a text into pieces that join to it, each with its word, "" for what is between.
+  // `read` lists words and, between them, marks: numbers below 0.
   function tokenizer({ name, ...rules }) {
     const pieces = { keras: kerasPieces, unicode: unicodePieces }[name](rules);
-    return { pieces, tokenize: (text) => pieces(text).map((piece) => piece.word).filter((word) => word) };
+    return {
+      pieces,
+      tokenize: (text) => pieces(text).map((piece) => piece.word).filter((word) => word),
+      read: (text) => pieces(text).flatMap((piece) => piece.word || marksIn(piece.text)),
+    };
+  }
+
+  // Marks, as flaxtext/text/marks.py finds them: runs of one character that can be seen, by code point and length.
+  function marksIn(text) {
+    const runs = text.match(/([\p{P}\p{S}])\1*/gu) ?? [];
+    return runs.map((run) => {
+      const characters = Array.from(run);
+      return -(4 * characters[0].codePointAt(0) + Math.min(characters.length, 3));
+    });
   }
 
   // Separators are characters of one UTF-16 unit each.
@@ -136,6 +150,8 @@ const portable = (() => {
     return (key ^ (key >>> 16)) >>> 0;
   }
 
+  const MULTIPLIER = 0x9e3779b1;
+
   // Where `key` stands in ascending `keys`, or -1.
   function search(keys, key) {
     let low = 0, high = keys.length;
@@ -147,34 +163,102 @@ const portable = (() => {
     return keys[low] === key ? low : -1;
   }
 
-  // ids of words -> rows of the model's tables: of each position the word, its prefix, the n-grams that begin there.
-  // Rows are padding, words, prefixes, n-grams; 0 for what is not there or not known. `words` are those known, by id
-  // from 1; `first_prefix` is the row of the first prefix in the whole model, whose rows the n-grams' keys are made of.
-  function features({ max_len: maxLen, prefix, first_prefix: firstPrefix, ngrams, keys }, words) {
-    const prefixes = new Map();  // numbered in order of first appearance
-    const prefixOf = prefix === null ? null : words.map((word) => {
-      const letters = Array.from(word).slice(0, prefix).join("");
-      if (!prefixes.has(letters)) prefixes.set(letters, prefixes.size);
-      return prefixes.get(letters);
-    });
-    const firstRow = words.length + 1, firstNgram = firstRow + prefixes.size;
-    return (ids) => {
-      const rows = [];
-      const bases = ids.slice(0, maxLen).map((id) => (prefixOf ? firstPrefix + prefixOf[id - 1] : id));
-      for (let position = 0; position < maxLen; position++) {
-        const id = ids[position] ?? 0;
-        rows.push(id);
-        if (prefixOf) rows.push(id && firstRow + prefixOf[id - 1]);
-        let key = bases[position] ?? 0;
-        for (let n = 2; n <= ngrams; n++) {
-          const following = bases[position + n - 1];
-          key = mix(Math.imul(key, 0x9e3779b1) + (following ?? 0));
-          const place = following === undefined ? -1 : search(keys, key);
-          rows.push(place < 0 ? 0 : firstNgram + place);
+  // Looks hashes up in ascending `keys`: rows from `first` on, 0 for none.
+  function finder(keys, first) {
+    return (hash) => {
+      const place = search(keys, hash);
+      return place < 0 ? 0 : first + place;
+    };
+  }
+
+  // Maps a word to the rows of its n-grams of up to `longest` characters, a space before and after it; alone it is none.
+  function characterRows(longest, rowOf) {
+    const seen = new Map();
+    return (word) => {
+      if (seen.has(word)) return seen.get(word);
+      const codes = Array.from(` ${word} `, (character) => character.codePointAt(0)), rows = [];
+      for (let start = 0; start < codes.length; start++) {
+        let key = codes[start];
+        for (let n = 1; n <= longest && start + n <= codes.length; n++) {
+          if (n > 1) key = mix(Math.imul(key, MULTIPLIER) + codes[start + n - 1]);
+          const row = n === 1 && (start === 0 || start === codes.length - 1) ? 0 : rowOf(mix(key + n));
+          if (row) rows.push(row);
         }
       }
+      seen.set(word, rows);
       return rows;
     };
+  }
+
+  // What a model reads. A document is a list of words, which are strings, and of marks, which are numbers below 0; its
+  // rows are those of the model's tables: padding, words, prefixes, n-grams of words and marks, n-grams of characters,
+  // words as which vectors are read. `words` are those known, by id from 1; the first have rows of their own.
+  //
+  // - `expand` lists a document's rows: of each position the word or mark, its prefix, the n-grams that begin there and
+  //   the word as which its vector is read, 0 for what is not there or not known; at the end the n-grams of characters.
+  // - `reads` tells whether a word can matter, and `cut` takes of a document what is read.
+  function features(reading, words) {
+    const { max_len: maxLen, padded, drops_unknown: dropsUnknown, prefix, ngrams, marks, characters, vectors, n_known: known } = reading;
+    const ids = new Map(words.map((word, index) => [word, index + 1]));
+    const letters = (word) => Array.from(word).slice(0, prefix).join("");
+    const prefixes = new Map();  // numbered from 1, in order of first appearance
+    if (prefix !== null) {
+      for (const word of words) {
+        const own = letters(word);
+        if (!prefixes.has(own)) prefixes.set(own, prefixes.size + 1);
+      }
+    }
+    const firstNgram = known + 1 + prefixes.size, firstCharacter = firstNgram + reading.ngram_keys.length;
+    const firstVector = firstCharacter + reading.character_keys.length;
+    const ngramRow = finder(reading.ngram_keys, firstNgram);
+    const vectorRow = finder(reading.vector_ids, firstVector);
+    const rowsOfCharacters = characterRows(characters, finder(reading.character_keys, firstCharacter));
+
+    // The row of a word, 0 for none.
+    function wordRow(word) {
+      const id = ids.get(word) ?? 0;
+      return id <= known ? id : 0;
+    }
+
+    const reads = (word) => ids.has(word) || (!dropsUnknown && (characters > 0 || prefix !== null));
+
+    function cut(document) {
+      let read = 0;  // words
+      return document.filter((token) => {
+        if (typeof token === "number") return marks && read <= maxLen;  // those that follow the last word, too
+        if (dropsUnknown && !ids.has(token)) return false;
+        read++;
+        return read <= maxLen;
+      });
+    }
+
+    function expand(document) {
+      const tokens = cut(document), rows = [];
+      // What n-grams are made of: marks, and the numbers of words or prefixes; no n-gram holds a 0.
+      const bases = tokens.map((token) => (typeof token === "number" ? token
+        : prefix === null ? wordRow(token) : prefixes.get(letters(token)) ?? 0));
+      tokens.forEach((token, position) => {
+        const isMark = typeof token === "number";
+        rows.push(isMark ? ngramRow(mix(token)) : wordRow(token));
+        if (prefix !== null) rows.push(isMark || !bases[position] ? 0 : known + bases[position]);
+        let key = bases[position], whole = key !== 0;
+        for (let n = 2; n <= ngrams; n++) {
+          const following = bases[position + n - 1] ?? 0;
+          whole = whole && following !== 0;
+          if (whole) key = mix(Math.imul(key, MULTIPLIER) + following);
+          rows.push(whole ? ngramRow(key) : 0);
+        }
+        if (vectors) rows.push(isMark ? 0 : vectorRow(ids.get(token) ?? 0));
+      });
+      if (padded) {
+        const size = maxLen * (ngrams + (prefix !== null));
+        while (rows.length < size) rows.push(0);
+      }
+      if (characters) for (const token of tokens) if (typeof token === "string") rows.push(...rowsOfCharacters(token));
+      return rows;
+    }
+
+    return { expand, reads, cut, firstCharacter, firstVector };
   }
 
   // ---- Models: what flaxtext/model/ computes; a matrix is an object of `columns` and `row(i)` ----
@@ -205,12 +289,12 @@ const portable = (() => {
     return Array.from({ length: size }, (_, i) => vectors.reduce((most, vector) => Math.max(most, vector[i]), -Infinity));
   }
 
-  // How the embeddings of a document become one vector: `all` of its positions, padding included, or those present.
-  // The names are those of flaxtext/model/poolings.py.
+  // How the embeddings of a document become one vector: `all()` of its positions, padding included, or those present,
+  // which may have weights. The names are those of flaxtext/model/poolings.py.
   const POOLINGS = {
-    flatten: (all) => all.flatMap((vector) => Array.from(vector)),
-    padded_mean: (all, present, size) => weighted(all, () => 1 / all.length, size),
-    padded_sum: (all, present, size) => weighted(all, () => 1, size),
+    flatten: (all) => all().flatMap((vector) => Array.from(vector)),
+    padded_mean: (all, present, size) => POOLINGS.mean(all, all(), size),
+    padded_sum: (all, present, size) => weighted(all(), () => 1, size),
     mean: (all, present, size) => weighted(present, () => 1 / present.length, size),
     sum: (all, present, size) => weighted(present, () => 1, size),
     max: (all, present, size) => largest(present, size),
@@ -219,6 +303,7 @@ const portable = (() => {
       const weights = present.length ? softmax(present.map((vector) => vector[size - 1])) : [];
       return weighted(present, (number) => weights[number], size);
     },
+    tfidf: (all, present, size, weights) => weighted(present, (number) => weights[number], size),
   };
 
   function softmax(logits) {
@@ -228,35 +313,40 @@ const portable = (() => {
     return odds.map((value) => value / total);
   }
 
-  // rows -> logits, relu between the layers
-  function network({ pooling, embedding, layers }) {
-    const steps = layers.map(layer);
+  // Rows -> distinct rows with their weights by TF-IDF, less the idf: of words, prefixes and their n-grams the weights
+  // have norm 1 together, and so have those of n-grams of characters; words as which vectors are read are averaged.
+  function weigher(idf, firstCharacter, firstVector) {
     return (rows) => {
+      const counts = new Map();
+      for (const row of rows) if (row) counts.set(row, (counts.get(row) ?? 0) + 1);
+      const sums = [0, 0, 0], blockOf = (row) => Number(row >= firstCharacter) + Number(row >= firstVector);
+      for (const [row, count] of counts) {
+        const isVector = row >= firstVector, weight = isVector ? count : 1 + Math.log(count), own = weight * idf.row(row)[0];
+        counts.set(row, weight);
+        sums[blockOf(row)] += isVector ? own : own ** 2;
+      }
+      const scales = [Math.sqrt(sums[0]), Math.sqrt(sums[1]), sums[2]].map((sum) => (sum ? 1 / sum : 0));
+      const distinct = Array.from(counts.keys());
+      return { rows: distinct, weights: distinct.map((row) => counts.get(row) * scales[blockOf(row)]) };
+    };
+  }
+
+  // rows, and weights where they are weighted -> logits, relu between the layers; without layers the bias is added.
+  // Where rows are weighted, embeddings are multiplied by the idf.
+  function network({ pooling, embedding, layers, bias }) {
+    const steps = layers.map(layer);
+    return ({ rows, weights }) => {
       const present = rows.filter((row) => row).map(embedding.row);
-      const pooled = POOLINGS[pooling](rows.map(embedding.row), present, embedding.columns);
+      const pooled = POOLINGS[pooling](() => rows.map(embedding.row), present, embedding.columns, weights);
+      if (bias) return pooled.map((value, i) => value + bias[i]);
       return steps.reduce((values, step, i) => step(i ? values.map((value) => Math.max(value, 0)) : values), pooled);
     };
   }
 
-  // rows -> margins: TF-IDF of norm 1, times the kernel, plus the bias; `weights` are idf times the kernel
-  function linear({ idf, weights, bias }) {
+  // Members as one: rows -> class probabilities, the average of the members'. `weigh` is for rows that are weighted.
+  function classifier(members, weigh = (rows) => ({ rows })) {
     return (rows) => {
-      const counts = new Map();
-      for (const row of rows) if (row) counts.set(row, (counts.get(row) ?? 0) + 1);
-      let squares = 0;
-      const margins = new Array(bias.length).fill(0);
-      for (const [row, count] of counts) {
-        squares += (count * idf.row(row)[0]) ** 2;
-        weights.row(row).forEach((weight, i) => { margins[i] += count * weight; });
-      }
-      return margins.map((margin, i) => margin / Math.max(Math.sqrt(squares), 1e-12) + bias[i]);
-    };
-  }
-
-  // Members, functions of rows, as one: rows -> class probabilities, the average of the members'.
-  function classifier(members) {
-    return (rows) => {
-      const answers = members.map((member) => softmax(member(rows)));
+      const weighed = weigh(rows), answers = members.map((member) => softmax(member(weighed)));
       return answers[0].map((_, i) => answers.reduce((sum, answer) => sum + answer[i], 0) / answers.length);
     };
   }
@@ -289,32 +379,46 @@ const portable = (() => {
     return { kernel: await unpackMatrix(kernel), bias: await unpackNumbers(bias, Float32Array) };
   }
 
-  async function unpackMember({ pooling, embedding, layers, idf, weights, bias }) {
-    if (pooling) {
-      return network({ pooling, embedding: await unpackTable(embedding), layers: await Promise.all(layers.map(unpackLayer)) });
-    }
-    return linear({ idf: await unpackTable(idf), weights: await unpackTable(weights), bias: await unpackNumbers(bias, Float32Array) });
+  async function unpackMember(pooling, { embedding, layers, bias }) {
+    return network({
+      pooling,
+      embedding: await unpackTable(embedding),
+      layers: await Promise.all(layers.map(unpackLayer)),
+      bias: bias && await unpackNumbers(bias, Float32Array),
+    });
   }
 
-  // A packed variant as a function: ids of known words -> class probabilities.
-  async function load({ keys: packed, members, ...reads }, words) {
+  async function unpackKeys(packed) {
     const keys = await unpackNumbers(packed, Uint32Array);
     for (let i = 1; i < keys.length; i++) keys[i] += keys[i - 1];
-    const expand = features({ ...reads, keys }, words), answer = classifier(await Promise.all(members.map(unpackMember)));
-    return (ids) => answer(expand(ids));
+    return keys;
   }
+
+  // A packed variant: `predict` maps documents to class probabilities, `reads` and `cut` are those of `features`.
+  async function load({ ngram_keys: ngrams, character_keys: characters, vector_ids: vectors, pooling, idf, members, ...reading }, words) {
+    const [ngram_keys, character_keys, vector_ids] = await Promise.all([ngrams, characters, vectors].map(unpackKeys));
+    const { expand, reads, cut, firstCharacter, firstVector } = features({ ...reading, ngram_keys, character_keys, vector_ids }, words);
+    const weigh = idf ? weigher(await unpackTable(idf), firstCharacter, firstVector) : undefined;
+    const unpacked = await Promise.all(members.map((member) => unpackMember(pooling, member)));
+    const answer = classifier(unpacked, weigh);
+    return { predict: (document) => answer(expand(document)), reads, cut };
+  }
+
+  // Words of all shortened documents together: of a long one, the first words alone are left out.
+  const MAX_WORK = 50_000;
 
   // What each word adds to the probability of the predicted class: the drop when all its occurrences are left out.
   // The words that remain close up, and make n-grams with their new neighbours.
-  function leaveOneOut(predict, ids, maxLen) {
-    const probabilities = predict(ids);
+  function leaveOneOut({ predict, reads, cut }, document) {
+    const probabilities = predict(document);
     const predicted = probabilities.indexOf(Math.max(...probabilities));
+    const words = Array.from(new Set(cut(document).filter((token) => typeof token === "string" && reads(token))));
     const weights = new Map();
-    for (const id of new Set(ids.slice(0, maxLen))) {
-      weights.set(id, probabilities[predicted] - predict(ids.filter((other) => other !== id))[predicted]);
+    for (const word of words.slice(0, Math.max(1, Math.floor(MAX_WORK / document.length)))) {
+      weights.set(word, probabilities[predicted] - predict(document.filter((other) => other !== word))[predicted]);
     }
-    return { probabilities, predicted, weights };
+    return { probabilities, predicted, weights, unweighed: words.length - weights.size };
   }
 
-  return { unpackText, tokenizer, load, leaveOneOut, features, POOLINGS, network, linear, classifier };
+  return { unpackText, tokenizer, load, leaveOneOut, features, POOLINGS, weigher, network, classifier };
 })();

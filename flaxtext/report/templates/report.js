@@ -3,7 +3,7 @@
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const MINUS = "\u2212";
 
-  const { pieces, tokenize } = portable.tokenizer(page.tokenizer);
+  const { pieces, tokenize, read } = portable.tokenizer(page.tokenizer);
 
   // ---- Elements; texts enter as text nodes alone ----
 
@@ -68,30 +68,29 @@
   async function showBox() {
     const box = document.getElementById("try-text");
     if (!box) return;
-    const list = (await portable.unpackText(page.words)).split(" ");
-    const words = new Map(list.map((word, index) => [word, index + 1]));
+    const words = (await portable.unpackText(page.words)).split(" "), known = new Set(words);
     const models = await Promise.all(Object.entries(page.models).map(async ([variant, packed]) =>
-      ({ variant, maxLen: packed.max_len, predict: await portable.load(packed, list) })));
+      ({ variant, model: await portable.load(packed, words) })));
     const answers = document.getElementById("try-answers");
     const status = document.getElementById("try-status");
 
-    const idsOf = (text) => tokenize(text).map((word) => words.get(word) ?? 0);
-
     function answer() {
-      const text = box.value;
-      const all = idsOf(text), ids = all.filter((id) => id);
-      const unknown = all.length - ids.length;
-      status.textContent = `${all.length} words` + (unknown ? `, ${unknown} of them unknown and dropped` : "");
-      answers.replaceChildren(...models.map(({ variant, predict, maxLen }) => {
-        const { probabilities, predicted, weights } = portable.leaveOneOut(predict, ids, maxLen);
+      const text = box.value, tokens = read(text), found = tokens.filter((token) => typeof token === "string");
+      const unknown = found.filter((word) => !known.has(word)).length;
+      let unweighed = 0;
+      answers.replaceChildren(...models.map(({ variant, model }) => {
+        const { probabilities, predicted, weights, unweighed: rest } = portable.leaveOneOut(model, tokens);
+        unweighed = Math.max(unweighed, rest);
         const card = element("article", { className: "card" },
           element("div", { className: "answer" },
             element("h3", { style: "margin:0" }, swatch(variant), element("bdi", {}, variant)),
             element("bdi", { className: "top" }, page.classes[predicted])),
           bars(probabilities, variant));
-        if (ids.length) card.append(highlighted(text, (word) => (words.has(word) ? weights.get(words.get(word)) ?? 0 : undefined)));
+        if (found.some(model.reads)) card.append(highlighted(text, (word) => (model.reads(word) ? weights.get(word) ?? 0 : undefined)));
         return card;
       }));
+      status.textContent = `${found.length} words` + (unknown ? `, ${unknown} of them unknown` : "") +
+        (unweighed ? `; the text is long: the last ${unweighed} distinct words are not weighed` : "");
     }
 
     let waiting = 0;
@@ -109,7 +108,7 @@
 
     // For scripts and tests: class probabilities of a text, by variant.
     window.flaxtext = {
-      predict: (text) => Object.fromEntries(models.map(({ variant, predict }) => [variant, predict(idsOf(text).filter((id) => id))])),
+      predict: (text) => Object.fromEntries(models.map(({ variant, model }) => [variant, model.predict(read(text))])),
     };
   }
 
@@ -143,7 +142,7 @@
         const order = new Map();  // distinct words in order of first appearance, which the weights follow
         for (const word of tokenize(mistake.text)) if (!order.has(word)) order.set(word, order.size);
         text.replaceChildren(highlighted(mistake.text, (word) => {
-          const weight = answer.weights[order.get(word)];
+          const weight = answer.weights ? answer.weights[order.get(word)] : 0;
           return weight === null ? undefined : (weight ?? 0) / 1000;
         }));
         if (mistake.more) text.append(element("span", { className: "soft small" }, `\u2026 and ${mistake.more} more characters`));

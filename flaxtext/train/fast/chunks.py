@@ -119,9 +119,12 @@ class ChunkLayout:
 
     def _rows_of(self, documents: np.ndarray, width: int) -> np.ndarray:
         """Read documents, `int[...]`, padded to a width: `int32[..., width]`."""
+        rows: np.ndarray
         if self._matrix is not None:
-            return self._matrix[documents, :width]
-        return lay_out(self._features, documents.reshape(-1), width).rows
+            rows = self._matrix[documents, :width]
+        else:
+            rows = lay_out(self._features, documents.reshape(-1), width).rows
+        return rows
 
 
 def uncut(widths: np.ndarray) -> tuple[int, ...]:

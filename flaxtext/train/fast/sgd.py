@@ -3,7 +3,6 @@
 Documents lie in tiles. What a step reads of the table it adds up tile by tile, and adds its change to the same rows.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -92,9 +91,7 @@ class SparseSgd:
 
     def run(self, segment: Segment) -> jax.Array:
         """Step through a segment; returns the losses, `float32[steps]`, perhaps before they are computed."""
-        self.state, losses = _steps(
-            self._architecture, self._objective, self.state, self._tiles, self._rates, segment
-        )
+        self.state, losses = _steps(self._architecture, self._objective, self.state, self._tiles, self._rates, segment)
         result: jax.Array = losses
         return result
 

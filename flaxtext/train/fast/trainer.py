@@ -147,7 +147,8 @@ def choose_layout(
     """Choose how documents are laid out; an inverted index cannot drop words."""
     pooling, rows = architecture.pooling, architecture.rows
     if pooling in SUMS and not drops:
-        return BagLayout(lay_out(features.with_empty(), np.arange(features.documents + 1), architecture.positions or 0).rows, rows, room=room)
+        everything = np.arange(features.documents + 1)
+        return BagLayout(lay_out(features.with_empty(), everything, architecture.positions or 0).rows, rows, room=room)
     if pooling in ("mean", "sum") and not drops:
         return TileLayout(features, rows, room=room)
     return ChunkLayout(features, architecture.positions, rows, CUTS[pooling], room=room)
