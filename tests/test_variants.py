@@ -20,8 +20,8 @@ from flaxtext.text import features
 from flaxtext.text.features import FeatureIds
 from flaxtext.text.token_ids import Examples, TokenIds, number_words
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
-from flaxtext.train.card import render_card
 from flaxtext.train import variants as training
+from flaxtext.train.card import render_card
 from flaxtext.train.loop import Watched, best_epoch
 from flaxtext.train.variants import _check_batch, average, check_extent, train_variant
 
@@ -288,7 +288,8 @@ def test_of_more_classes_than_can_be_dimensions_a_layer_maps_to_them(tmp_path):
     n_classes = 300
     labels = np.tile(np.arange(n_classes, dtype=np.int32), 4)
     texts = [
-        f"the word{label} of {other}" for label, other in zip(labels, np.random.default_rng(0).permutation(labels))
+        f"the word{label} of {other}"
+        for label, other in zip(labels, np.random.default_rng(0).permutation(labels), strict=True)
     ]
     words = fit_vocabulary([pa.array(texts)])
     examples = Examples(number_words(pa.array(texts), words), labels)
