@@ -93,9 +93,8 @@ def lime(setting: Setting) -> Table:
     """Run the lime package against flaxtext's explanations, with the same classifier."""
     text = setting.documents.test.texts[setting.row].as_py()
     label = int(setting.test.labels[setting.row])
-    n_words = len(
-        tokenize(setting.documents.test.texts[setting.row : setting.row + 1], setting.words.tokenizer).flatten()
-    )
+    words = tokenize(setting.documents.test.texts[setting.row : setting.row + 1], setting.words.tokenizer)
+    n_words = len(words.flatten())
     pairs = 4 * setting.pairs
     table = Table(
         "LIME",
