@@ -2,7 +2,6 @@
 
 from collections import Counter
 from itertools import pairwise
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
