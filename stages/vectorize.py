@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--vocab", type=Path, required=True)
     parser.add_argument("--train", type=Path, nargs=2, required=True, metavar=("TEXTS", "TOKEN_IDS"))
     parser.add_argument("--test", type=Path, nargs=2, required=True, metavar=("TEXTS", "TOKEN_IDS"))
-    parser.add_argument("--unknown", type=Path, required=True)
+    parser.add_argument("--unknown", type=Path, nargs=2, required=True, metavar=("OF_TRAIN", "ALL"))
     args = parser.parse_args()
     section = Vectorize.read("vectorize")
 
