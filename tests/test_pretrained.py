@@ -263,7 +263,7 @@ def test_words_that_training_never_met_are_known_by_their_vectors(ratios):
     def documents(n, numbers):
         labels = rng.integers(0, 2, n).astype(np.int32)
         texts = [" ".join(f"{'ab'[label]}{number}" for number in rng.choice(numbers, 5)) for label in labels]
-        return Examples(number_words(pa.array(texts), words).cut(5), labels)
+        return Examples(number_words(pa.array(texts), words).first(5), labels)
 
     seen, unseen = documents(200, np.arange(20)), documents(200, np.arange(20, 40))
     accuracy = {}
