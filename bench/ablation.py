@@ -20,21 +20,19 @@ from flaxtext.text.token_ids import Examples
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as shipped": {},
-    "without n-grams": {"ngrams": 1},
-    "without prefixes": {"prefix": None},
-    "without either": {"ngrams": 1, "prefix": None},
-    "all pairs, not only those that occur three times": {"ngram_min_count": 1},
-    "pooling: mean": {"pooling": "mean"},
+    "without pairs": {"ngrams": 1},
+    "without marks": {"marks": False},
+    "without characters": {"characters": 0},
+    "words alone": {"ngrams": 1, "marks": False, "characters": 0},
+    "characters: 4": {"characters": 4},
+    "ngrams: 3": {"ngrams": 3},
+    "n-grams that occur twice or more": {"ngram_min_count": 2},
     "init: random": {"init": "random"},
-    "init: random, pooling: max": {"init": "random", "pooling": "max"},
-    "init: random, pooling: attention": {"init": "random", "pooling": "attention"},
-    "init: random, hidden: 100": {"init": "random", "hidden": 100},
-    "embed_dim: 16": {"embed_dim": 16},
-    "embed_dim: 64": {"embed_dim": 64},
-    "epochs: 6": {"epochs": 6},
-    "epochs: 6, init: random": {"epochs": 6, "init": "random"},
-    "without label smoothing": {"label_smoothing": 0.0},
-    "without word dropout": {"word_dropout": 0.0},
+    "embed_dim: 16": {"embed_dim": 16, "init": "random"},
+    "loss: cross_entropy": {"loss": "cross_entropy", "learning_rate": 0.05},
+    "epochs: 4": {"epochs": 4},
+    "epochs: 16": {"epochs": 16},
+    "batch_size: 256": {"batch_size": 256},
     "constant learning rate": {"schedule": "constant"},
     "three seeds, averaged": {"seeds": 3, "ensemble": True},
 }
@@ -55,9 +53,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         found = documents.load(args.source, None)
         documents.write(found, Path(scratch))
-        our_token_ids.in_files(scratch, fit_on=["train"])
+        our_token_ids.in_files(scratch, fit_on=["train"], tokenizer="unicode")
         files = our_token_ids.Files(scratch)
-        train = files.examples("train")
+        train = files.whole("train")
         print(
             f"{found.description}; {args.folds} folds, each holds {args.fraction:.0%} of the training documents out\n"
         )

@@ -12,17 +12,19 @@ import numpy as np
 from bench import PROJECT
 from bench.documents import Split, read
 from bench.measure import peak_memory
-from bench.our_token_ids import Files, batches, number
+from bench.our_token_ids import MAX_LEN, Files, batches, number
 from flaxtext.config.train import NetworkVariant, Variant, read_variant
 from flaxtext.config.vectorize import Vectorize
+from flaxtext.explain.documents import read_documents
 from flaxtext.explain.explanation import explain
 from flaxtext.model.architecture import Architecture
 from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.shortening import answer_shortened
 from flaxtext.model.texts import as_texts
-from flaxtext.text.features import fit_features
-from flaxtext.text.token_ids import Examples, choose_validation
+from flaxtext.text.features import FeatureIds, Features, Reading
+from flaxtext.text.token_ids import Examples, TokenIds, choose_validation
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
-from flaxtext.train.loop import fit_network
+from flaxtext.train.loop import Watched, fit_network
 from flaxtext.train.network import build
 from flaxtext.train.variants import train_variant
 
@@ -54,17 +56,19 @@ class Fit:
         epochs: int = EPOCHS,
         shuffle: bool = False,
         batch_size: int = 1024,
+        max_len: int = MAX_LEN,
     ) -> None:
-        settings = NetworkVariant(shuffle=shuffle, batch_size=batch_size, **VARIANTS[variant])
+        settings = NetworkVariant(shuffle=shuffle, batch_size=batch_size, max_len=max_len, **VARIANTS[variant])
         self.classes = list(classes)
-        self.architecture = outline(variant, rows, len(self.classes), train.ids.shape[1])
+        self.architecture = outline(variant, rows, len(self.classes), max_len)
+        documents = Watched(FeatureIds(train.documents.ids, train.documents.offsets), train.labels)
         self.seconds: list[float] = []
         started = time.perf_counter()
         self.parameters, history = fit_network(
             self.architecture,
             partial(build, self.architecture, seed=0),
-            train,
-            train.select(np.zeros(len(train.labels), bool)),
+            documents,
+            Watched(documents.features.part(0, 0), train.labels[:0]),
             settings,
             seed=0,
             epochs=epochs,
@@ -80,9 +84,9 @@ class Fit:
 
     def classifier(self, words: Vocabulary) -> Classifier:
         """Make what a loaded bundle is: the trained network as it predicts from text."""
-        features = fit_features(words.words, np.zeros((0, 1), np.int32), prefix=None, ngrams=1, min_count=1)
         members = [jax.tree.map(np.asarray, self.parameters)]
-        return Classifier(ModelInfo(self.classes), self.architecture, members, words, features)
+        info, features = ModelInfo(self.classes), Features(words.words, Reading())
+        return Classifier(info, self.architecture, members, words, features)
 
 
 def outline(variant: str, rows: int, classes: int, max_len: int) -> Architecture:
@@ -90,31 +94,29 @@ def outline(variant: str, rows: int, classes: int, max_len: int) -> Architecture
     return Architecture(rows=rows, classes=classes, max_len=max_len, hidden=100, **VARIANTS[variant])
 
 
-def answers(model: Classifier, ids: np.ndarray) -> np.ndarray:
-    """Predict `int32[n, max_len]` as the stages do, which always do so by JAX: `float32[n, classes]`."""
-    return model.probabilities(ids, backend="jax")
+def answers(model: Classifier, documents: TokenIds) -> np.ndarray:
+    """Predict documents as the stages do, which always do so by JAX where they can: `float32[n, classes]`."""
+    return model.probabilities(model.cut(documents), backend="jax")
 
 
 def predict(model: Classifier, texts: list[str]) -> np.ndarray:
     """Predict texts as the stages do: `float32[n, classes]`."""
-    return answers(model, model.cut(as_texts(texts)))
+    return answers(model, model.number(as_texts(texts)))
 
 
 def is_right(model: Classifier, test: Examples) -> np.ndarray:
     """Which documents get the right class, `bool[n]`."""
-    correct: np.ndarray = answers(model, test.ids).argmax(axis=1) == test.labels
+    correct: np.ndarray = answers(model, test.documents).argmax(axis=1) == test.labels
     return correct
 
 
 def lime(model: Classifier, text: str, label: int) -> list[str]:
     """Explain a class of one text with 5,000 samples: ten words, largest weight first."""
-    [tokens] = model.tokenize([text])
+    [document] = read_documents(model, {0: text})
     explanation = explain(
-        tokens,
-        model.token_ids(tokens),
-        partial(answers, model),
+        document,
+        partial(answer_shortened, model, backend="jax"),
         [label],
-        max_len=model.architecture.max_len,
         samples=5000,
         words=10,
         rng=np.random.default_rng(0),
@@ -135,7 +137,7 @@ class EndToEnd:
 
     def run(self) -> None:
         """Do it all once."""
-        words = fit_vocabulary(batches(self.train.texts))
+        words = fit_vocabulary(batches(self.train.texts), tokenizer="keras")
         train, test = (Examples(number(texts, words), labels) for texts, labels in (self.train, self.test))
         model = Fit("average_20", words.rows, self.classes, train).classifier(words)
         self.accuracy = float(is_right(model, test).mean())
@@ -155,9 +157,9 @@ def epoch_and_predict(folder: str, variant: str, epochs: int) -> dict[str, float
     train = files.examples("train")
     fit = Fit(variant, files.words.rows, files.classes, train, epochs=epochs)
     model = fit.classifier(files.words)
-    answers(model, train.ids)
+    answers(model, train.documents)
     started = time.perf_counter()
-    answers(model, train.ids)
+    answers(model, train.documents)
     return {"epoch": fit.steady, "predict": time.perf_counter() - started}
 
 
@@ -190,12 +192,12 @@ def shipped(folder: str, variant: str) -> dict[str, Any]:
     for name in ("with compilation", "compilation apart"):
         started = time.perf_counter()
         files = Files(folder)
-        train = files.examples("train")
+        train = files.whole("train")
         held_out = choose_validation(train.labels, section.validation, section.seed)
         model = train_shipped(settings, train.select(~held_out), train.select(held_out), files)
         result[name] = time.perf_counter() - started
         result.setdefault("peak", peak_memory())
-    correct = is_right(model, files.examples("test"))
+    correct = is_right(model, files.whole("test"))
     return {**result, "accuracy": float(correct.mean()), "right": correct.astype(int).tolist()}
 
 

@@ -4,15 +4,18 @@ Each package is imported where it is used: a process that measures one must not 
 """
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from bench.documents import Split, read
 from flaxtext.core.parallel import cores
+from flaxtext.text.tokenizers import tokenize
 
 MAX_LEN = 50
 
@@ -97,6 +100,44 @@ class LinearSvm:
         model = make_pipeline(TfidfVectorizer(ngram_range=(1, self.ngrams)), LinearSVC())
         model.fit(self.texts[0], self.labels[0])
         self.accuracy = float((model.predict(self.texts[1]) == self.labels[1]).mean())
+
+
+def tfidf_svm(train: Split, texts: pa.Array, *, characters: bool) -> np.ndarray:
+    """scikit-learn's linear SVM on TF-IDF of words and pairs, sublinear, and of `characters` within words, 1 to 4.
+
+    Learns from `train`, and returns the labels of `texts: string[n]`, `int32[n]`.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    parts = [TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)]
+    if characters:
+        parts.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True))
+    model = make_pipeline(make_union(*parts), LinearSVC())
+    found: np.ndarray = model.fit(train.texts.to_pylist(), train.labels).predict(texts.to_pylist())
+    return found
+
+
+def fasttext_words(train: Split, texts: pa.Array) -> np.ndarray:
+    """fastText on words alone, with dim 10, learning rate 0.5 and 25 epochs, on one core, which repeats itself.
+
+    It parts words at white space alone, so it is given those that flaxtext finds. Learns from `train`, and returns the
+    labels of `texts: string[n]`, `int32[n]`; -1 for a text without words.
+    """
+    import fasttext
+
+    def lines(texts: pa.Array) -> list[str]:
+        return [" ".join(words) + "\n" for words in tokenize(texts, "unicode").to_pylist()]
+
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.writelines(
+            f"__label__{label} {line}" for label, line in zip(train.labels, lines(train.texts), strict=True)
+        )
+        file.flush()
+        model = fasttext.train_supervised(input=file.name, dim=10, lr=0.5, epoch=25, thread=1, verbose=0)
+    answers, _ = model.f.multilinePredict(lines(texts), 1, 0.0, "strict")  # `predict` of 0.9.2 fails on NumPy 2
+    return np.array([int(answer[0].removeprefix("__label__")) if answer else -1 for answer in answers], np.int32)
 
 
 def linear_svm(folder: str, ngrams: int) -> dict[str, float]:

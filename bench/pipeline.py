@@ -10,7 +10,14 @@ from bench.measure import shell
 from bench.our_models import VARIANTS
 from flaxtext.cli.set import edit
 
-PROTOCOL = ("build_vocab.fit_on=[train,test]", "train.shuffle=false", "train.validation_from=test", "train.seed=0")
+PROTOCOL = (
+    "build_vocab.tokenizer=keras",
+    "build_vocab.fit_on=[train,test]",
+    "train.max_len=50",
+    "train.shuffle=false",
+    "train.validation_from=test",
+    "train.seed=0",
+)
 LEFT_OUT = ("dvc.lock", "metrics/", "tests/", "bench/")  # another run's outcome, and what no stage reads
 
 
@@ -29,7 +36,7 @@ class Pipeline:
         files = {split: str(source / f"{split}.csv") for split in ("train", "test")}
         entry = json.dumps({**files, "format": "csv", "header": False, "label": 1, "text": [2], "classes": classes})
         variants = f"variants={json.dumps(VARIANTS)}"
-        edit([f"sources.bench={entry}", "data.source=bench", variants, *PROTOCOL], folder / "params.yaml")
+        edit([f"sources.bench={entry}", "data.source=bench", *PROTOCOL, variants], folder / "params.yaml")
         shell("git", "init", "--quiet", folder=folder)
 
     def token_ids(self) -> float:

@@ -8,7 +8,7 @@ import sysconfig
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
@@ -67,7 +67,7 @@ def environment() -> str:
     """Describe the machine, the versions and the date; names no host and no path."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     system = f"{platform.system()} {platform.release()}"
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES if _is_installed(name))
     is_optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     build = "with" if is_optimized else "without"
     return (
@@ -77,6 +77,14 @@ def environment() -> str:
         f"flaxtext {flaxtext.__version__}, {packages}\n"
         f"- Date: {datetime.datetime.now(datetime.UTC).date()}\n"
     )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def processor() -> str:

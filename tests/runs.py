@@ -163,7 +163,7 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
             explain_document(model, row, "chosen", test[row], predictions[name], settings, answers)
             for row in range(min(EXPLAINED, len(test)))
         ]
-        documents, reached = readable_documents(model, dict(enumerate(test[:EXPLAINED])))
+        documents, reached = readable_documents(model, dict(enumerate(test[:EXPLAINED])), 50)
         found = leave_one_out([document.ids for document in documents], reached, answers)
         faithfulness[name] = judge(documents, reached, found, answers, samples=50, seed=0)
         important[name] = importance_of_words(

@@ -220,9 +220,11 @@ def test_a_pair_of_classes_leads_to_its_mistakes(visit, tmp_path):
 
 def test_a_mistake_shows_each_variants_words(visit, pydocs_page):
     page = visit(pydocs_page)
-    card = page.locator("#mistakes-list article").first
+    cards = page.locator("#mistakes-list article")
+    # One whose first answer hangs on its words: a variant may be so sure that none matters.
+    shown = [place for place in range(cards.count()) if cards.nth(place).locator("mark").count()]
+    card = cards.nth(shown[0])
     buttons = card.locator("button")
-    assert card.locator("mark").count() > 0
     before = card.locator("mark").evaluate_all("marks => marks.map(mark => mark.title)")
     buttons.last.focus()
     page.keyboard.press("Enter")

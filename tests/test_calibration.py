@@ -31,7 +31,13 @@ def test_log_softmax_of_large_logits():
 
 
 NETWORKS = {
-    "a network": {"pooling": "padded_mean", "embed_dim": 4, "max_len": 6, "label_smoothing": 0.4, "learning_rate": 0.03},
+    "a network": {
+        "pooling": "padded_mean",
+        "embed_dim": 4,
+        "max_len": 6,
+        "label_smoothing": 0.4,
+        "learning_rate": 0.03,
+    },
     "weighted, the classes as dimensions": {"pooling": "tfidf", "embed_dim": "classes", "init": "log_ratios"},
     "weighted, low rank": {"pooling": "tfidf", "embed_dim": 3, "learning_rate": 0.01},
 }

@@ -165,7 +165,11 @@ def test_a_variant_overrides_train(values):
         ("train.learning_rate", None, "train.learning_rate: expected a number, got None"),
         ("train.learning_rate", True, "train.learning_rate: expected a number, got True"),
         ("variants.sum_20.learning_rate", 0, "variants.sum_20.learning_rate: expected greater than 0, got 0"),
-        ("variants.sum_20.embed_dim", "class", "variants.sum_20.embed_dim: expected a number or 'classes', got 'class'"),
+        (
+            "variants.sum_20.embed_dim",
+            "class",
+            "variants.sum_20.embed_dim: expected a number or 'classes', got 'class'",
+        ),
         ("variants.sum_20.embed_dim", 0, "variants.sum_20.embed_dim: expected greater than or equal to 1, got 0"),
         ("variants.sum_20.embed_dim", 2.5, "variants.sum_20.embed_dim: expected a whole number, got 2.5"),
         ("variants.sum_20.characters", 21, "variants.sum_20.characters: expected less than or equal to 20, got 21"),

@@ -129,7 +129,11 @@ QUICK = ["mean_max", "tfidf"]
 def test_the_loss_falls_and_the_classes_are_learned(pooling):
     train, watched, settings = documents(500), documents(200, seed=1), {}
     if POOLINGS[pooling].weighs:
-        train, watched, settings = weighed(train), weighed(watched), {"optimizer": "sgd", "learning_rate": 0.05, "hidden": 0}
+        train, watched, settings = (
+            weighed(train),
+            weighed(watched),
+            {"optimizer": "sgd", "learning_rate": 0.05, "hidden": 0},
+        )
     _, history = train_network(train, watched, pooling, epochs=8, **settings)
     assert history[-1].train_loss < history[0].train_loss / 2
     assert history[-1].validation_loss < history[0].validation_loss / 2

@@ -19,7 +19,7 @@ from flaxtext.download.pydocs import documents
 
 pytestmark = pytest.mark.slow
 
-VARIANTS = ["flatten_10", "sum_20", "linear", "stems_32"]
+VARIANTS = ["flatten_10", "sum_20", "linear", "subwords"]
 """The others take the same way through the code: flatten_20 as flatten_10, average_20 as sum_20."""
 EVERY = 6
 """Of so many documents of the embedded corpus one is taken: enough for all threads to have work."""

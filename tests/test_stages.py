@@ -124,7 +124,7 @@ def test_the_vocabulary_and_the_token_ids_of_train_come_from_train_alone(project
 def test_when_asked_to_they_do_look_at_it(project, monkeypatch):
     """So that the tests above can fail."""
     vocabulary = (project / "data/vocab.parquet").read_bytes()
-    choosing = [f"variants.stems_32.{setting}" for setting in ("patience=null", "calibrate=false")]
+    choosing = [f"variants.subwords.{setting}" for setting in ("patience=null", "calibrate=false")]
     edit(["build_vocab.fit_on=[train,test]", "train.validation_from=test", *choosing])
     run_here(monkeypatch, "build_vocab")
     assert (project / "data/vocab.parquet").read_bytes() != vocabulary

@@ -24,7 +24,7 @@ from flaxtext.artifacts import Format, reading
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic
 from flaxtext.text.marks import NO_MARKS, Marks
-from flaxtext.text.token_ids import TokenIds, insert_marks, offsets_of, part_marks
+from flaxtext.text.token_ids import TokenIds, concatenate, insert_marks, offsets_of, part_marks
 
 FORMAT = Format("token ids", 2)
 LISTS = ("ids", "marks", "mark_places")
@@ -149,7 +149,7 @@ def _write_parquet(path: Path, batches: Batches, held_out: np.ndarray | None, de
 def _write_npz(path: Path, batches: Batches, held_out: np.ndarray | None, details: dict[str, Any]) -> None:
     """Write the arrays, uncompressed, with no clock in them, so that the same documents give the same bytes."""
     parts = list(batches)
-    documents, marks = part_marks(_together([documents for documents, _ in parts]))
+    documents, marks = part_marks(concatenate([documents for documents, _ in parts]))
     said = json.dumps({"version": FORMAT.version, **details}, sort_keys=True, ensure_ascii=False)
     arrays = {
         "details": np.array(said),
@@ -165,12 +165,6 @@ def _write_npz(path: Path, batches: Batches, held_out: np.ndarray | None, detail
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-
-
-def _together(parts: list[TokenIds]) -> TokenIds:
-    """Put documents after one another."""
-    lengths = np.concatenate([np.zeros(0, np.int64), *(part.lengths for part in parts)])
-    return TokenIds(np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)]), offsets_of(lengths))
 
 
 def _read_npz(path: str | Path) -> tuple[VectorizedSplit, Marks]:

@@ -21,7 +21,7 @@ MISTAKES_BYTES = 1_500_000
 BLOCK_PROBABILITIES = 2**22
 """Probabilities of shortened documents that are worked out at a time: those of all classes, of which one is wanted."""
 
-MAX_WORK = 2**25
+MAX_WORK = 2**24
 """Words of all shortened documents of a variant: where documents are long, the words of the last ones go unweighed."""
 
 

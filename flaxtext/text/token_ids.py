@@ -1,6 +1,6 @@
 """Documents as the ids of their words, whole, and as the rows that a model reads."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -94,6 +94,13 @@ class Examples(NamedTuple):
     def without_marks(self) -> "Examples":
         """Leave the marks out."""
         return self._replace(documents=self.documents.select(self.documents.ids >= 0))
+
+
+def concatenate(parts: Sequence[TokenIds], unknown: Iterable[str] = ()) -> TokenIds:
+    """Put documents after one another; `unknown` are the words of the ids beyond the vocabulary, of all parts."""
+    lengths = np.concatenate([np.zeros(0, np.int64), *(part.lengths for part in parts)])
+    ids = np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)])
+    return TokenIds(ids, offsets_of(lengths), string_array(unknown))
 
 
 def choose_validation(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:

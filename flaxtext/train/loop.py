@@ -15,6 +15,7 @@ from flaxtext.artifacts.history import Epoch
 from flaxtext.config.train import NetworkVariant
 from flaxtext.core.errors import UserError
 from flaxtext.model.architecture import Architecture, Parameters
+from flaxtext.model.calibration import calibrated
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.text.features import FeatureIds
 from flaxtext.train.fast.sgd import SparseSgd
@@ -47,7 +48,9 @@ def fit_network(
     A thread lays the first batches out and compiles them, while the network is made. The loss is summed over the batch,
     as the tutorial's; the last, smaller batch counts. With `patience`, training ends after that many epochs, and
     `patience_steps` steps, without a lower validation loss, and the parameters are those of the epoch where it was
-    lowest (`best_epoch`). `report` is called after each epoch with its figures and the seconds it took.
+    lowest (`best_epoch`). Where probabilities are to be calibrated after training, patience looks at the loss that
+    they would then have: otherwise it would end training as soon as a network is too sure, while its answers still get
+    better. `report` is called after each epoch with its figures and the seconds it took.
 
     Raises:
         UserError: the loss is no longer finite.
@@ -88,6 +91,8 @@ def fit_network(
         if not np.isfinite(losses).all():
             raise UserError(f"epoch {epoch}: the loss is no longer finite; lower train.learning_rate")
         answers = class_probabilities(architecture, trainer.parameters, validation.features, "jax")
+        if settings.calibrate and settings.patience is not None:
+            answers = calibrated(answers, validation.labels)
         loss, accuracy = score(answers, validation.labels)
         history.append(Epoch(epoch, losses.mean(), losses.sum() / len(train.labels), loss, accuracy))
         report(history[-1], time.perf_counter() - started)
