@@ -92,10 +92,7 @@ READS = {"ngrams": 3, "marks": True, "characters": 3, "prefix": 2}
 MODELS = {pooling: partial(make, pooling) for pooling in POOLINGS} | {
     "prefixes, pairs": partial(make, "mean", prefix=2, ngrams=2),
     "all there is to read": partial(make, **WEIGHED, **READS),
-    "marks": partial(make, "max", ngrams=2, marks=True, max_len=None),
-    "dimensions are classes": partial(make, **{**WEIGHED, "embed_dim": 3}, output=False, ngrams=2, characters=4),
-    "linear": partial(untrained, [TEXT], ngrams=2),
-    "a hidden layer": partial(make, "tfidf", characters=2),
+    "linear": partial(untrained, [TEXT], ngrams=2, characters=4),
     "pretrained vectors": with_vectors,
     "pairs, by position": partial(make, "flatten", prefix=1, ngrams=2),
 }
@@ -129,7 +126,7 @@ def test_a_program_with_jax_alone_gets_the_same_probabilities(called, name, int8
         table, scale = quantize(parameters["embedding"]["embedding"])
         members = [{**parameters, "embedding": {**parameters["embedding"], "embedding": table * scale}}]
         model = Classifier(model.info, model.architecture, members, model.vocabulary, model.features)
-        np.testing.assert_allclose(found, model.probabilities(documents), atol=1e-6)
+        np.testing.assert_allclose(found, model.probabilities(documents), atol=5e-6)
 
 
 READINGS = [Reading(), Reading(ngrams=2), Reading(2, 3, True, 4), Reading(characters=2), Reading(prefix=1, marks=True)]
@@ -248,7 +245,7 @@ def test_unknown_words_are_numbered_from_the_vocabulary_on(tmp_path):
 
 
 def test_documents_of_any_length_are_judged_in_few_sizes():
-    model = make(**WEIGHED)
+    model = make("mean", max_len=None)
     rng = np.random.default_rng(0)
     lengths = np.array([0, 1, 16, 17, 64, 65, 900, 3])
     ids = rng.integers(1, 230, lengths.sum()).astype(np.int32)  # some beyond the vocabulary
