@@ -20,22 +20,16 @@ from flaxtext.text.token_ids import Examples
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as shipped": {},
-    "without n-grams": {"ngrams": 1},
-    "without prefixes": {"prefix": None},
-    "without either": {"ngrams": 1, "prefix": None},
-    "all pairs, not only those that occur three times": {"ngram_min_count": 1},
-    "pooling: mean": {"pooling": "mean"},
+    "without pairs": {"ngrams": 1},
+    "without marks": {"marks": False},
+    "without characters": {"characters": 0},
+    "without any of them": {"ngrams": 1, "marks": False, "characters": 0},
+    "characters: 4": {"characters": 4},
+    "ngrams: 3": {"ngrams": 3},
     "init: random": {"init": "random"},
-    "init: random, pooling: max": {"init": "random", "pooling": "max"},
-    "init: random, pooling: attention": {"init": "random", "pooling": "attention"},
-    "init: random, hidden: 100": {"init": "random", "hidden": 100},
-    "embed_dim: 16": {"embed_dim": 16},
-    "embed_dim: 64": {"embed_dim": 64},
-    "epochs: 6": {"epochs": 6},
-    "epochs: 6, init: random": {"epochs": 6, "init": "random"},
-    "without label smoothing": {"label_smoothing": 0.0},
-    "without word dropout": {"word_dropout": 0.0},
     "constant learning rate": {"schedule": "constant"},
+    "epochs: 4": {"epochs": 4},
+    "batch_size: 128": {"batch_size": 128},
     "three seeds, averaged": {"seeds": 3, "ensemble": True},
 }
 
@@ -55,9 +49,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         found = documents.load(args.source, None)
         documents.write(found, Path(scratch))
-        our_token_ids.in_files(scratch, fit_on=["train"])
+        our_token_ids.in_files(scratch, fit_on=["train"], tokenizer="unicode")
         files = our_token_ids.Files(scratch)
-        train = files.examples("train")
+        train = files.whole("train")
         print(
             f"{found.description}; {args.folds} folds, each holds {args.fraction:.0%} of the training documents out\n"
         )

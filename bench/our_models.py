@@ -12,17 +12,18 @@ import numpy as np
 from bench import PROJECT
 from bench.documents import Split, read
 from bench.measure import peak_memory
-from bench.our_token_ids import Files, batches, number
+from bench.our_token_ids import MAX_LEN, Files, batches, number
 from flaxtext.config.train import NetworkVariant, Variant, read_variant
 from flaxtext.config.vectorize import Vectorize
-from flaxtext.explain.explanation import explain
+from flaxtext.explain.explanation import explain, read_documents
 from flaxtext.model.architecture import Architecture
 from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.shortening import answer_shortened
 from flaxtext.model.texts import as_texts
-from flaxtext.text.features import fit_features
-from flaxtext.text.token_ids import Examples, choose_validation
+from flaxtext.text.features import FeatureIds, Reading, fit_features
+from flaxtext.text.token_ids import Examples, TokenIds, choose_validation
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
-from flaxtext.train.loop import fit_network
+from flaxtext.train.loop import Watched, fit_network
 from flaxtext.train.network import build
 from flaxtext.train.variants import train_variant
 
@@ -54,17 +55,22 @@ class Fit:
         epochs: int = EPOCHS,
         shuffle: bool = False,
         batch_size: int = 1024,
+        max_len: int = MAX_LEN,
     ) -> None:
-        settings = NetworkVariant(shuffle=shuffle, batch_size=batch_size, **VARIANTS[variant])
+        settings = NetworkVariant(shuffle=shuffle, batch_size=batch_size, max_len=max_len, **VARIANTS[variant])
         self.classes = list(classes)
-        self.architecture = outline(variant, rows, len(self.classes), train.ids.shape[1])
+        self.architecture = outline(variant, rows, len(self.classes), max_len)
+        watched, nothing = (
+            Watched(FeatureIds(documents.ids, documents.offsets), labels)
+            for documents, labels in (train, train.select(np.zeros(len(train.labels), bool)))
+        )
         self.seconds: list[float] = []
         started = time.perf_counter()
         self.parameters, history = fit_network(
             self.architecture,
             partial(build, self.architecture, seed=0),
-            train,
-            train.select(np.zeros(len(train.labels), bool)),
+            watched,
+            nothing,
             settings,
             seed=0,
             epochs=epochs,
@@ -80,7 +86,7 @@ class Fit:
 
     def classifier(self, words: Vocabulary) -> Classifier:
         """Make what a loaded bundle is: the trained network as it predicts from text."""
-        features = fit_features(words.words, np.zeros((0, 1), np.int32), prefix=None, ngrams=1, min_count=1)
+        features = fit_features(words.words, TokenIds(np.zeros(0, np.int32), np.zeros(1, np.int64)), Reading())
         members = [jax.tree.map(np.asarray, self.parameters)]
         return Classifier(ModelInfo(self.classes), self.architecture, members, words, features)
 
@@ -90,31 +96,30 @@ def outline(variant: str, rows: int, classes: int, max_len: int) -> Architecture
     return Architecture(rows=rows, classes=classes, max_len=max_len, hidden=100, **VARIANTS[variant])
 
 
-def answers(model: Classifier, ids: np.ndarray) -> np.ndarray:
-    """Predict `int32[n, max_len]` as the stages do, which always do so by JAX: `float32[n, classes]`."""
-    return model.probabilities(ids, backend="jax")
+def answers(model: Classifier, documents: TokenIds) -> np.ndarray:
+    """Predict documents as the stages do, which always do so by JAX: `float32[n, classes]`."""
+    return model.probabilities(documents, backend="jax")
 
 
 def predict(model: Classifier, texts: list[str]) -> np.ndarray:
     """Predict texts as the stages do: `float32[n, classes]`."""
-    return answers(model, model.cut(as_texts(texts)))
+    return answers(model, model.read(as_texts(texts)))
 
 
 def is_right(model: Classifier, test: Examples) -> np.ndarray:
-    """Which documents get the right class, `bool[n]`."""
-    correct: np.ndarray = answers(model, test.ids).argmax(axis=1) == test.labels
+    """Which documents, whole or not, get the right class, `bool[n]`."""
+    documents = test.documents if model.architecture.marks else test.without_marks().documents
+    correct: np.ndarray = answers(model, model.cut(documents)).argmax(axis=1) == test.labels
     return correct
 
 
 def lime(model: Classifier, text: str, label: int) -> list[str]:
     """Explain a class of one text with 5,000 samples: ten words, largest weight first."""
-    [tokens] = model.tokenize([text])
+    [document] = read_documents(model, {0: text})
     explanation = explain(
-        tokens,
-        model.token_ids(tokens),
-        partial(answers, model),
+        document,
+        partial(answer_shortened, model),
         [label],
-        max_len=model.architecture.max_len,
         samples=5000,
         words=10,
         rng=np.random.default_rng(0),
@@ -135,7 +140,7 @@ class EndToEnd:
 
     def run(self) -> None:
         """Do it all once."""
-        words = fit_vocabulary(batches(self.train.texts))
+        words = fit_vocabulary(batches(self.train.texts), tokenizer="keras")
         train, test = (Examples(number(texts, words), labels) for texts, labels in (self.train, self.test))
         model = Fit("average_20", words.rows, self.classes, train).classifier(words)
         self.accuracy = float(is_right(model, test).mean())
@@ -155,9 +160,9 @@ def epoch_and_predict(folder: str, variant: str, epochs: int) -> dict[str, float
     train = files.examples("train")
     fit = Fit(variant, files.words.rows, files.classes, train, epochs=epochs)
     model = fit.classifier(files.words)
-    answers(model, train.ids)
+    answers(model, train.documents)
     started = time.perf_counter()
-    answers(model, train.ids)
+    answers(model, train.documents)
     return {"epoch": fit.steady, "predict": time.perf_counter() - started}
 
 
@@ -190,12 +195,12 @@ def shipped(folder: str, variant: str) -> dict[str, Any]:
     for name in ("with compilation", "compilation apart"):
         started = time.perf_counter()
         files = Files(folder)
-        train = files.examples("train")
+        train = files.whole("train")
         held_out = choose_validation(train.labels, section.validation, section.seed)
         model = train_shipped(settings, train.select(~held_out), train.select(held_out), files)
         result[name] = time.perf_counter() - started
         result.setdefault("peak", peak_memory())
-    correct = is_right(model, files.examples("test"))
+    correct = is_right(model, files.whole("test"))
     return {**result, "accuracy": float(correct.mean()), "right": correct.astype(int).tolist()}
 
 

@@ -3,18 +3,32 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from flaxtext.artifacts.corpus import BATCH_ROWS, Corpus
-from flaxtext.artifacts.token_ids import read_token_ids, write_token_ids
+from flaxtext.artifacts.token_ids import read_token_ids, write_token_ids, write_unknown_words
 from flaxtext.artifacts.vocabulary import read_vocabulary, write_vocabulary
 from flaxtext.core.parallel import ordered_map
-from flaxtext.text.token_ids import Examples, UnknownWords, number_words
+from flaxtext.text.token_ids import Examples, TokenIds, UnknownWords, concatenate, number_words
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
+from flaxtext.text.words import Tokenizer
 
 MAX_LEN = 50
+
+
+class Padded(NamedTuple):
+    """Documents as the tutorial has them: `ids: int32[n, width]`, zeros at the end, and `labels: int32[n]`."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+
+
+def padded(examples: Examples, width: int = MAX_LEN) -> Padded:
+    """Lay documents of at most `width` words out in rows."""
+    return Padded(examples.documents.padded(width), examples.labels)
 
 
 def batches(texts: pa.Array) -> list[pa.Array]:
@@ -22,19 +36,19 @@ def batches(texts: pa.Array) -> list[pa.Array]:
     return [texts[start : start + BATCH_ROWS] for start in range(0, len(texts), BATCH_ROWS)]
 
 
-def number(texts: pa.Array, words: Vocabulary) -> np.ndarray:
-    """Turn `string[n]` into `int32[n, 50]`, in memory, batch by batch on all cores as everywhere."""
+def number(texts: pa.Array, words: Vocabulary) -> TokenIds:
+    """Turn `string[n]` into 50 known words a document, in memory, batch by batch on all cores as everywhere."""
 
-    def one(batch: pa.Array) -> np.ndarray:
-        return number_words(batch, words).cut(MAX_LEN)
+    def one(batch: pa.Array) -> TokenIds:
+        return number_words(batch, words).known(words.rows).first(MAX_LEN)
 
-    return np.concatenate(list(ordered_map(one, batches(texts))))
+    return concatenate(list(ordered_map(one, batches(texts))))
 
 
 def in_memory(train: pa.Array, test: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Fit a vocabulary on both splits, and number the words of both."""
     words = fit_vocabulary([*batches(train), *batches(test)], tokenizer="keras")
-    return number(train, words), number(test, words)
+    return number(train, words).padded(MAX_LEN), number(test, words).padded(MAX_LEN)
 
 
 def in_files(
@@ -42,19 +56,21 @@ def in_files(
     splits: Sequence[str] = ("train", "test"),
     warm_up: str | None = None,
     fit_on: Sequence[str] | None = None,
+    tokenizer: Tokenizer = "keras",
 ) -> dict[str, float]:
     """Do the same from Parquet to Parquet, a batch at a time and documents whole; returns seconds.
 
     `warm_up` is a folder of a few documents to do first: what a process spends once then does not count. The
-    vocabulary is that of the splits `fit_on`, or of all.
+    vocabulary is that of the splits `fit_on`, or of all, and the tutorial's unless `tokenizer` says otherwise.
     """
     if warm_up is not None:
-        in_files(warm_up, splits)
+        in_files(warm_up, splits, tokenizer=tokenizer)
     vocab = Path(folder, "vocab.parquet")
     started = time.perf_counter()
-    write_vocabulary(vocab, fit_vocabulary(_texts(folder, fit_on or splits)))
+    write_vocabulary(vocab, fit_vocabulary(_texts(folder, fit_on or splits), tokenizer=tokenizer))
     between = time.perf_counter()
-    unknown = UnknownWords(read_vocabulary(vocab))
+    words = read_vocabulary(vocab)
+    unknown = UnknownWords(words)
     for split in splits:
         corpus = Corpus(Path(folder, f"{split}.parquet"))
         write_token_ids(
@@ -63,6 +79,7 @@ def in_files(
             classes=corpus.classes,
             origin=corpus.origin,
         )
+    write_unknown_words(Path(folder, "token_ids", "unknown.parquet"), unknown.words, words.rows)
     return {"vocabulary": between - started, "token ids": time.perf_counter() - between}
 
 
@@ -80,6 +97,12 @@ class Files:
         self.classes = Corpus(self.folder / "train.parquet").classes
 
     def examples(self, split: str) -> Examples:
-        """Read a split, its documents cut to 50 ids."""
+        """Read a split as the tutorial has it: 50 known words of a document."""
         found = read_token_ids(self.folder / "token_ids" / f"{split}.parquet")
-        return Examples(found.documents.cut(MAX_LEN, self.words.rows), found.labels)
+        return Examples(found.documents.known(self.words.rows).first(MAX_LEN), found.labels)
+
+    def whole(self, split: str) -> Examples:
+        """Read a split as it is, unknown words and marks among the others."""
+        folder = self.folder / "token_ids"
+        found = read_token_ids(folder / f"{split}.parquet", folder / "unknown.parquet", marks=True)
+        return Examples(found.documents, found.labels)

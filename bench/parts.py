@@ -8,6 +8,7 @@ import numpy as np
 from bench import our_models, our_token_ids, peers
 from bench.measure import alternate, child, timed
 from bench.our_models import VARIANTS, Fit
+from bench.our_token_ids import padded
 from bench.pipeline import Pipeline
 from bench.report import COMPARISON, Table, comparison
 from bench.setting import Setting
@@ -28,7 +29,7 @@ def epoch(setting: Setting) -> Table:
         COMPARISON,
     )
     for variant in VARIANTS:
-        loop = Tutorial(variant, setting.words.rows, len(setting.documents.classes), setting.train)
+        loop = Tutorial(variant, setting.words.rows, len(setting.documents.classes), padded(setting.train))
         loop.epoch()
         fit = partial(setting.fit, variant, epochs=epochs)
         sides = {"loop": timed(loop.epoch), "ordered": fit, "shuffled": partial(fit, shuffle=True)}
@@ -93,7 +94,7 @@ def lime(setting: Setting) -> Table:
     """Run the lime package against flaxtext's explanations, with the same classifier."""
     text = setting.documents.test.texts[setting.row].as_py()
     label = int(setting.test.labels[setting.row])
-    n_words = len(tokenize(setting.documents.test.texts[setting.row : setting.row + 1], "unicode").flatten())
+    n_words = len(tokenize(setting.documents.test.texts[setting.row : setting.row + 1], "keras").flatten())
     pairs = 4 * setting.pairs
     table = Table(
         "LIME",

@@ -10,7 +10,12 @@ from bench.measure import shell
 from bench.our_models import VARIANTS
 from flaxtext.cli.set import edit
 
-PROTOCOL = ("build_vocab.fit_on=[train,test]", "train.shuffle=false", "train.validation_from=test", "train.seed=0")
+PROTOCOL = (
+    *("build_vocab.tokenizer=keras", "build_vocab.fit_on=[train,test]", "vectorize.validation=0.0"),
+    *("train.max_len=50", "train.epochs=15", "train.min_steps=0", "train.batch_size=1024", "train.learning_rate=0.001"),
+    *("train.hidden=100", "train.shuffle=false", "train.validation_from=test", "train.seed=0"),
+    *("train.patience=null", "train.calibrate=false"),
+)
 LEFT_OUT = ("dvc.lock", "metrics/", "tests/", "bench/")  # another run's outcome, and what no stage reads
 
 

@@ -14,8 +14,7 @@ from flax import linen as nn
 
 from bench import peers
 from bench.our_models import VARIANTS, outline
-from bench.our_token_ids import Files
-from flaxtext.text.token_ids import Examples
+from bench.our_token_ids import Files, Padded, padded
 from flaxtext.train.network import build, split
 
 POOLINGS = {
@@ -47,7 +46,7 @@ class Tutorial:
         losses: of each epoch, the mean of its batches' losses.
     """
 
-    def __init__(self, variant: str, rows: int, classes: int, train: Examples, *, batch_size: int = 1024) -> None:
+    def __init__(self, variant: str, rows: int, classes: int, train: Padded, *, batch_size: int = 1024) -> None:
         self.network = Network(rows, classes, **VARIANTS[variant])
         _, self.parameters = split(build(outline(variant, rows, classes, train.ids.shape[1]), seed=0))
         self.optimizer = optax.adam(0.001)
@@ -80,7 +79,7 @@ class Tutorial:
 def train(folder: str, variant: str, epochs: int) -> dict[str, float]:
     """Train from files, for the memory it takes."""
     files = Files(folder)
-    tutorial = Tutorial(variant, files.words.rows, len(files.classes), files.examples("train"))
+    tutorial = Tutorial(variant, files.words.rows, len(files.classes), padded(files.examples("train")))
     for _ in range(epochs):
         tutorial.epoch()
     return {"loss": tutorial.losses[-1]}
@@ -97,7 +96,7 @@ def procedure(folder: str, row: int, epochs: int) -> dict[str, float]:
             names, texts[name] = map(list, zip(*csv.reader(file), strict=True))
         classes, labels[name] = np.unique(names, return_inverse=True)
     keras = peers.KerasTokenIds(texts["train"], texts["test"])
-    train, test = Examples(keras.train, labels["train"]), Examples(keras.test, labels["test"])
+    train, test = Padded(keras.train, labels["train"]), Padded(keras.test, labels["test"])
 
     accuracies: dict[str, float] = {}
     for variant in VARIANTS:

@@ -57,7 +57,7 @@ def bigrams(setting: Setting) -> Table:
     """Run fastText with bigrams, as published for AG News, against the best variant of params.yaml."""
     folder = setting.scratch / "train-alone"
     documents.write(setting.documents, folder)
-    our_token_ids.in_files(str(folder), fit_on=["train"])
+    our_token_ids.in_files(str(folder), fit_on=["train"], tokenizer="unicode")
     peer = partial(child, "bench.peers:fasttext", folder=str(folder), ngrams=2, lr=0.25, bucket=10_000_000)
     mine = partial(
         child, "bench.our_models:shipped", cache=setting.scratch / "jax, shipped", folder=str(folder), variant=BEST
