@@ -15,12 +15,13 @@ from bench.measure import peak_memory
 from bench.our_token_ids import MAX_LEN, Files, batches, number
 from flaxtext.config.train import NetworkVariant, Variant, read_variant
 from flaxtext.config.vectorize import Vectorize
-from flaxtext.explain.explanation import explain, read_documents
+from flaxtext.explain.documents import read_documents
+from flaxtext.explain.explanation import explain
 from flaxtext.model.architecture import Architecture
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.shortening import answer_shortened
 from flaxtext.model.texts import as_texts
-from flaxtext.text.features import FeatureIds, Reading, fit_features
+from flaxtext.text.features import FeatureIds, Features, Reading
 from flaxtext.text.token_ids import Examples, TokenIds, choose_validation
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
 from flaxtext.train.loop import Watched, fit_network
@@ -60,17 +61,14 @@ class Fit:
         settings = NetworkVariant(shuffle=shuffle, batch_size=batch_size, max_len=max_len, **VARIANTS[variant])
         self.classes = list(classes)
         self.architecture = outline(variant, rows, len(self.classes), max_len)
-        watched, nothing = (
-            Watched(FeatureIds(documents.ids, documents.offsets), labels)
-            for documents, labels in (train, train.select(np.zeros(len(train.labels), bool)))
-        )
+        documents = Watched(FeatureIds(train.documents.ids, train.documents.offsets), train.labels)
         self.seconds: list[float] = []
         started = time.perf_counter()
         self.parameters, history = fit_network(
             self.architecture,
             partial(build, self.architecture, seed=0),
-            watched,
-            nothing,
+            documents,
+            Watched(documents.features.part(0, 0), train.labels[:0]),
             settings,
             seed=0,
             epochs=epochs,
@@ -86,9 +84,9 @@ class Fit:
 
     def classifier(self, words: Vocabulary) -> Classifier:
         """Make what a loaded bundle is: the trained network as it predicts from text."""
-        features = fit_features(words.words, TokenIds(np.zeros(0, np.int32), np.zeros(1, np.int64)), Reading())
         members = [jax.tree.map(np.asarray, self.parameters)]
-        return Classifier(ModelInfo(self.classes), self.architecture, members, words, features)
+        info, features = ModelInfo(self.classes), Features(words.words, Reading())
+        return Classifier(info, self.architecture, members, words, features)
 
 
 def outline(variant: str, rows: int, classes: int, max_len: int) -> Architecture:
@@ -97,19 +95,18 @@ def outline(variant: str, rows: int, classes: int, max_len: int) -> Architecture
 
 
 def answers(model: Classifier, documents: TokenIds) -> np.ndarray:
-    """Predict documents as the stages do, which always do so by JAX: `float32[n, classes]`."""
-    return model.probabilities(documents, backend="jax")
+    """Predict documents as the stages do, which always do so by JAX where they can: `float32[n, classes]`."""
+    return model.probabilities(model.cut(documents), backend="jax")
 
 
 def predict(model: Classifier, texts: list[str]) -> np.ndarray:
     """Predict texts as the stages do: `float32[n, classes]`."""
-    return answers(model, model.read(as_texts(texts)))
+    return answers(model, model.number(as_texts(texts)))
 
 
 def is_right(model: Classifier, test: Examples) -> np.ndarray:
-    """Which documents, whole or not, get the right class, `bool[n]`."""
-    documents = test.documents if model.architecture.marks else test.without_marks().documents
-    correct: np.ndarray = answers(model, model.cut(documents)).argmax(axis=1) == test.labels
+    """Which documents get the right class, `bool[n]`."""
+    correct: np.ndarray = answers(model, test.documents).argmax(axis=1) == test.labels
     return correct
 
 
@@ -118,7 +115,7 @@ def lime(model: Classifier, text: str, label: int) -> list[str]:
     [document] = read_documents(model, {0: text})
     explanation = explain(
         document,
-        partial(answer_shortened, model),
+        partial(answer_shortened, model, backend="jax"),
         [label],
         samples=5000,
         words=10,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,23 +11,11 @@ from flaxtext.artifacts.corpus import BATCH_ROWS, Corpus
 from flaxtext.artifacts.token_ids import read_token_ids, write_token_ids, write_unknown_words
 from flaxtext.artifacts.vocabulary import read_vocabulary, write_vocabulary
 from flaxtext.core.parallel import ordered_map
-from flaxtext.text.token_ids import Examples, TokenIds, UnknownWords, concatenate, number_words
+from flaxtext.text.token_ids import Examples, TokenIds, UnknownWords, number_words, offsets_of
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
 from flaxtext.text.words import Tokenizer
 
 MAX_LEN = 50
-
-
-class Padded(NamedTuple):
-    """Documents as the tutorial has them: `ids: int32[n, width]`, zeros at the end, and `labels: int32[n]`."""
-
-    ids: np.ndarray
-    labels: np.ndarray
-
-
-def padded(examples: Examples, width: int = MAX_LEN) -> Padded:
-    """Lay documents of at most `width` words out in rows."""
-    return Padded(examples.documents.padded(width), examples.labels)
 
 
 def batches(texts: pa.Array) -> list[pa.Array]:
@@ -37,16 +24,23 @@ def batches(texts: pa.Array) -> list[pa.Array]:
 
 
 def number(texts: pa.Array, words: Vocabulary) -> TokenIds:
-    """Turn `string[n]` into 50 known words a document, in memory, batch by batch on all cores as everywhere."""
+    """Turn `string[n]` into the first 50 known words of each, in memory, batch by batch on all cores as everywhere."""
 
     def one(batch: pa.Array) -> TokenIds:
-        return number_words(batch, words).known(words.rows).first(MAX_LEN)
+        return tutorials(number_words(batch, words), words)
 
-    return concatenate(list(ordered_map(one, batches(texts))))
+    parts = list(ordered_map(one, batches(texts)))
+    lengths = np.concatenate([part.lengths for part in parts])
+    return TokenIds(np.concatenate([part.ids for part in parts]), offsets_of(lengths))
+
+
+def tutorials(documents: TokenIds, words: Vocabulary) -> TokenIds:
+    """Take of documents what the tutorial reads: known words alone, the first 50."""
+    return documents.known(words.rows).first(MAX_LEN)
 
 
 def in_memory(train: pa.Array, test: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a vocabulary on both splits, and number the words of both."""
+    """Fit a vocabulary on both splits, and number the words of both: `int32[n, 50]` each."""
     words = fit_vocabulary([*batches(train), *batches(test)], tokenizer="keras")
     return number(train, words).padded(MAX_LEN), number(test, words).padded(MAX_LEN)
 
@@ -61,10 +55,10 @@ def in_files(
     """Do the same from Parquet to Parquet, a batch at a time and documents whole; returns seconds.
 
     `warm_up` is a folder of a few documents to do first: what a process spends once then does not count. The
-    vocabulary is that of the splits `fit_on`, or of all, and the tutorial's unless `tokenizer` says otherwise.
+    vocabulary is that of the splits `fit_on`, or of all, and `tokenizer` says what a word is.
     """
     if warm_up is not None:
-        in_files(warm_up, splits, tokenizer=tokenizer)
+        in_files(warm_up, splits)
     vocab = Path(folder, "vocab.parquet")
     started = time.perf_counter()
     write_vocabulary(vocab, fit_vocabulary(_texts(folder, fit_on or splits), tokenizer=tokenizer))
@@ -96,13 +90,13 @@ class Files:
         self.words = read_vocabulary(self.folder / "vocab.parquet")
         self.classes = Corpus(self.folder / "train.parquet").classes
 
-    def examples(self, split: str) -> Examples:
-        """Read a split as the tutorial has it: 50 known words of a document."""
-        found = read_token_ids(self.folder / "token_ids" / f"{split}.parquet")
-        return Examples(found.documents.known(self.words.rows).first(MAX_LEN), found.labels)
-
     def whole(self, split: str) -> Examples:
-        """Read a split as it is, unknown words and marks among the others."""
+        """Read a split, its documents whole, with the marks between their words."""
         folder = self.folder / "token_ids"
         found = read_token_ids(folder / f"{split}.parquet", folder / "unknown.parquet", marks=True)
         return Examples(found.documents, found.labels)
+
+    def examples(self, split: str) -> Examples:
+        """Read of a split what the tutorial reads."""
+        found = read_token_ids(self.folder / "token_ids" / f"{split}.parquet")
+        return Examples(tutorials(found.documents, self.words), found.labels)

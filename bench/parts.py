@@ -8,11 +8,10 @@ import numpy as np
 from bench import our_models, our_token_ids, peers
 from bench.measure import alternate, child, timed
 from bench.our_models import VARIANTS, Fit
-from bench.our_token_ids import padded
 from bench.pipeline import Pipeline
 from bench.report import COMPARISON, Table, comparison
 from bench.setting import Setting
-from bench.tutorial import Tutorial
+from bench.tutorial import Padded, Tutorial
 from flaxtext.text.tokenizers import tokenize
 
 
@@ -29,7 +28,7 @@ def epoch(setting: Setting) -> Table:
         COMPARISON,
     )
     for variant in VARIANTS:
-        loop = Tutorial(variant, setting.words.rows, len(setting.documents.classes), padded(setting.train))
+        loop = Tutorial(variant, setting.words.rows, len(setting.documents.classes), Padded.of(setting.train))
         loop.epoch()
         fit = partial(setting.fit, variant, epochs=epochs)
         sides = {"loop": timed(loop.epoch), "ordered": fit, "shuffled": partial(fit, shuffle=True)}
@@ -94,7 +93,8 @@ def lime(setting: Setting) -> Table:
     """Run the lime package against flaxtext's explanations, with the same classifier."""
     text = setting.documents.test.texts[setting.row].as_py()
     label = int(setting.test.labels[setting.row])
-    n_words = len(tokenize(setting.documents.test.texts[setting.row : setting.row + 1], "keras").flatten())
+    one = setting.documents.test.texts[setting.row : setting.row + 1]
+    n_words = len(tokenize(one, setting.words.tokenizer).flatten())
     pairs = 4 * setting.pairs
     table = Table(
         "LIME",

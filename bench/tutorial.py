@@ -5,7 +5,7 @@ The one liberty: it starts from flaxtext's initial parameters, so that the losse
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +14,8 @@ from flax import linen as nn
 
 from bench import peers
 from bench.our_models import VARIANTS, outline
-from bench.our_token_ids import Files, Padded, padded
+from bench.our_token_ids import MAX_LEN, Files
+from flaxtext.text.token_ids import Examples
 from flaxtext.train.network import build, split
 
 POOLINGS = {
@@ -37,6 +38,18 @@ class Network(nn.Module):
         """Map `int32[batch, max_len]` to logits, `float32[batch, classes]`."""
         x = POOLINGS[self.pooling](nn.Embed(self.rows, self.embed_dim, name="embedding")(ids))
         return nn.Dense(self.classes, name="output")(nn.relu(nn.Dense(100, name="hidden")(x)))
+
+
+class Padded(NamedTuple):
+    """Documents as the tutorial has them: `ids: int32[n, max_len]`, `labels: int32[n]`."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, examples: Examples, max_len: int = MAX_LEN) -> "Padded":
+        """Pad documents."""
+        return cls(examples.documents.padded(max_len), examples.labels)
 
 
 class Tutorial:
@@ -79,7 +92,7 @@ class Tutorial:
 def train(folder: str, variant: str, epochs: int) -> dict[str, float]:
     """Train from files, for the memory it takes."""
     files = Files(folder)
-    tutorial = Tutorial(variant, files.words.rows, len(files.classes), padded(files.examples("train")))
+    tutorial = Tutorial(variant, files.words.rows, len(files.classes), Padded.of(files.examples("train")))
     for _ in range(epochs):
         tutorial.epoch()
     return {"loss": tutorial.losses[-1]}

@@ -8,14 +8,15 @@ import pyarrow as pa
 import pytest
 
 from bench import sets
-from bench.documents import Split, grow
+from bench.documents import Documents, Split, grow, write
 from bench.measure import alternate, child, ratios, timed
-from bench.our_models import VARIANTS, Fit
-from bench.our_token_ids import padded
+from bench.our_models import VARIANTS, Fit, is_right, lime, predict, train_shipped
+from bench.our_token_ids import Files, in_files, in_memory
 from bench.peers import tfidf_svm
 from bench.report import COMPARISON, Table, comparison
-from bench.tutorial import Tutorial
+from bench.tutorial import Padded, Tutorial
 from flaxtext.compare.significance import mcnemar
+from flaxtext.config.train import NetworkVariant
 from flaxtext.core.errors import UserError
 from flaxtext.text.token_ids import Examples, TokenIds, offsets_of
 
@@ -73,14 +74,38 @@ def test_recombined_documents_keep_lengths_labels_and_words():
 )
 def test_the_tutorials_loop_has_the_same_losses(variant):
     rng = np.random.default_rng(0)
-    offsets = offsets_of(rng.integers(0, 8, 100))
-    documents = TokenIds(rng.integers(1, 60, offsets[-1]).astype(np.int32), offsets)
+    lengths = rng.integers(0, 8, 100)
+    documents = TokenIds(rng.integers(1, 60, lengths.sum()).astype(np.int32), offsets_of(lengths))
     train = Examples(documents, rng.integers(0, 3, 100).astype(np.int32))
-    loop = Tutorial(variant, 60, 3, padded(train, 7), batch_size=32)
+    loop = Tutorial(variant, 60, 3, Padded.of(train, 7), batch_size=32)
     for _ in range(2):
         loop.epoch()
     fit = Fit(variant, 60, "abc", train, epochs=2, batch_size=32, max_len=7)
     assert fit.losses == pytest.approx(loop.losses, rel=1e-3)
+
+
+def test_a_folder_of_documents_is_numbered_trained_on_and_explained(tmp_path):
+    """All that the benchmarks do with the package, on a few texts: the tutorial's way, and as shipped."""
+    texts = ["A good film, really!", "a bad film", "good", "bad; so bad"] * 10
+    split = Split(pa.array(texts), np.tile(np.array([1, 0], np.int32), 20))
+    write(Documents(split, split, ["bad", "good"], "films"), tmp_path)
+    in_files(str(tmp_path))
+    files = Files(str(tmp_path))
+    assert files.examples("train").documents.padded(4)[0].tolist() == [2, 3, 4, 5]
+    assert (files.whole("train").documents.ids < 0).any()
+    assert np.array_equal(in_memory(split.texts, split.texts)[0][:, :4], files.examples("train").documents.padded(4))
+    fit = Fit("average_20", files.words.rows, files.classes, files.examples("train"), epochs=3, batch_size=8)
+    model = fit.classifier(files.words)
+    assert predict(model, texts[:2]).shape == (2, 2)
+    assert set(lime(model, texts[0], 1)) == {"a", "good", "film", "really"}
+    in_files(str(tmp_path), fit_on=["train"], tokenizer="unicode")
+    whole = Files(str(tmp_path)).whole("train")
+    variant = NetworkVariant(
+        pooling="tfidf", embed_dim="classes", hidden=0, optimizer="sgd", learning_rate=0.1, marks=True, characters=3
+    )
+    held = np.arange(40) < 8
+    trained = train_shipped(variant, whole.select(~held), whole.select(held), Files(str(tmp_path)))
+    assert is_right(trained, Files(str(tmp_path)).whole("test")).mean() > 0.9
 
 
 def pets(path, n=30):

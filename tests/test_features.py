@@ -1,6 +1,7 @@
 """What documents hold: n-grams, prefixes, marks and characters, spelled out as strings in plain Python."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -269,7 +270,7 @@ def test_bounds_part_documents_into_runs_of_about_one_size(lengths, size):
     runs = bounds(offsets, size)
     assert runs[0][0] == 0
     assert runs[-1][1] == len(lengths)
-    assert all(one[1] == other[0] for one, other in zip(runs, runs[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(runs))
     for first, last in runs:
         assert last > first or not lengths
         assert offsets[last - 1] - offsets[first] < size + max([0, *lengths]) if last > first else True

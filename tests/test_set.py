@@ -10,7 +10,7 @@ from conftest import PROJECT
 from flaxtext.cli.set import edit
 from flaxtext.config.build_vocab import BuildVocab
 from flaxtext.config.params import read_params
-from flaxtext.config.train import Train
+from flaxtext.config.train import NetworkVariant, Train
 from flaxtext.core.errors import UserError
 
 
@@ -36,12 +36,12 @@ def test_an_edit_changes_its_lines_alone(copy):
 
 
 def test_an_edit_of_each_variant_that_sets_the_key_itself(copy):
-    edit(["variants.sum_20={pooling: padded_sum, embed_dim: 20, patience: 3}"], copy)
+    edit(["variants.sum_20={pooling: sum, embed_dim: 20, patience: 3}"], copy)
     edit(["variants.*.patience=null", "variants.*.calibrate=false"], copy)
     variants = read_params(copy).variants
     assert {(own.patience, own.calibrate) for own in variants.values()} == {(None, False)}
     assert "patience" not in copy.read_text(encoding="utf-8").partition("average_20:")[2].splitlines()[0]
-    edit(["variants={one: {pooling: padded_sum, embed_dim: 2}}", "variants.*.patience=null"], copy)
+    edit(["variants={one: {pooling: sum, embed_dim: 2}}", "variants.*.patience=null"], copy)
 
 
 def test_no_edit_leaves_the_bytes(copy):
@@ -101,11 +101,20 @@ def test_make_tutorial_sets_all_that_its_protocol_needs(tmp_path):
     assert set(needed) - {text.partition("=")[0] for text in assignments} == set()
     path = tmp_path / "params.yaml"
     path.write_bytes((PROJECT / "params.yaml").read_bytes())
-    edit(["variants.sum_20={pooling: padded_sum, embed_dim: 20, max_len: 9, patience: 3}"], path)
+    edit(["variants.sum_20={pooling: mean, embed_dim: 9, max_len: 9, patience: 3}"], path)
     edit(assignments, path)
     tutorial = read_params(path)
-    assert tutorial.train == Train(shuffle=False, validation_from="test")
+    assert tutorial.train == Train(max_len=50, shuffle=False, validation_from="test")
     assert tutorial.build_vocab == BuildVocab(tokenizer="keras", fit_on=["train", "test"])
     assert tutorial.train.max_len == 50
     assert {own.max_len for own in tutorial.variants.values()} == {50}
+    networks = [tutorial.variants[name] for name in ("flatten_10", "flatten_20", "average_20", "sum_20")]
+    assert [(own.pooling, own.embed_dim) for own in networks] == [
+        ("flatten", 10),
+        ("flatten", 20),
+        ("padded_mean", 20),
+        ("padded_sum", 20),
+    ]
+    plain = NetworkVariant(max_len=50, shuffle=False, validation_from="test", pooling="flatten", embed_dim=10)
+    assert networks[0] == plain
     assert tutorial.vectorize.validation == 0

@@ -157,7 +157,7 @@ TOKENS = [["the", "zzz", MARKS[0], "runner", "runs"], ["zzz", "zzz", "the"], [],
     ],
 )
 def test_words_that_can_matter(own, reached):
-    """Beyond what is read, no word does, nor one that is unknown, if its characters are not read; marks are no words."""
+    """Beyond what is read, no word does, nor an unknown one if its characters are not read; marks are no words."""
     model = classifier(**own)
     documents = number(TOKENS)
     assert model.reach(documents).astype(int).tolist() == [flag for flags in reached for flag in flags]

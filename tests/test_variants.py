@@ -20,8 +20,8 @@ from flaxtext.text import features
 from flaxtext.text.features import FeatureIds
 from flaxtext.text.token_ids import Examples, TokenIds, number_words
 from flaxtext.text.vocabulary import Vocabulary, fit_vocabulary
-from flaxtext.train.card import render_card
 from flaxtext.train import variants as training
+from flaxtext.train.card import render_card
 from flaxtext.train.loop import Watched, best_epoch
 from flaxtext.train.variants import _check_batch, average, check_extent, train_variant
 
@@ -288,7 +288,8 @@ def test_of_more_classes_than_can_be_dimensions_a_layer_maps_to_them(tmp_path):
     n_classes = 300
     labels = np.tile(np.arange(n_classes, dtype=np.int32), 4)
     texts = [
-        f"the word{label} of {other}" for label, other in zip(labels, np.random.default_rng(0).permutation(labels))
+        f"the word{label} of {other}"
+        for label, other in zip(labels, np.random.default_rng(0).permutation(labels), strict=True)
     ]
     words = fit_vocabulary([pa.array(texts)])
     examples = Examples(number_words(pa.array(texts), words), labels)
@@ -432,22 +433,22 @@ def test_the_figures_of_several_seeds_are_averaged_and_those_of_the_kept_epoch()
 def test_a_pooling_of_ones_own_is_trained_kept_and_read(monkeypatch, tmp_path):
     """It takes a function and a line of POOLINGS; nothing is laid out for it."""
 
-    def first_and_last(documents):
-        return documents.vectors[:, 0], documents.vectors[:, -1]
+    def first_and_sum(documents):
+        return documents.vectors[:, 0], (documents.vectors * documents.present[..., None]).sum(axis=1)
 
-    entry = Pooling(first_and_last, parts=lambda _positions: 2)
-    monkeypatch.setitem(poolings.POOLINGS, "first_and_last", entry)
-    case = Case(network_variant(pooling="first_and_last", epochs=30, max_len=MAX_LEN))
+    entry = Pooling(first_and_sum, parts=lambda _positions: 2)
+    monkeypatch.setitem(poolings.POOLINGS, "first_and_sum", entry)
+    case = Case(network_variant(pooling="first_and_sum", epochs=30, max_len=MAX_LEN))
     assert case.model.architecture.shapes["hidden.kernel"] == (6, 4)
     history = case.trained.histories[0]
     assert history[-1].train_loss < history[0].train_loss
     case.write(tmp_path / "model")
     loaded = read_bundle(tmp_path / "model")
     assert np.array_equal(loaded.predict_proba(case.texts), case.model.predict_proba(case.texts))
-    assert loaded.description == "first_and_last of 3-dimensional embeddings of words, hidden layer of 4"
+    assert loaded.description == "first_and_sum of 3-dimensional embeddings of words, hidden layer of 4"
     ids = case.read(case.texts)
     close(loaded.each(ids, backend="jax"), loaded.each(ids, backend="numpy"))
-    monkeypatch.delitem(poolings.POOLINGS, "first_and_last")
+    monkeypatch.delitem(poolings.POOLINGS, "first_and_sum")
     with pytest.raises(UserError, match=r"architecture\.pooling: expected one of flatten, padded_mean, "):
         read_bundle(tmp_path / "model")
 
