@@ -13,7 +13,12 @@ from flaxtext.cli.set import edit
 PROTOCOL = (
     "build_vocab.tokenizer=keras",
     "build_vocab.fit_on=[train,test]",
+    "vectorize.validation=0",
     "train.max_len=50",
+    "train.min_steps=0",
+    "train.batch_size=1024",
+    "train.patience=null",
+    "train.calibrate=false",
     "train.shuffle=false",
     "train.validation_from=test",
     "train.seed=0",

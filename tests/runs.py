@@ -139,6 +139,7 @@ def make_run(train, train_labels, test, test_labels, classes, *, epochs=1, varia
     Networks that are not among those `trained` are drawn at random, which takes no compilation.
     """
     schedule = {"epochs": epochs, "batch_size": 256, "learning_rate": 0.003}
+    schedule |= {"min_steps": 0, "patience": None, "calibrate": False}
     loaded = values_of(variants=variants, train=schedule, **sections)
     words = fit_vocabulary([pa.array(train, pa.string())])
     known = Examples(number_words(pa.array(train, pa.string()), words), np.asarray(train_labels, np.int32))

@@ -422,8 +422,10 @@ def test_the_mistakes_of_all_variants_are_told_at_once(values):
 def test_what_does_not_fit_between_sections_is_told_at_once(values):
     put(values, "data.source", "agnews")
     put(values, "vectorize.validation", 0)
+    put(values, "train", {**values["train"], "patience": None, "calibrate": False})
     put(values, "variants.sum_20.pretrained", True)
     put(values, "variants.sum_20.patience", 2)
+    put(values, "variants.subwords.calibrate", True)
     with pytest.raises(UserError) as error:
         check_params(values)
     watch = "patience and calibrate need documents to watch; set vectorize.validation above 0"
@@ -486,7 +488,8 @@ def test_a_file_that_is_not_utf_8_or_lacks_a_section(tmp_path):
 @pytest.mark.parametrize(("name", "value"), [("patience", 3), ("calibrate", True)])
 def test_what_chooses_needs_documents_that_may_be_chosen_by(values, name, value):
     """One line each: in train, the variants that do not heed it, and those that set it themselves."""
-    put(values, "train", {**values["train"], name: value})
+    put(values, "train", {**values["train"], "patience": None, "calibrate": False, name: value})
+    del values["variants"]["subwords"]  # which sets patience itself
     check_params(values)
     put(values, "vectorize.validation", 0)
     with pytest.raises(UserError) as error:
@@ -535,7 +538,7 @@ def test_a_stage_reads_its_own_section_alone(file):
     assert (data.source, source.packages["JAX"]) == ("pydocs", "jax")
     variant = read_variant("flatten_10", path)
     assert isinstance(variant, NetworkVariant)
-    assert (variant.embed_dim, variant.batch_size) == (10, 1024)
+    assert (variant.embed_dim, variant.batch_size) == (10, 256)
     with pytest.raises(UserError, match=r"params\.yaml: variants\.sum_20\.stem: unknown key; it is now prefix$"):
         read_variant("sum_20", path)
     with pytest.raises(UserError, match=r"variants: no 'sum_2'; there are flatten_10, flatten_20, average_20, sum_20"):

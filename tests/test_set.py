@@ -36,10 +36,13 @@ def test_an_edit_changes_its_lines_alone(copy):
 
 
 def test_an_edit_of_each_variant_that_sets_the_key_itself(copy):
-    edit(["variants.sum_20={pooling: sum, embed_dim: 20, patience: 3}"], copy)
-    edit(["variants.*.patience=null", "variants.*.calibrate=false"], copy)
+    edit(["variants.sum_20={pooling: sum, embed_dim: 20, patience: 3}", "train.patience=7"], copy)
+    edit(["variants.*.patience=null"], copy)
     variants = read_params(copy).variants
-    assert {(own.patience, own.calibrate) for own in variants.values()} == {(None, False)}
+    assert {name: own.patience for name, own in variants.items()} == {
+        **dict.fromkeys(["flatten_10", "flatten_20", "average_20", "linear"], 7),
+        **dict.fromkeys(["sum_20", "subwords"]),
+    }
     assert "patience" not in copy.read_text(encoding="utf-8").partition("average_20:")[2].splitlines()[0]
     edit(["variants={one: {pooling: sum, embed_dim: 2}}", "variants.*.patience=null"], copy)
 
