@@ -93,8 +93,8 @@ def lime(setting: Setting) -> Table:
     """Run the lime package against flaxtext's explanations, with the same classifier."""
     text = setting.documents.test.texts[setting.row].as_py()
     label = int(setting.test.labels[setting.row])
-    words = tokenize(setting.documents.test.texts[setting.row : setting.row + 1], setting.words.tokenizer)
-    n_words = len(words.flatten())
+    one = setting.documents.test.texts[setting.row : setting.row + 1]
+    n_words = len(tokenize(one, setting.words.tokenizer).flatten())
     pairs = 4 * setting.pairs
     table = Table(
         "LIME",

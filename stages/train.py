@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("variant")
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--watched", type=Path, required=True, help="the same as --train: watch its validation split")
-    parser.add_argument("--unknown", type=Path, required=True, help="the words that the vocabulary lacks")
+    parser.add_argument("--unknown", type=Path, required=True, help="the words of train that the vocabulary lacks")
     parser.add_argument("--vocab", type=Path, required=True)
     parser.add_argument("--pretrained", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
@@ -52,7 +52,7 @@ def main() -> None:
     if variant.validation_from == "train":
         documents, validation = documents.select(~train.held_out), documents.select(train.held_out)
     else:
-        watched = read_token_ids(args.watched, args.unknown, marks=variant.marks)
+        watched = read_token_ids(args.watched, marks=variant.marks)  # whose own unknown words are not told
         validation = Examples(watched.documents, watched.labels)
     trained = train_variant(
         variant,

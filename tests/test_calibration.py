@@ -6,7 +6,7 @@ import pytest
 
 from flaxtext.config.train import NetworkVariant
 from flaxtext.model.architecture import flatten_parameters
-from flaxtext.model.calibration import log_softmax, temperature
+from flaxtext.model.calibration import TEMPERATURES, calibrated, log_softmax, temperature
 from flaxtext.text.token_ids import Examples, number_words
 from flaxtext.text.vocabulary import fit_vocabulary
 from flaxtext.train.variants import train_variant
@@ -59,13 +59,13 @@ def test_a_calibrated_network_gives_the_same_answers_and_likelier_ones(name):
     for calibrate in (False, True):
         about = {"name": "v", "words": words, "classes": ["c", "d"], "origin": {"source": "pets"}}
         models[calibrate] = train_variant(NetworkVariant(**own, calibrate=calibrate), known, watched, **about).model
-    plain, calibrated = (models[calibrate].probabilities(watched.documents) for calibrate in (False, True))
+    plain, scaled = (models[calibrate].probabilities(watched.documents) for calibrate in (False, True))
 
     def loss(answers):
         return -np.log(answers[np.arange(len(answers)), watched.labels]).mean()
 
-    assert np.array_equal(plain.argmax(axis=1), calibrated.argmax(axis=1))
-    assert loss(calibrated) < loss(plain) - 0.001
+    assert np.array_equal(plain.argmax(axis=1), scaled.argmax(axis=1))
+    assert loss(scaled) < loss(plain) - 0.001
 
     # All logits are divided by one number, and by nothing else.
     before, after = (flatten_parameters(models[calibrate].members[0]) for calibrate in (False, True))
@@ -80,3 +80,24 @@ def test_few_documents_all_right_do_not_make_every_answer_certain():
     logits = np.tile([1.0, 0.0, 0.0], (10, 1))
     divisor = temperature(logits, np.zeros(10, np.int32))
     assert np.exp(log_softmax(logits / divisor))[0, 0] < 0.95
+
+
+@pytest.mark.parametrize("scale", [0.001, 0.3, 1.0, 40.0, 1e4])
+@pytest.mark.parametrize("classes", [2, 7])
+def test_the_temperature_is_the_best_of_the_grid(scale, classes):
+    rng = np.random.default_rng(classes)
+    logits = rng.normal(size=(50, classes))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    targets = np.full(logits.shape, 1 / 52 / (classes - 1))
+    targets[np.arange(50), labels] = 51 / 52
+    losses = [-(targets * log_softmax(scale * logits / t)).sum(axis=1).mean() for t in TEMPERATURES]
+    assert temperature(scale * logits, labels) == TEMPERATURES[np.argmin(losses)]
+
+
+def test_probabilities_are_calibrated_as_logits_are():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(200, 3))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    sure = np.exp(log_softmax(5 * logits)).astype(np.float32)
+    divisor = temperature(5 * logits, labels)
+    np.testing.assert_allclose(calibrated(sure, labels), np.exp(log_softmax(5 * logits / divisor)), rtol=1e-4)

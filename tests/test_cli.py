@@ -24,7 +24,7 @@ from tiny_models import untrained
 
 from flaxtext.artifacts.bundle import read_bundle, write_bundle
 from flaxtext.artifacts.metrics import write_json
-from flaxtext.artifacts.token_ids import write_token_ids
+from flaxtext.artifacts.token_ids import write_token_ids, write_unknown_words
 from flaxtext.cli import extras
 from flaxtext.cli.app import COMMANDS
 from flaxtext.cli.description import describe_model, readable_facts
@@ -34,7 +34,7 @@ from flaxtext.cli.terminal import plain
 from flaxtext.config.train import NetworkVariant
 from flaxtext.io import streams
 from flaxtext.io.formulas import neutralize
-from flaxtext.text.token_ids import Examples, number_words
+from flaxtext.text.token_ids import Examples, UnknownWords
 from flaxtext.text.vocabulary import fit_vocabulary
 from flaxtext.train.variants import train_variant
 
@@ -65,7 +65,10 @@ def trained(tmp_path_factory):
     (train, train_labels), (test, test_labels) = documents(1500, 0), documents(700, 1)
     words = fit_vocabulary([pa.array(train)], min_count=3)
     labels = {"train": train_labels, "test": test_labels}
-    documents_of = {name: number_words(pa.array(own), words) for name, own in (("train", train), ("test", test))}
+    unknown = UnknownWords(words)
+    batches = [(pa.array(train), train_labels), (pa.array(test), test_labels)]
+    documents_of = dict(zip(labels, [found for found, _ in unknown.number(batches)], strict=True))
+    write_unknown_words(folder / "unknown.parquet", unknown.words, words.rows)
     for name, own in documents_of.items():
         write_token_ids(folder / f"{name}.parquet", [(own, labels[name])], classes=CLASSES, origin={"source": "pets"})
     variant = NetworkVariant(
@@ -80,7 +83,7 @@ def trained(tmp_path_factory):
     )
     trained = train_variant(
         variant,
-        *(Examples(documents_of[name].cut(10), labels[name]) for name in ("train", "test")),
+        *(Examples(documents_of[name], labels[name]).without_marks() for name in ("train", "test")),
         name="pets_8",
         words=words,
         classes=CLASSES,
@@ -92,6 +95,7 @@ def trained(tmp_path_factory):
     for name, path in {
         "train": "train.parquet",
         "test": "test.parquet",
+        "unknown": "unknown.parquet",
         "predictions": "predictions.parquet",
         "confusion": "confusion.csv",
         "per-class": "per_class.csv",

@@ -2,7 +2,8 @@ import importlib.util
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lime.lime_text import LimeTextExplainer
 
+from flaxtext.artifacts.bundle import write_bundle
 from flaxtext.artifacts.corpus import Corpus, open_corpus
 from flaxtext.artifacts.importance import read_importance
 from flaxtext.artifacts.predictions import Answers, Predictions, write_predictions
@@ -20,20 +22,29 @@ from flaxtext.core.errors import UserError
 from flaxtext.explain import explanation
 from flaxtext.explain.documents import choose_documents
 from flaxtext.explain.explanation import (
-    MAX_TOKENS,
+    MAX_DISTINCT,
+    MAX_WORK,
+    MIN_SAMPLES,
+    draw,
     explain,
-    explain_together,
     fit_linear_models,
-    masked_ids,
+    in_blocks,
     one_blas_thread,
+    read_documents,
+    readable_documents,
     sample_masks,
 )
-from flaxtext.model.architecture import Architecture
+from flaxtext.model.architecture import Architecture, unflatten_parameters
+from flaxtext.model.classifier import Classifier, ModelInfo
+from flaxtext.model.poolings import POOLINGS
+from flaxtext.model.shortening import Shortened, answer_shortened
+from flaxtext.text.features import Reading, fit_features
+from flaxtext.text.token_ids import number_words
 from flaxtext.text.vocabulary import Vocabulary
 
 MAX_LEN = 12
 SAMPLES = 1500
-VOCABULARY = {f"w{number}": number for number in range(1, 60)}  # words from w60 on are unknown
+WORDS = [f"w{number}" for number in range(1, 60)]  # words from w60 on are unknown
 DOCUMENTS = {
     "distinct": " ".join(f"w{number}" for number in range(1, 16)),
     "repeated": "w3 w7 w3 w9 w11 w3 w7 w40 w41 w42 w43 w44 w3 w20 w21",
@@ -45,38 +56,44 @@ DOCUMENTS = {
 }
 
 
-def classifier(pooling, max_len=MAX_LEN):
-    """A network like flaxtext's, in NumPy, with arbitrary parameters."""
+def classifier(pooling, tokenizer="unicode", *, max_len=MAX_LEN, classes=("no", "yes", "<b>", "x")):
+    """A network with arbitrary parameters; some words matter, most do not."""
+    words = Vocabulary(pa.array(WORDS), np.ones(len(WORDS), np.int64), tokenizer)
+    reading = Reading(ngrams=2, characters=3) if POOLINGS[pooling].weighs else Reading()
+    pairs = pa.array([" ".join(np.random.default_rng(seed).permutation(WORDS)) for seed in range(30)])
+    features = fit_features(words.words, number_words(pairs, words), reading)
+    architecture = Architecture(
+        features.rows, len(classes), pooling, embed_dim=6, hidden=16, max_len=max_len, **asdict(reading)
+    )
     rng = np.random.default_rng(7)
-    embedding = rng.normal(size=(len(VOCABULARY) + 1, 6)).astype(np.float32)
-    embedding[1:] *= 6 / np.arange(1, len(VOCABULARY) + 1, dtype=np.float32)[:, None]  # some words matter, most do not
-    embedding[0] *= 0.1
-    hidden = rng.normal(size=(6 * (max_len if pooling == "flatten" else 1), 16)).astype(np.float32)
-    output = rng.normal(size=(16, 4)).astype(np.float32) / 4
-
-    def predict(ids):
-        assert ids.dtype == np.int32
-        assert ids.shape[1] == max_len
-        vectors = embedding[ids]
-        pooled = {"flatten": vectors.reshape(len(ids), -1), "mean": vectors.mean(1), "sum": vectors.sum(1)}[pooling]
-        logits = np.maximum(pooled @ hidden / 4, 0) @ output
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
-
-    return predict
+    parameters = {name: rng.normal(size=shape) for name, shape in architecture.shapes.items()}
+    parameters["embedding.embedding"][0] *= 0.1
+    parameters["embedding.embedding"][1:60] *= 6 / np.arange(1, 60)[:, None]
+    if "embedding.idf" in parameters:
+        parameters["embedding.idf"] = np.abs(parameters["embedding.idf"])
+    else:
+        parameters["hidden.kernel"] /= 4
+    parameters["output.kernel"] /= 4
+    named = {name: np.float32(array) for name, array in parameters.items()}
+    return Classifier(ModelInfo(list(classes)), architecture, [unflatten_parameters(named)], words, features)
 
 
-def ids_of(tokens):
-    return np.array([VOCABULARY.get(token, 0) for token in tokens], dtype=np.int32)
+MODELS = {
+    "flatten": ("flatten", "unicode"),
+    "mean": ("padded_mean", "unicode"),
+    "sum": ("padded_sum", "keras"),
+    "words alone": ("mean", "unicode"),
+    "weighted": ("tfidf", "unicode"),
+    "weighted, keras": ("tfidf", "keras"),
+}
 
 
-def retokenized(tokens, max_len=MAX_LEN):
-    """Ids of a text by the obvious route: look up, drop unknown words, cut, pad."""
-    known = [VOCABULARY[token] for token in tokens if token in VOCABULARY][:max_len]
-    return known + [0] * (max_len - len(known))
+def explained(model, text, labels, *, row=0, **settings):
+    [document] = read_documents(model, {row: text})
+    return explain(document, partial(answer_shortened, model), labels, **settings)
 
 
-def run_lime(text, predict, label, words, seed=0):
+def run_lime(text, model, label, words, seed=0):
     """Explain with the lime package; returns its explanation and what it saw: masks, probabilities."""
     seen = {}
 
@@ -84,7 +101,7 @@ def run_lime(text, predict, label, words, seed=0):
         distinct = list(dict.fromkeys(text.split()))
         kept = [set(shortened.split()) for shortened in texts]
         seen["masks"] = np.array([[word in words for word in distinct] for words in kept])
-        seen["probabilities"] = predict(np.array([retokenized(t.split()) for t in texts], dtype=np.int32))
+        seen["probabilities"] = model.predict_proba(texts)
         return seen["probabilities"]
 
     # feature_selection is what "auto" comes to for more than six words
@@ -96,59 +113,56 @@ def run_lime(text, predict, label, words, seed=0):
 def assert_same(model, lime_explanation, label):
     lime_weights = dict(lime_explanation.local_exp[label])
     weights = dict(zip(model.indices.tolist(), model.weights.tolist(), strict=True))
-    for index in weights.keys() | lime_weights.keys():  # words of no weight at all come in any order
-        assert weights.get(index, 0) == pytest.approx(lime_weights.get(index, 0), abs=1e-6)
+    # Probabilities differ in their last digits, by which words of equal weight may change places.
+    smallest = min(map(abs, weights.values()), default=0)
+    for index in weights.keys() | lime_weights.keys():
+        if index in weights and index in lime_weights:
+            assert weights[index] == pytest.approx(lime_weights[index], abs=1e-5)
+        else:
+            assert abs(weights.get(index, lime_weights.get(index))) == pytest.approx(smallest, abs=1e-5)
     assert np.all(np.diff(np.abs(model.weights)) <= 0)
-    assert model.intercept == pytest.approx(lime_explanation.intercept[label], abs=1e-6)
-    assert model.local_prediction == pytest.approx(lime_explanation.local_pred[0], abs=1e-6)
-    if model.weights.any():  # where no word matters, lime's score is a quotient of rounding errors
-        assert model.score == pytest.approx(lime_explanation.score, abs=1e-6)
+    assert model.intercept == pytest.approx(lime_explanation.intercept[label], abs=1e-5)
+    assert model.local_prediction == pytest.approx(lime_explanation.local_pred[0], abs=1e-5)
+    if (
+        np.abs(model.weights).max(initial=0) > 1e-3
+    ):  # where no word matters, lime's score is a quotient of rounding errors
+        assert model.score == pytest.approx(lime_explanation.score, abs=1e-4)
 
 
-@pytest.mark.parametrize("words", [4, 10, 50])
-@pytest.mark.parametrize("pooling", ["flatten", "mean", "sum"])
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_equals_lime_on_the_masks_of_lime(document, pooling, words):
-    text = DOCUMENTS[document]
-    tokens = text.split()
-    predict = classifier(pooling)
-    distinct = list(dict.fromkeys(tokens))
-    for label in (0, 3):
-        lime_explanation, seen = run_lime(text, predict, label, words)
-        ids = masked_ids(
-            ids_of(tokens), np.array([distinct.index(t) for t in tokens], dtype=np.int32), seen["masks"], MAX_LEN
-        )
-        np.testing.assert_array_equal(predict(ids), seen["probabilities"])
-        [model] = fit_linear_models(seen["masks"], seen["probabilities"][:, [label]], words)
-        assert_same(model, lime_explanation, label)
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("text", DOCUMENTS)
+def test_equals_lime_on_the_masks_of_lime(text, name):
+    text = DOCUMENTS[text]
+    model = classifier(*MODELS[name])
+    [document] = read_documents(model, {0: text})
+    distinct = list(dict.fromkeys(text.split()))
+    columns = np.array([distinct.index(token) for token in text.split()], np.int32)
+    for label, words in ((0, 4), (3, 10)):
+        lime_explanation, seen = run_lime(text, model, label, words)
+        [answers] = answer_shortened(model, [Shortened(document.ids, columns, seen["masks"])])
+        np.testing.assert_allclose(answers, seen["probabilities"], atol=1e-6)
+        [linear] = fit_linear_models(seen["masks"], answers[:, [label]], words)
+        assert_same(linear, lime_explanation, label)
 
 
-@pytest.mark.parametrize("pooling", ["flatten", "mean", "sum"])
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_lime_on_our_masks_equals_explain(document, pooling, monkeypatch):
-    text = DOCUMENTS[document]
-    tokens = text.split()
-    predict = classifier(pooling)
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("text", ["repeated", "unknown", "one word", "one unknown word"])
+def test_lime_on_our_masks_equals_explain(text, name, monkeypatch):
+    text = DOCUMENTS[text]
+    model = classifier(*MODELS[name])
     labels = [2, 1]
-    result = explain(
-        tokens, ids_of(tokens), predict, labels, max_len=MAX_LEN, samples=SAMPLES, words=8, rng=np.random.default_rng(3)
-    )
-    masks = sample_masks(len(set(tokens)), SAMPLES, np.random.default_rng(3))
-    assert result.words == list(dict.fromkeys(tokens))
-    for label, model in zip(labels, result.models, strict=True):
+    result = explained(model, text, labels, samples=SAMPLES, words=8, rng=np.random.default_rng(3))
+    masks = sample_masks(len(set(text.split())), SAMPLES, np.random.default_rng(3))
+    assert result.words == list(dict.fromkeys(text.split()))
+    for label, linear in zip(labels, result.models, strict=True):
         explainer = LimeTextExplainer(split_expression=r"\s+", feature_selection="highest_weights")
         removed = iter([np.flatnonzero(~mask) for mask in masks[1:]])
-        source = explainer.random_state
-        monkeypatch.setattr(explainer, "random_state", _Replay(removed, source))
+        monkeypatch.setattr(explainer, "random_state", _Replay(removed, explainer.random_state))
         lime_explanation = explainer.explain_instance(
-            text,
-            lambda texts: predict(np.array([retokenized(t.split()) for t in texts], dtype=np.int32)),
-            labels=[label],
-            num_features=8,
-            num_samples=SAMPLES,
+            text, model.predict_proba, labels=[label], num_features=8, num_samples=SAMPLES
         )
-        np.testing.assert_allclose(result.probabilities, lime_explanation.predict_proba, atol=1e-7)
-        assert_same(model, lime_explanation, label)
+        np.testing.assert_allclose(result.probabilities, lime_explanation.predict_proba, atol=1e-6)
+        assert_same(linear, lime_explanation, label)
 
 
 class _Replay:
@@ -166,9 +180,7 @@ class _Replay:
 
 
 def test_empty_document():
-    result = explain(
-        [], ids_of([]), classifier("mean"), [0, 1], max_len=MAX_LEN, samples=50, words=5, rng=np.random.default_rng(0)
-    )
+    result = explained(classifier("mean"), "", [0, 1], samples=50, words=5, rng=np.random.default_rng(0))
     assert result.words == []
     for label, model in enumerate(result.models):
         assert len(model.indices) == len(model.weights) == 0
@@ -182,25 +194,6 @@ def test_words_that_change_nothing_have_no_weight():
     assert not model.weights.any()
     assert model.score == 1
     assert model.intercept == np.float32(0.1)
-
-
-@given(
-    tokens=st.lists(st.sampled_from([f"w{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 97, 98, 99)]), max_size=30),
-    max_len=st.integers(1, 20),
-    samples=st.sampled_from([1, 2, 37, 511, 512, 513]),
-    seed=st.integers(0, 9),
-)
-def test_masked_ids_equal_tokenizing_the_shortened_text(tokens, max_len, samples, seed):
-    distinct = list(dict.fromkeys(tokens))
-    masks = sample_masks(len(distinct), samples, np.random.default_rng(seed))
-    words = np.array([distinct.index(token) for token in tokens], dtype=np.int32)
-    ids = masked_ids(ids_of(tokens), words, masks, max_len)
-    expected = [
-        retokenized([t for t, word in zip(tokens, words, strict=True) if mask[word]], max_len) for mask in masks
-    ]
-    assert ids.dtype == np.int32
-    assert ids.shape == (samples, max_len)
-    np.testing.assert_array_equal(ids, expected)
 
 
 def test_masks_remove_a_uniform_number_of_uniform_words():
@@ -222,19 +215,19 @@ def test_masks_of_few_words(words):
     assert masks.tolist() == [[True] * words] + [[False] * words] * 4
 
 
-@pytest.mark.parametrize(("pooling", "shared"), [("flatten", 3), ("mean", 4), ("sum", 4)])
+@pytest.mark.parametrize(("pooling", "shared"), [("flatten", 3), ("padded_mean", 4), ("sum", 4), ("tfidf", 4)])
 def test_another_seed_and_more_samples_keep_the_top_words(pooling, shared):
-    tokens = [f"w{number}" for number in range(1, 41)]
+    model = classifier(pooling, max_len=50)
+    text = " ".join(f"w{number}" for number in range(1, 41))
 
     def top(samples, seed):
         rng = np.random.default_rng(seed)
-        predict = classifier(pooling, max_len=50)
-        [model] = explain(tokens, ids_of(tokens), predict, [0], max_len=50, samples=samples, words=10, rng=rng).models
-        return dict(zip(model.indices.tolist(), model.weights.tolist(), strict=True))
+        [linear] = explained(model, text, [0], samples=samples, words=10, rng=rng).models
+        return dict(zip(linear.indices.tolist(), linear.weights.tolist(), strict=True))
 
-    reference = top(50_000, seed=0)
+    reference = top(30_000, seed=0)
     largest = max(map(abs, reference.values()))
-    for seed in range(1, 6):
+    for seed in range(1, 5):
         weights = top(5000, seed)
         assert len(set(list(reference)[:5]) & set(list(weights)[:5])) >= shared
         for word in reference.keys() & weights.keys():
@@ -242,52 +235,76 @@ def test_another_seed_and_more_samples_keep_the_top_words(pooling, shared):
 
 
 def test_same_generator_same_explanation():
-    tokens = DOCUMENTS["repeated"].split()
-
     def weights():
-        rng = np.random.default_rng([0, 5])
-        return explain(
-            tokens, ids_of(tokens), classifier("sum"), [1], max_len=MAX_LEN, samples=300, words=10, rng=rng
-        ).models[0]
+        settings = {"samples": 300, "words": 10, "rng": np.random.default_rng([0, 5])}
+        return explained(classifier("tfidf"), DOCUMENTS["repeated"], [1], **settings).models[0]
 
     assert weights().weights.tolist() == weights().weights.tolist()
 
 
-@pytest.mark.parametrize("pooling", ["flatten", "mean"])
-def test_documents_together_are_explained_as_each_alone(pooling):
-    model = classifier(pooling)
-    texts = [*(text.split() for text in DOCUMENTS.values()), []]
-    settings = {"max_len": MAX_LEN, "samples": 200, "words": 5}
-
-    def given(number):
-        tokens = texts[number]
-        return tokens, ids_of(tokens), [0, 1], np.random.default_rng([7, number])
-
-    together = explain_together([given(number) for number in range(len(texts))], model, **settings)
-    for number, one in enumerate(together):
-        tokens, ids, labels, rng = given(number)
-        alone = explain(tokens, ids, model, labels, rng=rng, **settings)
-        assert one.words == alone.words
-        np.testing.assert_allclose(one.probabilities, alone.probabilities, rtol=1e-5)
-        for ours, theirs in zip(one.models, alone.models, strict=True):
-            assert ours.score == pytest.approx(theirs.score, abs=1e-5)
-            weights = [dict(zip(each.indices.tolist(), each.weights.tolist(), strict=True)) for each in (ours, theirs)]
-            assert weights[0] == pytest.approx(weights[1], abs=1e-6)
+def test_marks_always_stay():
+    model = classifier("mean")
+    model.architecture = replace(model.architecture, marks=True)
+    [document] = read_documents(model, {7: "w1, (w2) w1"})
+    assert (document.row, document.tokens) == (7, ["w1", "w2", "w1"])
+    distinct, shortened = draw(document, 50, np.random.default_rng(0))
+    assert distinct == ["w1", "w2"]
+    assert shortened.columns.tolist() == [0, -1, -1, 1, -1, 0]
+    assert shortened.kept.shape == (50, 2)
 
 
-def test_a_long_document_counts_up_to_its_thousandth_token():
-    tokens = [f"w{number % 70}" for number in range(50_000)] + ["last"]
-    result = explain(
-        tokens,
-        ids_of(tokens),
-        classifier("mean"),
-        [1],
-        max_len=MAX_LEN,
-        samples=100,
-        words=5,
-        rng=np.random.default_rng(0),
-    )
-    assert result.words == list(dict.fromkeys(tokens[:MAX_TOKENS]))
+def test_of_a_long_document_the_first_words_are_weighed_by_fewer_samples():
+    model = classifier("mean")
+    [document] = read_documents(model, {0: " ".join(f"x{number % 1500}" for number in range(20_000))})
+    distinct, shortened = draw(document, 5000, np.random.default_rng(0))
+    assert distinct == [f"x{number}" for number in range(MAX_DISTINCT)]
+    assert shortened.columns[:1500].tolist() == [*range(1000), *[-1] * 500]
+    assert shortened.kept.shape == (MAX_WORK // 20_000, 1000)
+    assert len(draw(document, 100, np.random.default_rng(0))[1].kept) == 100
+    [document] = read_documents(model, {0: "w1 " * (MAX_WORK // 100)})
+    assert draw(document, 5000, np.random.default_rng(0))[1].kept.shape == (MIN_SAMPLES, 1)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "tfidf"])
+def test_a_long_document_is_explained_as_its_shortened_forms_are_answered(pooling, monkeypatch):
+    """By whatever way, pairs looked up in advance or not, in one part or in many."""
+    model = classifier(pooling, max_len=None)
+    rng = np.random.default_rng(0)
+    text = " ".join(f"w{number}" for number in rng.integers(1, 70, 3000))
+    [document] = read_documents(model, {0: text})
+    _, shortened = draw(document, 40, rng)
+    expected = model.probabilities(model.cut(shortened.forms()))
+    for pairs, values in ((2**24, 2**23), (0, 2**23), (2**24, 2**11)):
+        monkeypatch.setattr("flaxtext.model.shortening.MAX_PAIRS", pairs)
+        monkeypatch.setattr("flaxtext.model.shortening.BLOCK_VALUES", values)
+        np.testing.assert_allclose(answer_shortened(model, [shortened])[0], expected, atol=1e-5)
+
+
+def test_bulk_takes_the_first_documents_that_are_allowed_and_keeps_their_order(monkeypatch):
+    model = classifier("mean")
+    texts = {5: "w1 w2 w3", 2: "w4 w5 w6 w7", 9: "x1 x2", 1: "w9"}
+
+    def rows(work):
+        monkeypatch.setattr(explanation, "MAX_BULK_WORK", work)
+        documents, reached = readable_documents(model, texts, 100)
+        assert [len(reach) for reach in reached] == [len(one.tokens) for one in documents]
+        return [one.row for one in documents]
+
+    assert rows(10_000) == [1, 2, 5]  # 9 has no word that can matter
+    assert rows(900) == [2, 5]
+    assert rows(799) == [2, 5]
+    assert rows(600) == [5]
+    assert rows(1) == [5]
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 900)), max_size=9))
+def test_documents_are_asked_about_in_blocks(sizes):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(explanation, "BLOCK_WORDS", 20_000)
+        parts = [sizes[part] for part in in_blocks(sizes)]
+    assert [size for part in parts for size in part] == sizes
+    work = [sum(forms * max(words, 256) for forms, words in part) for part in parts]
+    assert all(total <= 20_000 or len(part) == 1 for total, part in zip(work, parts, strict=True))
 
 
 def test_does_not_import_scikit_learn_or_jax():
@@ -299,14 +316,11 @@ def test_does_not_import_scikit_learn_or_jax():
 
 
 def test_explains_the_same_without_threadpoolctl(monkeypatch):
-    tokens = DOCUMENTS["repeated"].split()
-    settings = {"max_len": MAX_LEN, "samples": 300, "words": 10}
+    model = classifier("sum")
 
     def weights():
-        [model] = explain(
-            tokens, ids_of(tokens), classifier("sum"), [1], rng=np.random.default_rng(0), **settings
-        ).models
-        return model.weights.tolist()
+        settings = {"samples": 300, "words": 10, "rng": np.random.default_rng(0)}
+        return explained(model, DOCUMENTS["repeated"], [1], **settings).models[0].weights.tolist()
 
     expected = weights()
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
@@ -372,38 +386,21 @@ def test_reads_the_texts_of_some_rows(tmp_path):
     assert Corpus(tmp_path / "test").take(set(expected)) == expected
 
 
-class StubClassifier:
-    classes = ("no", "yes", "<b>", "x")
-    architecture = Architecture(len(VOCABULARY) + 1, 4, MAX_LEN, pooling="padded_sum", embed_dim=6)
-    vocabulary = Vocabulary(pa.array(list(VOCABULARY)), np.ones(len(VOCABULARY), np.int64))
-
-    def probabilities(self, ids, backend):
-        assert backend == "jax"
-        return classifier("sum")(ids)
-
-    def tokenize(self, texts):
-        return [text.lower().split() for text in texts]
-
-    def token_ids(self, tokens):
-        return ids_of(tokens)
-
-
 def test_stage_writes_json_and_page(stage, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(PROJECT)
-    monkeypatch.setattr(stage, "read_bundle", lambda _: StubClassifier())
+    model = classifier("padded_sum", "keras")
+    write_bundle(tmp_path / "m", model)
     settings = Explain(rows=[1], mistakes=1, samples=200, words=3, seed=5)
     monkeypatch.setattr(stage.Explain, "read", lambda _: settings)
     texts = ["W5 w6 w7", "w8 w8 w9 zzz w10", "", "w1"]
     write_corpus(tmp_path / "test.parquet", texts)
-    probabilities = np.array(
-        [classifier("sum")(np.array([retokenized(t.lower().split())], np.int32))[0] for t in texts]
-    )
-    predicted = [StubClassifier.classes[i] for i in probabilities.argmax(axis=1)]
-    labels = [predicted[0], predicted[1], next(c for c in StubClassifier.classes if c != predicted[2]), predicted[3]]
-    numbers = np.tile(np.array([StubClassifier.classes.index(label) for label in labels], np.int32), 2)
+    probabilities = model.predict_proba(texts)
+    predicted = [model.classes[i] for i in probabilities.argmax(axis=1)]
+    labels = [predicted[0], predicted[1], next(c for c in model.classes if c != predicted[2]), predicted[3]]
+    numbers = np.tile(np.array([model.classes.index(label) for label in labels], np.int32), 2)
     write_predictions(
         tmp_path / "predictions.parquet",
-        classes=list(StubClassifier.classes),
+        classes=model.classes,
         splits=np.array(["train"] * 4 + ["test"] * 4, object),
         rows=np.tile(np.arange(4), 2),
         labels=numbers,

@@ -4,126 +4,154 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaxtext.explain import faithfulness
-from flaxtext.explain.explanation import Contributions, leave_one_out
+from flaxtext.explain import explanation, faithfulness
+from flaxtext.explain.explanation import Contributions, Document, leave_one_out
 from flaxtext.explain.faithfulness import (
     BINS,
-    Document,
+    RANDOM_ORDERS,
     agreement,
+    average,
     importance_of_words,
     judge,
     lime,
     measure_faithfulness,
-    random_words,
+    random_scores,
     scores_of_contributions,
     scores_of_words,
 )
+from flaxtext.text.token_ids import TokenIds
 
 MAX_LEN = 6
+UNKNOWN = 20
+MARK = -9
 EFFECT = np.random.default_rng(1).normal(size=(20, 3)) * np.r_[0, np.linspace(3, 0.1, 19)][:, None]
 
 
 def predict(ids):
-    """A classifier of three classes to which each word adds the same wherever it stands."""
-    assert ids.dtype == np.int32
-    assert ids.shape[1] == MAX_LEN
-    logits = EFFECT[ids].sum(axis=1)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+    """A classifier of three classes that reads the first words that it knows, wherever they stand, and marks."""
+    known = [id_ for id_ in ids if 0 < id_ < UNKNOWN][:MAX_LEN]
+    logits = EFFECT[known].sum(axis=0) + 0.1 * np.arange(3) * list(ids).count(MARK)
+    odds = np.exp(logits - logits.max())
+    return (odds / odds.sum()).astype(np.float32)
+
+
+def answers(documents):
+    found = []
+    for one in documents:
+        forms = one.forms()
+        ends = forms.offsets[1:].tolist()
+        found.append(
+            np.stack([predict(forms.ids[end - size : end]) for end, size in zip(ends, forms.lengths, strict=True)])
+        )
+    return found
 
 
 def document(ids, row=0):
-    return Document(row, [f"w{id_}" if id_ else f"unknown{place}" for place, id_ in enumerate(ids)], np.int32(ids))
+    tokens = [f"w{id_}" if id_ < UNKNOWN else f"unknown{place}" for place, id_ in enumerate(ids) if id_ > 0]
+    return Document(row, tokens, TokenIds(np.array(ids, np.int32), np.array([0, len(ids)])))
 
 
-def left_out(documents):
-    return leave_one_out([own.ids for own in documents], predict, MAX_LEN)
+def reach(ids):
+    """Which of the words and marks are words that can matter."""
+    known = np.array([0 < id_ < UNKNOWN for id_ in ids], bool)
+    return known & (np.cumsum(known) <= MAX_LEN)
 
 
-def row_of(ids):
-    known = [id_ for id_ in ids if id_][:MAX_LEN]
-    return np.array([known + [0] * (MAX_LEN - len(known))], np.int32)
+def prepare(lists):
+    documents = [document(ids, row) for row, ids in enumerate(lists)]
+    return documents, [reach(ids) for ids in lists]
 
 
-ids_lists = st.lists(st.lists(st.integers(0, 9), max_size=12), max_size=5)
+def left_out(documents, reached):
+    return leave_one_out([own.ids for own in documents], reached, answers)
+
+
+ids_lists = st.lists(st.lists(st.sampled_from([MARK, *range(1, 8), UNKNOWN]), max_size=12), max_size=5)
 
 
 @given(ids_lists)
 def test_leaving_a_word_out_is_predicting_the_shortened_text(lists):
-    found = leave_one_out([np.array(ids, np.int32) for ids in lists], predict, MAX_LEN)
+    found = left_out(*prepare(lists))
     assert len(found) == len(lists)
     for ids, one in zip(lists, found, strict=True):
-        before = predict(row_of(ids))[0]
+        before = predict(ids)
         np.testing.assert_allclose(one.probabilities, before, atol=1e-6)
-        known = [id_ for id_ in ids if id_]
+        known = [id_ for id_ in ids if 0 < id_ < UNKNOWN]
         assert one.word_ids.tolist() == list(dict.fromkeys(known[:MAX_LEN]))
         for id_, weights in zip(one.word_ids, one.weights, strict=True):
-            after = predict(row_of([other for other in ids if other != id_]))[0]
+            after = predict([other for other in ids if other != id_])
             np.testing.assert_allclose(weights, before - after, atol=1e-6)
 
 
+def test_of_a_long_document_the_first_words_are_left_out(monkeypatch):
+    monkeypatch.setattr(explanation, "MAX_DISTINCT", 2)
+    [one] = left_out(*prepare([[3, 5, 3, 4, 6]]))
+    assert one.word_ids.tolist() == [3, 5]
+    np.testing.assert_allclose(one.weights[1], predict([3, 5, 3, 4, 6]) - predict([3, 3, 4, 6]), atol=1e-6)
+
+
 def obvious(ids, scores, label):
-    """Comprehensiveness and sufficiency of one document, by the obvious route."""
-    known = [id_ for id_ in ids if id_]
-    order = sorted(range(len(scores)), key=lambda place: -scores[place])
-    before = predict(row_of(ids))[0, label]
+    """Comprehensiveness and sufficiency of one document, by the obvious route: marks and words unreached stay or go."""
+    words = np.flatnonzero(reach(ids)).tolist()
+    order = [words[place] for place in sorted(range(len(scores)), key=lambda place: -scores[place])]
+    before = predict(ids)[label]
     without, alone = [], []
     for share in BINS:
         chosen = set(order[: int(np.ceil(share * len(scores)))])
-        without.append(before - predict(row_of([x for i, x in enumerate(known) if i not in chosen]))[0, label])
-        alone.append(before - predict(row_of([x for i, x in enumerate(known) if i in chosen]))[0, label])
+        without.append(before - predict([x for i, x in enumerate(ids) if i not in chosen])[label])
+        alone.append(before - predict([x for i, x in enumerate(ids) if i in chosen or x < 0])[label])
     return np.mean(without), np.mean(alone)
 
 
-@given(ids_lists.filter(lambda lists: any(any(ids) for ids in lists)), st.integers(0, 9))
+@given(ids_lists, st.integers(0, 9))
 def test_comprehensiveness_and_sufficiency_by_the_obvious_route(lists, seed):
-    lists = [ids for ids in lists if any(ids)]
+    lists = [ids for ids in lists if reach(ids).any()] or [[1]]
     rng = np.random.default_rng(seed)
-    documents = [document(ids) for ids in lists]
-    scores = [rng.permutation(own.reach(MAX_LEN)).astype(float) for own in documents]
+    documents, reached = prepare(lists)
+    orders = [[rng.permutation(int(one.sum())).astype(float) for one in reached] for _ in range(2)]
     labels = rng.integers(0, 3, len(lists)).astype(np.int32)
-    result = measure_faithfulness(documents, scores, labels, predict, MAX_LEN)
-    expected = [obvious(*args) for args in zip(lists, scores, labels.tolist(), strict=True)]
-    np.testing.assert_allclose(np.stack([result.comprehensiveness, result.sufficiency], 1), expected, atol=1e-6)
+    results = measure_faithfulness(documents, reached, orders, labels, answers)
+    for scores, result in zip(orders, results, strict=True):
+        expected = [obvious(*each) for each in zip(lists, scores, labels.tolist(), strict=True)]
+        np.testing.assert_allclose(np.stack([result.comprehensiveness, result.sufficiency], 1), expected, atol=1e-6)
 
 
 def many(n=60, seed=0):
     rng = np.random.default_rng(seed)
-    return [document([*rng.integers(0, 20, rng.integers(2, 12)).tolist(), 1], row) for row in range(n)]
+    return prepare([[*rng.integers(1, 21, rng.integers(2, 12)).tolist(), 1] for _ in range(n)])
 
 
 def test_blocks_change_nothing(monkeypatch):
-    documents = many(32)
+    documents, reached = many(32)
     labels = np.zeros(len(documents), np.int32)
-    scores = [np.arange(own.reach(MAX_LEN), dtype=float) for own in documents]
-    whole = measure_faithfulness(documents, scores, labels, predict, MAX_LEN)
-    found = left_out(documents)
-    monkeypatch.setattr("flaxtext.explain.explanation.BLOCK_DOCUMENTS", 7)
-    monkeypatch.setattr("flaxtext.explain.faithfulness.BLOCK_DOCUMENTS", 7)
-    np.testing.assert_array_equal(
-        measure_faithfulness(documents, scores, labels, predict, MAX_LEN).sufficiency, whole.sufficiency
-    )
-    for one, other in zip(found, left_out(documents), strict=True):
+    scores = [[np.arange(own.sum(), dtype=float) for own in reached]]
+    [whole] = measure_faithfulness(documents, reached, scores, labels, answers)
+    found = left_out(documents, reached)
+    monkeypatch.setattr(explanation, "BLOCK_WORDS", 7000)
+    [again] = measure_faithfulness(documents, reached, scores, labels, answers)
+    np.testing.assert_array_equal(again.sufficiency, whole.sufficiency)
+    for one, other in zip(found, left_out(documents, reached), strict=True):
         np.testing.assert_array_equal(one.weights, other.weights)
 
 
 def test_true_explanations_beat_random_words_and_false_ones_do_not():
-    documents = many()
-    found = left_out(documents)
+    documents, reached = many()
+    found = left_out(documents, reached)
     labels = np.array([one.probabilities.argmax() for one in found], np.int32)
-    true = scores_of_contributions(documents, found, labels, MAX_LEN)
-    chance = random_words(documents, labels, predict, MAX_LEN, np.random.default_rng(0))
-    right = measure_faithfulness(documents, true, labels, predict, MAX_LEN)
-    wrong = measure_faithfulness(documents, [-own for own in true], labels, predict, MAX_LEN)
+    true = scores_of_contributions(documents, reached, found, labels)
+    scores = [true, [-own for own in true], *random_scores(reached, np.random.default_rng(0))]
+    assert len(scores) == 2 + RANDOM_ORDERS
+    right, wrong, *orders = measure_faithfulness(documents, reached, scores, labels, answers)
+    chance = average(orders)
     assert right.comprehensiveness.mean() > chance.comprehensiveness.mean() + 0.1 > wrong.comprehensiveness.mean() + 0.1
     assert right.sufficiency.mean() < chance.sufficiency.mean() - 0.1 < wrong.sufficiency.mean() - 0.1
 
 
 def test_judging_prints_plain_figures_and_another_document_changes_nothing():
-    documents = many()
-    found = left_out(documents)
-    figures = judge(documents, found, predict, max_len=MAX_LEN, samples=300, seed=0)
-    assert figures == judge(documents, found, predict, max_len=MAX_LEN, samples=300, seed=0)
+    documents, reached = many(40)
+    found = left_out(documents, reached)
+    figures = judge(documents, reached, found, answers, samples=200, seed=0)
+    assert figures == judge(documents, reached, found, answers, samples=200, seed=0)
     assert figures["documents"] == len(documents)
     assert figures["lime"]["comprehensiveness"] > figures["random"]["comprehensiveness"] + 0.1
     assert figures["lime"]["sufficiency"] < figures["random"]["sufficiency"] - 0.1
@@ -134,24 +162,25 @@ def test_judging_prints_plain_figures_and_another_document_changes_nothing():
     )
     assert 0.5 < figures["lime"]["stability"] <= 1
     assert 0.3 < figures["lime"]["fit"] <= 1
-    options = {"max_len": MAX_LEN, "samples": 300, "seed": 0}
+    options = {"samples": 200, "seed": 0}
     labels = np.zeros(len(documents), np.int32)
-    assert lime(documents[5:6], predict, labels[:1], **options) == lime(documents, predict, labels, **options)[5:6]
+    assert lime(documents[5:6], answers, labels[:1], **options) == lime(documents, answers, labels, **options)[5:6]
 
 
 def test_lime_weighs_every_word_and_unknown_ones_count_for_nothing():
-    own = document([1, 0, 2, 3, 0, 4])
-    [one] = lime([own], predict, np.array([0], np.int32), max_len=MAX_LEN, samples=2000, seed=0)
-    assert set(one.weights) == set(own.tokens)
+    ids = [1, UNKNOWN, MARK, 2, 3, UNKNOWN, 4]
+    [own], reached = prepare([ids])
+    [one] = lime([own], answers, np.array([0], np.int32), samples=2000, seed=0)
+    assert set(one.weights) == {"w1", "unknown1", "w2", "w3", "unknown5", "w4"}
     assert abs(one.weights["unknown1"]) < 0.1 * max(map(abs, one.weights.values()))
-    [scores] = scores_of_words([own], [one], MAX_LEN)
+    [scores] = scores_of_words([own], reached, [one])
     assert scores.tolist() == [one.weights[word] for word in ("w1", "w2", "w3", "w4")]
     assert agreement([one], [one]) == [1]
 
 
 def test_importance_adds_up_over_documents():
-    documents = [document([1, 2, 1]), document([2, 3]), document([0, 2])]
-    found = left_out(documents)
+    documents, reached = prepare([[1, 2, 1], [2, 3], [UNKNOWN, 2]])
+    found = left_out(documents, reached)
     important = importance_of_words(found, pa.array([f"w{id_}" for id_ in range(1, 20)]))
     assert dict(zip(important.words, important.documents.tolist(), strict=True)) == {"w1": 1, "w2": 3, "w3": 1}
     expected = sum(one.weights[one.word_ids.tolist().index(2)] for one in found) / 3

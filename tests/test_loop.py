@@ -10,6 +10,7 @@ from flaxtext.config.train import NetworkVariant
 from flaxtext.core.errors import UserError
 from flaxtext.model import poolings
 from flaxtext.model.architecture import Architecture, flatten_parameters
+from flaxtext.model.calibration import calibrated
 from flaxtext.model.forward import Block
 from flaxtext.model.poolings import POOLINGS, Pooling
 from flaxtext.model.prediction import class_probabilities
@@ -305,6 +306,21 @@ def test_patience_ends_training_and_gives_back_the_best_epoch(optimizer):
     architecture = architecture_of(NetworkVariant(pooling="padded_mean", **SETTINGS))
     loss, _ = score(class_probabilities(architecture, parameters, validation.features, "jax"), validation.labels)
     assert loss == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
+
+
+def test_patience_looks_at_the_loss_after_calibration_where_that_follows():
+    train, validation = at_random()
+    changes = {"epochs": 50, "learning_rate": 0.05, "patience": 3}
+    histories = {}
+    for calibrate in (False, True):
+        parameters, histories[calibrate] = train_network(train, validation, **changes, calibrate=calibrate)
+    assert histories[True][0].validation_accuracy == histories[False][0].validation_accuracy
+    shared = zip(histories[True], histories[False], strict=False)
+    assert all(scaled.validation_loss < plain.validation_loss for scaled, plain in shared)
+    architecture = architecture_of(NetworkVariant(pooling="padded_mean", **SETTINGS))
+    answers = class_probabilities(architecture, parameters, validation.features, "jax")
+    loss, _ = score(calibrated(answers, validation.labels), validation.labels)
+    assert loss == pytest.approx(min(epoch.validation_loss for epoch in histories[True]), rel=1e-5)
 
 
 def test_patience_may_last_a_number_of_steps_as_well():

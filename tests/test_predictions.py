@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flaxtext.artifacts.predictions import TOP, Answers, read_predictions, write_predictions
+from flaxtext.artifacts.predictions import TOP, Answers, highest, read_predictions, write_predictions
 from flaxtext.core.errors import UserError
-from flaxtext.core.ranking import highest
 
 CLASSES = ["a", "b", "c"]
 PROBABILITIES = np.float32([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])

@@ -263,7 +263,7 @@ def test_words_that_training_never_met_are_known_by_their_vectors(ratios):
     def documents(n, numbers):
         labels = rng.integers(0, 2, n).astype(np.int32)
         texts = [" ".join(f"{'ab'[label]}{number}" for number in rng.choice(numbers, 5)) for label in labels]
-        return Examples(number_words(pa.array(texts), words).cut(5), labels)
+        return Examples(number_words(pa.array(texts), words).first(5), labels)
 
     seen, unseen = documents(200, np.arange(20)), documents(200, np.arange(20, 40))
     accuracy = {}
@@ -278,7 +278,7 @@ def test_words_that_training_never_met_are_known_by_their_vectors(ratios):
 
 
 def test_ratios_leave_room_for_vectors():
-    own = {"pooling": "padded_mean", "embed_dim": 2, "hidden": 0, "init": "log_ratios", "pretrained": True}
+    own = {"pooling": "mean", "embed_dim": 2, "hidden": 0, "init": "log_ratios", "pretrained": True}
     some = Examples(np.ones((4, 2), np.int32), np.array([0, 1, 0, 1], np.int32))
     about = {"name": "v", "words": WORDS, "classes": ["a", "b"], "origin": {"source": "s"}}
     with pytest.raises(UserError, match=r"a dimension for each of the 2 classes, and pretrained some more; raise "):

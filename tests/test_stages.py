@@ -124,7 +124,7 @@ def test_the_vocabulary_and_the_token_ids_of_train_come_from_train_alone(project
 def test_when_asked_to_they_do_look_at_it(project, monkeypatch):
     """So that the tests above can fail."""
     vocabulary = (project / "data/vocab.parquet").read_bytes()
-    choosing = [f"variants.subwords.{setting}" for setting in ("patience=null", "calibrate=false")]
+    choosing = [f"train.{setting}" for setting in ("patience=null", "calibrate=false")]
     edit(["build_vocab.fit_on=[train,test]", "train.validation_from=test", *choosing])
     run_here(monkeypatch, "build_vocab")
     assert (project / "data/vocab.parquet").read_bytes() != vocabulary
@@ -164,7 +164,7 @@ def test_seeds_from_train_to_evaluate(project, monkeypatch, ensemble):
     assert metrics["seeds"]["std"] == pytest.approx(runs.std(ddof=1), abs=1e-6)
 
     model = read_bundle(folder, every_seed=True)
-    each = model.each(read_token_ids(project / "data/token_ids/test.parquet").documents.cut(6, model.vocabulary.rows))
+    each = model.each(model.cut(read_token_ids(project / "data/token_ids/test.parquet").documents))
     assert np.array_equal(np.array(list(WORDS))[each.argmax(axis=2)].T, by_seed)
     answer = each.mean(axis=0) if ensemble else each[0]
     np.testing.assert_allclose(np.stack(test["probabilities"]), answer, rtol=1e-5)

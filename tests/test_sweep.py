@@ -45,7 +45,7 @@ def test_a_wrong_value_is_refused_before_any_training(variant, value, message):
 
 @pytest.mark.parametrize("assignment", ["train.validation_from=test", "vectorize.validation=0.0"])
 def test_it_never_chooses_by_the_test_split_or_by_nothing(assignment):
-    choosing = [f"variants.subwords.{setting}" for setting in ("patience=null", "calibrate=false")]
+    choosing = [f"train.{setting}" for setting in ("patience=null", "calibrate=false")]
     edit([assignment, *choosing])
     with pytest.raises(UserError, match=r"a sweep chooses by validation; set validation_from: train"):
         sweep.grid("sum_20", ["embed_dim=5"])

@@ -10,7 +10,7 @@ import pytest
 from flaxtext.model.architecture import Architecture, unflatten_parameters
 from flaxtext.model.classifier import Classifier, ModelInfo
 from flaxtext.model.texts import as_texts
-from flaxtext.text.features import NO_KEYS, Features
+from flaxtext.text.features import Features, Reading
 from flaxtext.text.vocabulary import fit_vocabulary
 
 TEXTS = ["A good film!", "", "bad", "naïve 🦊"]
@@ -134,7 +134,7 @@ def test_half_a_surrogate_pair_is_no_text():
 @pytest.fixture(scope="module")
 def model():
     words = fit_vocabulary([pa.array(["a good film", "a bad film"])])
-    features = Features(words.words, prefix=None, ngrams=1, keys=NO_KEYS)
+    features = Features(words.words, Reading())
     own = Architecture(rows=features.rows, classes=3, max_len=4, pooling="padded_mean", embed_dim=3)
     rng = np.random.default_rng(1)
     named = {path: rng.normal(size=shape).astype(np.float32) for path, shape in own.shapes.items()}
@@ -182,7 +182,7 @@ def test_a_classifier_refuses_what_is_no_column_of_texts(model, texts):
 
 @pytest.mark.parametrize("ids", [["a text"], np.array(["a text"]), np.array([1, 2]), np.ones((2, 4)), pa.array(["a"])])
 def test_probabilities_of_ids_take_no_texts(model, ids):
-    with pytest.raises(TypeError, match=r"^expected word ids, int32\[n, max_len\], got .*; predict_proba takes texts$"):
+    with pytest.raises(TypeError, match=r"^expected documents as read\(\) gives them, got .*; predict_proba takes"):
         model.probabilities(ids)
 
 

@@ -397,6 +397,18 @@ def test_nothing_is_chosen_by_no_documents(choosing):
         train_variant(variant, documents, none, name="one", words=words, classes=["a", "b"], origin={"source": "one"})
 
 
+def test_a_linear_model_needs_no_documents_to_watch():
+    texts = pa.array(["purr", "bark"])
+    words = fit_vocabulary([texts])
+    documents = Examples(number_words(texts, words), np.array([0, 1], np.int32))
+    variant = LinearVariant(model="linear", patience=5, calibrate=True)
+    none = documents.select(np.zeros(2, bool))
+    model = train_variant(
+        variant, documents, none, name="l", words=words, classes=["a", "b"], origin={"source": "x"}
+    ).model
+    assert model.predict(["bark", "purr"]).tolist() == ["b", "a"]
+
+
 @pytest.mark.parametrize(("ids", "labels"), [([[1], [1]], [0, 0]), ([[0], [0]], [0, 1])])
 def test_a_linear_model_that_cannot_be_says_so(ids, labels):
     found = Examples(TokenIds(np.array(ids, np.int32).ravel(), np.arange(3)), np.array(labels, np.int32))

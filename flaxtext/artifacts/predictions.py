@@ -25,7 +25,6 @@ import pyarrow.parquet as pq
 from flaxtext.artifacts import Format
 from flaxtext.core.errors import UserError
 from flaxtext.core.files import atomic
-from flaxtext.core.ranking import highest
 
 FORMAT = Format("predictions", 2)
 COLUMNS = ["row", "split", "label", "predicted", "by_seed"]
@@ -214,3 +213,21 @@ def largest_class(file: str | Path | IO[bytes]) -> str | None:
     classes: list[str] = FORMAT.check(str(file), table.schema)["classes"]
     sizes = np.bincount(np.asarray(pc.index_in(table["label"], pa.array(classes, pa.string()))), minlength=len(classes))
     return classes[int(sizes.argmax())] if len(table) else None
+
+
+def highest(values: np.ndarray, k: int) -> np.ndarray:
+    """Find the columns of the `k` highest numbers of each row, in falling order: `int32[n, k]` for `float32[n, m]`.
+
+    No number may be below 0. Of equal ones the one further to the left comes first, as `argmax` has it.
+    """
+    k = min(k, values.shape[1])
+    if k == 1:
+        first: np.ndarray = values.argmax(axis=1).astype(np.int32)
+        return first[:, None]
+    # The bits of such numbers are ordered as they are; with the column below them, no two keys of a row are equal.
+    columns = np.arange(values.shape[1], dtype=np.int64)
+    keys = (np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64) << 32) | (2**31 - 1 - columns)
+    if k < values.shape[1]:
+        keys = np.partition(keys, values.shape[1] - k, axis=1)[:, -k:]
+    found: np.ndarray = (2**31 - 1 - (np.sort(keys, axis=1)[:, ::-1] & (2**32 - 1))).astype(np.int32)
+    return found

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flaxtext.artifacts.predictions import highest
 from flaxtext.core.arrow import number_array, numpy_array, string_array
 from flaxtext.core.errors import UserError
 from flaxtext.core.parallel import ordered_map
-from flaxtext.core.ranking import highest
 from flaxtext.io.json_values import members, select_members
 from flaxtext.io.reading import Frame, read_frames
 from flaxtext.io.table import Column, Table, is_blank, require

@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flaxtext.artifacts.importance import MOST_CLASSES, Importance
+from flaxtext.artifacts.predictions import highest
 from flaxtext.core.parallel import ordered_map
-from flaxtext.core.ranking import highest
 from flaxtext.explain.explanation import (
     Answers,
     Contributions,

@@ -254,12 +254,14 @@ def heeded(variant: Variant) -> dict[str, Any]:
 
 
 def _check_amounts(variant: Variant, name: str, classes: list[str], validation: Examples) -> None:
+    if not isinstance(variant, NetworkVariant):  # calibrates where it can, and knows no patience
+        return
     if not len(validation.labels) and (variant.patience is not None or variant.calibrate):
         raise UserError(
             f"{name}: train has too few documents for any to be held out, which patience and calibrate need; "
             "raise vectorize.validation, or turn both off"
         )
-    if not isinstance(variant, NetworkVariant) or _weighs(variant):
+    if _weighs(variant):
         return
     if _dimensions(variant, len(classes)) < _taken(variant, len(classes)) + variant.pretrained:
         raise UserError(
