@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT
 from ruamel.yaml import YAML
 
-from flaxtext.artifacts.predictions import write_predictions
+from flaxtext.artifacts.predictions import Answers, write_predictions
 from flaxtext.cli.advice import Candidate, choose
 
 HALF = np.repeat([True, False], 500)
@@ -135,8 +135,7 @@ def project(tmp_path, monkeypatch):
             splits=np.array([split] * n + ["test"] * n, object),
             rows=np.arange(2 * n),
             labels=labels,
-            probabilities=np.eye(2, dtype=np.float32)[by_seed[0]],
-            by_seed=by_seed,
+            answers=Answers.of(np.eye(2)[by_seed[0]], labels, by_seed),
         )
         (tmp_path / f"metrics/{name}.json").write_text('{"parameters": 1000}', encoding="utf-8")
 

@@ -544,6 +544,33 @@ def test_nearest_words(flaxtext, model):
     assert flaxtext("inspect", "-m", model, "-w", "two words")[0] == 1
 
 
+def test_class_weights_are_no_embeddings(flaxtext, tmp_path):
+    write_bundle(tmp_path / "linear", untrained(["meow bark", "bark tweet"], classes=CLASSES, ngrams=2, characters=3))
+    assert flaxtext("inspect", "-m", tmp_path / "linear", "-w", "meow") == (
+        1,
+        "",
+        "error: the model gives each word a weight for each class, and no embedding, so no words are near it; "
+        "flaxtext explain shows what words add to the class of a text\n",
+    )
+    status, out, _ = flaxtext("inspect", "-m", tmp_path / "linear")
+    assert status == 0
+    assert (
+        "words       3, 2 n-grams of words, 38 n-grams of characters; the first 12 words of a document count\n" in out
+    )
+
+
+def test_a_long_text_is_explained_whole(flaxtext, tmp_path):
+    """As the words are read: an unknown one by its letters."""
+    model = untrained(["meow bark", "bark tweet"], classes=CLASSES, ngrams=2, characters=3, max_len=None)
+    write_bundle(tmp_path / "linear", model)
+    text = "meow, barking " * 5000
+    status, out, err = flaxtext("explain", "-m", tmp_path / "linear", text, "--json", "--samples", 300)
+    assert (status, err) == (0, "")
+    told = json.loads(out)
+    assert {word["word"] for word in told["explanations"][0]["words"]} == {"meow", "barking"}
+    assert told["predicted"]["probability"] == pytest.approx(float(model.predict_proba([text]).max()), abs=1e-5)
+
+
 def test_a_damaged_model_is_one_line(flaxtext, model, tmp_path):
     shutil.copytree(model, tmp_path / "damaged")
     (tmp_path / "damaged" / "model.safetensors").write_bytes(b"")

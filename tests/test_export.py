@@ -182,7 +182,7 @@ def test_readme_tells_how_ids_are_made(tmp_path):
 
     padded = readme(make())
     assert padded.startswith("`model.stablehlo` maps word ids, `int32[batch, 12]` of any batch, to probabilities,")
-    assert "keep their place, as 0. The ids of the first 12 words, make a row, filled up with 0." in padded
+    assert "keep their place, as 0.\nThe ids of the first 12 words make a row, filled up with 0." in padded
     assert "letters of words" not in padded
     assert "4 * code point" not in padded
     whole = readme(make(**WEIGHED, **READS))
@@ -190,7 +190,7 @@ def test_readme_tells_how_ids_are_made(tmp_path):
     assert "The model reads the letters of words, too; those of other words are not read here." in whole
     assert "with the id -(4 * code point + length)" in whole
     words = fit_vocabulary([pa.array([TEXT])], tokenizer="keras")
-    assert "are dropped. The ids of the first 12 known words, make a row" in readme(make(words=words))
+    assert "are dropped.\nThe ids of the first 12 known words make a row" in readme(make(words=words))
 
 
 def test_rounding_to_8_bits():

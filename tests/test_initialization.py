@@ -22,6 +22,7 @@ from flaxtext.train.initialization import (
     start_as_naive_bayes,
     start_from_log_ratios,
     start_from_pretrained,
+    start_projected,
 )
 from flaxtext.train.network import build, split
 
@@ -130,6 +131,25 @@ def test_weighted_features_start_as_naive_bayes():
     np.testing.assert_allclose((matrix @ table + bias).mean(axis=0), targets.mean(axis=0), atol=1e-5)
     test, true = weighted(200, seed=1)
     assert ((dense(test, 60) @ table + bias).argmax(axis=1) == true).mean() > 0.85  # by chance, a third
+
+
+def test_of_more_classes_than_dimensions_they_start_as_random_directions():
+    """The table and the kernel multiplied keep the classes apart, and the bias is that of guessing by their shares."""
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(60, dtype=np.int32), 5)
+    rows = np.stack([1 + labels, 61 + rng.integers(0, 20, 300)], axis=1).astype(np.int32)
+    features = FeatureIds(rows.ravel(), np.arange(301, dtype=np.int64) * 2, np.full(600, 0.5**0.5, np.float32))
+    network = build(Architecture(81, 60, "tfidf", embed_dim=32), 0)
+    start_projected(network, features, labels)
+    table, kernel, bias = (
+        np.asarray(param[...]) for param in (network.embedding.embedding, network.output.kernel, network.output.bias)
+    )
+    assert (table.shape, kernel.shape) == ((81, 32), (32, 60))
+    np.testing.assert_allclose(np.linalg.norm(kernel, axis=0), 1, atol=0.5)
+    np.testing.assert_allclose(bias, 2 / 60 - 1, rtol=1e-5)
+    assert not table[0].any()
+    answers = (dense(features, 81) @ table @ kernel + bias).argmax(axis=1)
+    assert (answers == labels).mean() > 0.9
 
 
 def test_ratios_that_say_nothing_are_not_trusted():

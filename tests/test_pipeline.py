@@ -75,10 +75,13 @@ def project(tmp_path_factory):
         folder,
         "data.source=pets",
         "train.epochs=2",
+        "train.min_steps=0",
+        "train.patience=null",
+        "train.calibrate=false",
         "train.batch_size=64",
         "explain.samples=200",
         "explain.faithfulness.samples=50",
-        "variants={average_20: {pooling: padded_mean, embed_dim: 20}, sum_20: {pooling: padded_sum, embed_dim: 20}}",
+        "variants={average_20: {pooling: mean, embed_dim: 20}, sum_20: {pooling: sum, embed_dim: 20}}",
     )
     others = "|".join(set(variant_names(PROJECT / "params.yaml")) - {"average_20", "sum_20"})
     text = (folder / "dvc.yaml").read_text(encoding="utf-8")  # where plots and artifacts name each variant, on a line
@@ -127,7 +130,7 @@ ALL = [*TRAINED, *EVALUATED, *EXPLAINED]
 CHANGES = [  # what is changed, the stages that read it, and those that run: some of them, and what depends on them
     (["variants.sum_20.embed_dim=8"], ["train@sum_20", "compare", "report"], [*of("sum_20"), "compare", "report"]),
     (
-        ["variants.new={pooling: padded_sum, embed_dim: 6}"],
+        ["variants.new={pooling: sum, embed_dim: 6}"],
         [*of("new"), "compare", "report"],
         [*of("new"), "compare", "report"],
     ),

@@ -168,7 +168,7 @@ def backend_for(model: Classifier, source: Table) -> Backend:
         return "numpy"
     rows = count_rows(source)
     if rows is not None:
-        return choose_backend(rows * WORDS * architecture.reading.per_word)
+        return choose_backend(rows * min(WORDS, architecture.words) * architecture.reading.per_word)
     size = size_of(source) * (GZIP_RATIO if source.path.suffix.lower() == ".gz" else 1)
     return choose_backend(size // WORD_BYTES * architecture.reading.per_word)
 

@@ -40,7 +40,8 @@ README = """\
 
 `config.json` names the classes, in the order of the columns. `vocab.parquet` has the words and their ids.
 {tokenizer}
-{unknown} The ids of {reads}, make a row, filled up with 0.
+{unknown}
+The ids of {reads} make a row, filled up with 0.
 """
 """What lies beside the function for whoever finds it."""
 TOKENIZERS: dict[Tokenizer, str] = {
@@ -62,8 +63,9 @@ UNKNOWN: dict[Tokenizer, str] = {
     "unicode": "Words that are not in `vocab.parquet` keep their place, as 0.",
 }
 """What it says of words that the vocabulary lacks."""
-LETTERS = " The model reads the letters of words, too; those of other words are not read here."
-MARKS = """ A run of one character that splits, such as `(` or `--`, but
+LETTERS = "\nThe model reads the letters of words, too; those of other words are not read here."
+MARKS = """
+A run of one character that splits, such as `(` or `--`, but
 not of white space or control characters, has its place between the words, with the id -(4 * code point + length), where
 a length over 3 is 3."""
 

@@ -141,8 +141,7 @@ class Classifier:
     def reads(self) -> str:
         """How much it reads of a document, in a line."""
         known = "known " if self.vocabulary.tokenizer == "keras" else ""
-        kinds = "words and marks" if self.architecture.marks else "words"
-        return f"the first {self.architecture.words:,} {known}{kinds} of a document count"
+        return f"the first {self.architecture.words:,} {known}words of a document count"
 
     def predict(self, texts: Any) -> np.ndarray:
         """Return the most probable label of each text, `object[n]`; None where the text is None or NaN.
