@@ -73,8 +73,7 @@ def test_the_largest_class_is_that_of_train(tmp_path):
         splits=splits,
         rows=np.arange(6),
         labels=labels,
-        probabilities=np.eye(5, dtype=np.float32)[labels],
-        by_seed=labels[None],
+        answers=Answers.of(np.eye(5)[labels], labels, labels[None]),
     )
     assert largest_class(tmp_path / "one.parquet") == "b"  # as many as c, which comes later
     with (tmp_path / "one.parquet").open("rb") as file:
