@@ -26,6 +26,7 @@ with fast_start():
     from flaxtext.evaluate.evaluation import ClassScores, describe_figures, drawn_pairs, evaluate, spread
     from flaxtext.model.classifier import Classifier
     from flaxtext.model.compilation import configure_jax
+    from flaxtext.text.token_ids import renumber
 
 PROBABILITIES = 2**24
 """Probabilities in memory at a time, at most."""
@@ -92,7 +93,7 @@ def answer(model: Classifier, split: VectorizedSplit) -> Iterator[Answers]:
     documents = max(1, PROBABILITIES // (len(model.members) * len(model.classes)))
     for start in range(0, max(len(split.labels), 1), documents):
         part = slice(start, start + documents)
-        each = model.each(model.cut(model.adopt(split.documents[part], rows)), backend="jax")
+        each = model.each(model.cut(renumber(split.documents[part], rows, model.vocabulary)), backend="jax")
         yield Answers.of(model.combine(each), split.labels[part], by_seed=each.argmax(axis=2))
 
 

@@ -83,7 +83,7 @@ def trained(tmp_path_factory):
     )
     trained = train_variant(
         variant,
-        *(Examples(documents_of[name], labels[name]).without_marks() for name in ("train", "test")),
+        *(Examples(documents_of[name].without_marks(), labels[name]) for name in ("train", "test")),
         name="pets_8",
         words=words,
         classes=CLASSES,

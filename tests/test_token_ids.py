@@ -27,6 +27,7 @@ from flaxtext.text.token_ids import (
     number_words,
     offsets_of,
     part_marks,
+    renumber,
 )
 from flaxtext.text.vocabulary import fit_vocabulary
 
@@ -235,8 +236,20 @@ def test_marks_are_read_where_they_are_asked_for(tmp_path, ending):
     with_marks, without = (read_token_ids(path, marks=marks).documents for marks in (True, False))
     assert (with_marks.ids.tolist(), with_marks.offsets.tolist()) == (documents.ids.tolist(), [0, 5, 5, 6, 7])
     assert (without.ids.tolist(), without.offsets.tolist()) == ([1, 2, 3], [0, 2, 2, 3, 3])
-    examples = Examples(with_marks, LABELS).without_marks()
-    assert np.array_equal(examples.documents.ids, without.ids)
+    assert np.array_equal(with_marks.without_marks().ids, without.ids)
+
+
+def test_a_larger_vocabulary_numbers_the_words_that_it_knows_anew():
+    """Words beyond it keep their order; those whose spelling is not told come after all others."""
+    small, large = (fit_vocabulary([pa.array([text])]) for text in ("a b", "a b c"))
+    documents = TokenIds(np.array([1, 4, -7, 3, 5, 2], np.int32), np.array([0, 6]), pa.array(["x", "c"]))
+    found = renumber(documents, small.rows, large)
+    assert (small.rows, large.rows) == (3, 4)
+    assert found.ids.tolist() == [1, 3, -7, 4, 5, 2]
+    assert found.unknown.to_pylist() == ["x"]
+    untold = renumber(TokenIds(documents.ids, documents.offsets), small.rows, large)
+    assert untold.ids.tolist() == [1, 4, -7, 4, 4, 2]
+    assert renumber(documents, large.rows, large) is documents
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz"])

@@ -22,7 +22,7 @@ from flaxtext.model.architecture import Parameters
 from flaxtext.model.classifier import Classifier
 from flaxtext.model.forward import Block, apply, logits, rows_of
 from flaxtext.model.poolings import Summed
-from flaxtext.text.token_ids import TokenIds
+from flaxtext.text.token_ids import TokenIds, renumber
 from flaxtext.text.word_classes import UNICODE
 from flaxtext.text.words import FILTERS, Tokenizer
 
@@ -191,7 +191,7 @@ def _judge(model: Classifier, path: str | Path) -> Callable[[Callable[[TokenIds]
     past = rows + len(split.documents.unknown)
     if split.first_unknown not in (0, rows) or split.documents.ids.max(initial=0) >= past:
         raise UserError(f"{path}: ids that the model does not know: token ids of another vocabulary")
-    documents = model.cut(model.adopt(split.documents, rows))
+    documents = model.cut(renumber(split.documents, rows, model.vocabulary))
 
     def accuracy(probabilities: Callable[[TokenIds], np.ndarray]) -> float:
         return float((probabilities(documents).argmax(axis=1) == split.labels).mean())

@@ -191,16 +191,11 @@ def agreement(first: Sequence[Lime], second: Sequence[Lime]) -> list[float]:
 def importance_of_words(found: Sequence[Contributions], words: pa.Array) -> Importance:
     """Average over documents what each word adds to the classes that it moves most; weightiest words first.
 
-    `words` are those of the vocabulary, by id from 1. A document without the word adds nothing; a word that no document
-    holds is left out, and so is one that the vocabulary lacks.
+    `words` are by id from 1, the vocabulary's and then the unknown ones. A document without the word adds nothing; a
+    word that no document holds is left out.
     """
-    in_vocabulary = [one.word_ids <= len(words) for one in found]
-    ids = np.concatenate([one.word_ids[known] for one, known in zip(found, in_vocabulary, strict=True)])
-    places = [
-        (one.weights, place)
-        for one, known in zip(found, in_vocabulary, strict=True)
-        for place in np.flatnonzero(known).tolist()
-    ]
+    ids = np.concatenate([one.word_ids for one in found])
+    places = [(one.weights, place) for one in found for place in range(len(one.word_ids))]
     order = np.argsort(ids, kind="stable")
     held, starts, counts = np.unique(ids[order], return_index=True, return_counts=True)
     n_classes = found[0].weights.shape[1]

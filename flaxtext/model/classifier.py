@@ -14,7 +14,7 @@ from flaxtext.model.prediction import Backend, choose_backend, class_probabiliti
 from flaxtext.model.texts import as_texts
 from flaxtext.model.tfidf import count_features, weigh
 from flaxtext.text.features import FeatureIds, Features, bounds
-from flaxtext.text.token_ids import TokenIds, number_words, renumber
+from flaxtext.text.token_ids import TokenIds, number_words
 from flaxtext.text.tokenizers import tokenize
 from flaxtext.text.vocabulary import Vocabulary
 
@@ -49,9 +49,12 @@ class ModelInfo:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def arrange(architecture: Architecture, features: FeatureIds, idf: np.ndarray | None, reads: Features) -> FeatureIds:
-    """Make of all features of documents what the forward pass takes: weighted, or less the padding between them."""
-    if idf is not None:
+def arrange(architecture: Architecture, features: FeatureIds, idf: np.ndarray, reads: Features) -> FeatureIds:
+    """Make of all features of documents what the forward pass takes: weighted, or less the padding between them.
+
+    `idf: float32[rows]` is what each row weighs, where the pooling weighs.
+    """
+    if architecture.weighs:
         return weigh(count_features(features), idf, reads.first_character, reads.first_vector)
     return features if architecture.positions else features.closed_up()
 
@@ -173,13 +176,6 @@ class Classifier:
         """Turn `texts: string[n]` into the ids of all their words, and of their marks where the model reads marks."""
         return number_words(texts, self.vocabulary, marks=self.architecture.marks)
 
-    def adopt(self, documents: TokenIds, rows: int) -> TokenIds:
-        """Give documents, numbered by a vocabulary of so many rows with which the model's begins, the model's ids.
-
-        The model knows some more words where it was given pretrained vectors.
-        """
-        return renumber(documents, rows, self.vocabulary)
-
     def reach(self, documents: TokenIds) -> np.ndarray:
         """Tell which words of whole documents can matter to an answer, `bool[words]`; marks are no words."""
         is_word = documents.ids > 0
@@ -223,12 +219,8 @@ class Classifier:
 
     def features_of(self, documents: TokenIds) -> FeatureIds:
         """List the rows of documents as `read` gives them, weighted where the pooling weighs."""
-        return arrange(self.architecture, self.features.expand(documents), self._idf, self.features)
-
-    @property
-    def _idf(self) -> np.ndarray | None:
-        idf: np.ndarray | None = self.members[0]["embedding"].get("idf")
-        return idf
+        idf = self.members[0]["embedding"].get("idf", np.zeros(0, np.float32))  # the same in all members
+        return arrange(self.architecture, self.features.expand(documents), idf, self.features)
 
     def combine(self, each: np.ndarray) -> np.ndarray:
         """Make of `each` what the classifier answers: an ensemble's average, or else the first seed's."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flaxtext.model.architecture import Parameters
-from flaxtext.model.classifier import Classifier, arrange
+from flaxtext.model.classifier import Classifier
 from flaxtext.model.prediction import class_probabilities
 from flaxtext.model.tfidf import count_features, weigh
 from flaxtext.report.packing import pack_integers, pack_numbers
@@ -254,10 +254,9 @@ def count_ngrams(features: Features) -> int:
 
 def expand(model: Classifier, documents: TokenIds) -> FeatureIds:
     """List the features of documents as `Classifier.read` gives them: counted, where the pooling weighs them."""
-    expanded = model.features.expand(documents)
     if model.architecture.weighs:
-        return count_features(expanded)
-    return arrange(model.architecture, expanded, None, model.features)
+        return count_features(model.features.expand(documents))
+    return model.features_of(documents)
 
 
 def _weigh(model: Classifier, counted: FeatureIds, idf: np.ndarray) -> FeatureIds:

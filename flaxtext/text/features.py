@@ -177,6 +177,7 @@ class Features:
         if self.reading == Reading():
             return FeatureIds(self._word_rows(documents.ids), documents.offsets)
         unknown = self._unknown(documents)
+        self._known  # noqa: B018  it is made here, and not by each thread
         chosen = (documents[first:last] for first, last in bounds(documents.offsets, CHUNK_WORDS))
         return FeatureIds.together(list(ordered_map(lambda part: self._expand(part, unknown), chosen)))
 
@@ -386,7 +387,7 @@ def fit_features(
     ]
     ngrams = _frequent(*_add_up(found), min_count)
     characters = _frequent(*_count_characters(unfitted, documents), min_count)
-    room = MAX_NGRAMS if max_rows is None else max(0, max_rows - unfitted.rows)
+    room = 2 * MAX_NGRAMS if max_rows is None else max(0, max_rows - unfitted.rows)
     keys = _most_frequent([ngrams, characters], room)
     ngrams, characters = (_most_frequent([own], MAX_NGRAMS)[0] for own in keys)
     return Features(words, reading, ngrams[0], characters[0], vectors, n_known)

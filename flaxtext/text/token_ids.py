@@ -58,6 +58,10 @@ class TokenIds:
             return self
         return TokenIds(self.ids[is_kept], np.concatenate([[0], np.cumsum(is_kept)])[self.offsets], self.unknown)
 
+    def without_marks(self) -> "TokenIds":
+        """Leave the marks out."""
+        return self.select(self.ids >= 0)
+
     def known(self, rows: int) -> "TokenIds":
         """Drop the words that a vocabulary of so many rows lacks; the rest closes up, marks among them."""
         return self.select((self.ids != 0) & (self.ids < rows))
@@ -90,10 +94,6 @@ class Examples(NamedTuple):
     def select(self, chosen: np.ndarray) -> "Examples":
         """Take the documents of `chosen: bool[n]`."""
         return Examples(self.documents.take(chosen), self.labels[chosen])
-
-    def without_marks(self) -> "Examples":
-        """Leave the marks out."""
-        return self._replace(documents=self.documents.select(self.documents.ids >= 0))
 
 
 def concatenate(parts: Sequence[TokenIds], unknown: Iterable[str] = ()) -> TokenIds:
@@ -146,11 +146,11 @@ def renumber(documents: TokenIds, rows: int, vocabulary: Vocabulary) -> TokenIds
         return documents
     found = vocabulary.ids(documents.unknown)
     unknown = np.flatnonzero(found == 0)
-    numbers = found.copy()
+    numbers = np.append(found, np.int32(vocabulary.rows + len(unknown)))  # the last is for words that are not told
     numbers[unknown] = vocabulary.rows + np.arange(len(unknown))
     is_beyond = documents.ids >= rows
     ids = documents.ids.copy()
-    ids[is_beyond] = numbers[ids[is_beyond] - rows]
+    ids[is_beyond] = numbers[np.minimum(ids[is_beyond] - rows, len(found))]
     return TokenIds(ids, documents.offsets, documents.unknown.take(number_array(unknown)))
 
 

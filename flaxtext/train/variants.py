@@ -142,7 +142,7 @@ class Prepared(NamedTuple):
         features: what it reads in a document.
         architecture: of the model.
         train, validation: the documents.
-        idf: float32[rows]; what each row weighs, for a pooling that weighs.
+        idf: float32[rows]; what each row weighs, for a pooling that weighs; of no rows for others.
         pretrained: the vectors of words, by their ids in `vocabulary`, for a variant that starts from them.
         means: those of a pooling that weighs, to be folded into the table.
     """
@@ -152,14 +152,9 @@ class Prepared(NamedTuple):
     architecture: Architecture
     train: Watched
     validation: Watched
-    idf: np.ndarray | None
+    idf: np.ndarray
     pretrained: WordVectors | None
     means: MeanVectors | None
-
-    @property
-    def weights(self) -> np.ndarray:
-        """What each row weighs, `float32[rows]`, for a pooling that weighs."""
-        return np.zeros(0, np.float32) if self.idf is None else self.idf
 
     @property
     def words_alone(self) -> Watched:
@@ -178,7 +173,7 @@ def prepare(
 
     def read(examples: Examples) -> TokenIds:
         own = renumber(examples.documents, words.rows, vocabulary)
-        own = own if variant.marks else own.select(own.ids >= 0)
+        own = own if variant.marks else own.without_marks()
         own = own.known(vocabulary.rows) if words.tokenizer == "keras" else own
         return own.first(variant.max_len or MAX_WORDS)
 
@@ -206,7 +201,7 @@ def prepare(
         max_len=variant.max_len,
         **asdict(reading),
     )
-    expanded, idf, means = features.expand(train), None, None
+    expanded, idf, means = features.expand(train), np.zeros(0, np.float32), None
     if weighs:
         expanded = count_features(expanded)
         idf = inverse_document_frequency(expanded, features.rows)
@@ -303,7 +298,7 @@ def _train_network(variant: NetworkVariant, seed: int, prepared: Prepared, say: 
     if means is not None:
         architecture = replace(architecture, rows=means.rows)
         train, validation = (one._replace(features=means.in_place(one.features)) for one in (train, validation))
-        idf = None if idf is None else idf[: means.rows]
+        idf = idf[: means.rows]
 
     def make() -> Network:
         network = build(architecture, seed)
@@ -313,7 +308,7 @@ def _train_network(variant: NetworkVariant, seed: int, prepared: Prepared, say: 
             say(_layers(split(network)[1]))
         if prepared.pretrained is not None and means is None:
             start_from_pretrained(network, prepared.pretrained, _taken(variant, architecture.classes))
-        if idf is not None:
+        if architecture.weighs:
             weighted: Any = network.embedding
             weighted.idf[...] = jnp.asarray(idf)
         if variant.init == "log_ratios":
@@ -342,7 +337,7 @@ def _train_network(variant: NetworkVariant, seed: int, prepared: Prepared, say: 
 
 def _start(network: Network, train: Watched, prepared: Prepared) -> None:
     """Let a network start from log-count ratios, in the form that its pooling and its layers take."""
-    if prepared.idf is None:
+    if not prepared.architecture.weighs:
         start_from_log_ratios(network, *train)
     elif prepared.architecture.output:
         start_projected(network, *train)
@@ -369,7 +364,7 @@ def _train_linear(variant: LinearVariant, prepared: Prepared, say: Say) -> tuple
     from flaxtext.train.linear import fit_linear  # which brings SciPy; a network needs none
 
     architecture, train, validation = prepared.architecture, prepared.train, prepared.validation
-    parameters = fit_linear(variant, *train, prepared.weights, architecture.classes)
+    parameters = fit_linear(variant, *train, prepared.idf, architecture.classes)
     say(_layers(parameters))
     if len(validation.labels):
         parameters = _calibrated(architecture, parameters, validation, say)

@@ -18,6 +18,7 @@ import numpy as np
 from flaxtext.core.parallel import ordered_map
 from flaxtext.model.forward import rows_of
 from flaxtext.model.poolings import Summed
+from flaxtext.train.fast.rows import grown
 
 TIMES = (1, 2, 4, 8)
 RUN = 8
@@ -166,7 +167,7 @@ class BagLayout:
         held = list(ordered_map(lambda step: Held.of(self._ids[step]), documents))
         needed = np.max([each.sizes() for each in held], axis=0)
         if (needed > self._sizes).any():
-            self._sizes = -(-(needed + self._room * (needed // 50)) // 64) * 64
+            self._sizes = grown(needed, room=self._room)
         return documents, *self._lay_out(documents, held)
 
     def _lay_out(self, documents: np.ndarray, held: list[Held]) -> tuple[np.ndarray, Bags]:

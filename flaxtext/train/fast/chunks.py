@@ -11,7 +11,7 @@ import numpy as np
 from flaxtext.model.poolings import Embedded
 from flaxtext.model.prediction import WIDTHS, lay_out
 from flaxtext.text.features import FeatureIds
-from flaxtext.train.fast.rows import renumber, take_parts
+from flaxtext.train.fast.rows import RowsInUse, take_parts
 
 MUCH_WIDER = 3
 """How many times as wide as its narrowest document a part of a batch may be, before it is cut again."""
@@ -78,7 +78,7 @@ class ChunkLayout:
         *,
         room: bool,
     ) -> None:
-        self._features, self._filler, self._room = features.with_empty(), rows, room
+        self._features, self._room = features.with_empty(), room
         self._lengths = self._features.lengths
         self._total, self._widest = total or 0, max(1, int(self._lengths.max(initial=0)))
         # A matrix is read faster, where padding does not make it much larger.
@@ -88,7 +88,7 @@ class ChunkLayout:
         self._cut = cut
         self._sizes: tuple[int, ...] = ()
         self._widths: list[int] = []
-        self._used = 0
+        self._used = RowsInUse(rows, room=room)
 
     def prepare(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray, Chunks]:
         """Lay out a segment of `documents: int32[steps, batch]`.
@@ -107,10 +107,7 @@ class ChunkLayout:
             if width > self._widths[number]:
                 self._widths[number] = min(self._with_room(width), self._widest) if number else self._widest
             ids.append(self._rows_of(chunk, self._widths[number]).reshape(len(chunk), -1))
-        used, positions = renumber(np.concatenate(ids, axis=1), self._filler)
-        if used.shape[1] > self._used:
-            self._used = -(-(used.shape[1] + self._room * (used.shape[1] // 50)) // 64) * 64
-        used = np.pad(used, ((0, 0), (0, self._used - used.shape[1])), constant_values=self._filler)
+        used, positions = self._used.number(np.concatenate(ids, axis=1))
         return documents, used, Chunks(jax.device_put(positions), self._sizes, tuple(self._widths), self._total)
 
     def _with_room(self, width: int) -> int:

@@ -4,6 +4,7 @@ All numbers are those of rows, and none counts from the end: JAX is told so, and
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,22 +59,36 @@ def add(table: jax.Array, numbers: jax.Array, values: jax.Array) -> jax.Array:
     )
 
 
-def renumber(ids: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """List the rows of a table that each step of `ids: int32[steps, k]` uses, and number its ids by that list.
+def grown(needed: Any, *, room: bool) -> Any:
+    """Round sizes of arrays up, so that few are compiled for; with `room`, to 2% more than is needed now."""
+    return -(-(needed + room * (needed // 50)) // 64) * 64
 
-    Returns `int32[steps, used]`, row 0 first, the rest rising, filled up with `rows`, and `int32[steps, k]`.
-    """
-    used = []
-    positions = np.empty_like(ids)
-    position = np.zeros(rows, np.int32)
-    for step, step_ids in enumerate(ids):
-        is_used = np.zeros(rows, bool)
-        is_used[0] = True
-        is_used[step_ids] = True
-        used.append(np.flatnonzero(is_used))
-        position[used[-1]] = np.arange(len(used[-1]))
-        np.take(position, step_ids, out=positions[step], mode="clip")  # "raise" would go by a copy
-    padded = np.full((len(used), max(map(len, used))), rows, np.int32)
-    for step, own in enumerate(used):
-        padded[step, : len(own)] = own
-    return padded, positions
+
+class RowsInUse:
+    """Lists the rows that steps use of a table of `rows`, and numbers ids by these lists, whose size only grows."""
+
+    def __init__(self, rows: int, *, room: bool) -> None:
+        self._rows, self._room, self._size = rows, room, 0
+
+    def number(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each step of `ids: int32[steps, k]` uses, `int32[steps, used]`, and its ids as places there.
+
+        Row 0 comes first, the others rise, and the row after the table's last fills up.
+        """
+        used = []
+        positions = np.empty_like(ids)
+        position = np.zeros(self._rows, np.int32)
+        for step, step_ids in enumerate(ids):
+            is_used = np.zeros(self._rows, bool)
+            is_used[0] = True
+            is_used[step_ids] = True
+            used.append(np.flatnonzero(is_used))
+            position[used[-1]] = np.arange(len(used[-1]))
+            np.take(position, step_ids, out=positions[step], mode="clip")  # "raise" would go by a copy
+        most = max(map(len, used))
+        if most > self._size:
+            self._size = grown(most, room=self._room)
+        padded = np.full((len(used), self._size), self._rows, np.int32)
+        for step, own in enumerate(used):
+            padded[step, : len(own)] = own
+        return padded, positions

@@ -14,7 +14,7 @@ import numpy as np
 from flaxtext.model.poolings import Summed
 from flaxtext.text.features import FeatureIds
 from flaxtext.text.token_ids import offsets_of, places
-from flaxtext.train.fast.rows import renumber, take_parts
+from flaxtext.train.fast.rows import RowsInUse, grown, take_parts
 
 TILE = 16
 """Features of a tile. Half of a document's last one is empty, on average."""
@@ -60,7 +60,7 @@ class TileNumbers:
         ends = counts.sum(axis=1)
         widest = int(ends.max(initial=1))
         if widest > self._width:
-            self._width = -(-(widest + room * (widest // 50)) // 64) * 64
+            self._width = grown(widest, room=room)
         shape = len(documents), self._width
         tiles, owners = np.full(shape, self.tiles, np.int32), np.full(shape, documents.shape[1], np.int32)
         is_there = np.arange(self._width) < ends[:, None]
@@ -103,11 +103,11 @@ class TileLayout:
     """Lays out segments of documents as TiledBatch; the embedding table has `rows` rows."""
 
     def __init__(self, features: FeatureIds, rows: int, *, room: bool) -> None:
-        self._filler, self._room = rows, room
+        self._room = room
         self._numbers = TileNumbers(features)
         self._rows = self._numbers.cut(features).rows
         self._words = np.append(features.lengths, 0).astype(np.int32)
-        self._used = 0
+        self._used = RowsInUse(rows, room=room)
 
     def prepare(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray, TiledBatch]:
         """Lay out a segment of `documents: int32[steps, batch]`.
@@ -117,10 +117,7 @@ class TileLayout:
         """
         tiles, owners = self._numbers.of(documents, self._room)
         ids = self._rows[tiles].reshape(len(documents), -1)
-        used, positions = renumber(ids, self._filler)
-        if used.shape[1] > self._used:
-            self._used = -(-(used.shape[1] + self._room * (used.shape[1] // 50)) // 64) * 64
-        used = np.pad(used, ((0, 0), (0, self._used - used.shape[1])), constant_values=self._filler)
+        used, positions = self._used.number(ids)
         put = jax.device_put
         batch = TiledBatch(put(positions.reshape(*tiles.shape, TILE)), put(owners), put(self._words[documents]))
         return documents, used, batch
