@@ -94,7 +94,7 @@ ODD = {
         'variants.2024: a name is text; put it in quotes: "2024"',
     ),
     "a train section of nothing": (
-        TEXT[: TEXT.index("  max_len: 50")] + TEXT[TEXT.index("variants: ") :],
+        TEXT[: TEXT.index("  max_len: null")] + TEXT[TEXT.index("variants: ") :],
         "train: expected keys and values, got None",
     ),
 }
